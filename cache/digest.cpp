@@ -1,0 +1,54 @@
+// cache/digest.cpp -- SHA-256 and its hexadecimal form.
+#include <openssl/evp.h>
+
+#include <stdexcept>
+
+#include "cache/code_store.hpp"
+
+namespace mhc::cache {
+namespace {
+
+int nibble(char c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    return -1;
+}
+
+}  // namespace
+
+std::string to_hex(const digest& value)
+{
+    static constexpr char digits[] = "0123456789abcdef";
+    std::string hex;
+    hex.reserve(2 * value.size());
+    for (const unsigned char byte : value) {
+        hex += digits[byte >> 4];
+        hex += digits[byte & 15];
+    }
+    return hex;
+}
+
+std::optional<digest> digest_from_hex(std::string_view hex)
+{
+    digest value{};
+    if (hex.size() != 2 * value.size()) return std::nullopt;
+    for (std::size_t i = 0; i < value.size(); ++i) {
+        const int high = nibble(hex[2 * i]), low = nibble(hex[2 * i + 1]);
+        if (high < 0 || low < 0) return std::nullopt;
+        value[i] = static_cast<unsigned char>(high * 16 + low);
+    }
+    return value;
+}
+
+digest sha256(std::string_view bytes)
+{
+    digest value{};
+    unsigned int size = 0;
+    // A digest of zeros would make different objects equal, so a library that cannot hash must not go unnoticed.
+    if (EVP_Digest(bytes.data(), bytes.size(), value.data(), &size, EVP_sha256(), nullptr) != 1 || size != value.size())
+        throw std::runtime_error("libcrypto has no SHA-256");
+    return value;
+}
+
+}  // namespace mhc::cache

@@ -1,0 +1,122 @@
+// codegen/arguments.cpp -- the table of kernel parameters.
+#include "codegen/arguments.hpp"
+
+#include <fmt/format.h>
+
+#include <cassert>
+
+namespace mhc::codegen {
+namespace {
+
+argument reads(slot what, element type) { return {what, access::in, type, false, 0, 8}; }
+argument may_read(slot what, element type) { return {what, access::in, type, true, 0, 8}; }
+argument writes(slot what, element type) { return {what, access::out, type, false, 0, 8}; }
+argument scratch(access how) { return {slot::workspace, how, element::bytes, false, 0, 8}; }
+argument number(slot what) { return {what, access::scalar, element::i64, false, 0, 8}; }
+argument grid_groups() { return {slot::groups, access::scalar, element::i32, false, 0, 4}; }
+
+constexpr element data = element::data, f32 = element::f32, of_weight = element::weight;
+
+struct family_row {
+    std::string_view name;
+    std::vector<argument> args;
+};
+
+const std::vector<family_row>& families()
+{
+    using enum slot;
+    static const std::vector<family_row> table{
+        {"sinkhorn", {reads(logits, f32), writes(mix, f32), number(tokens), grid_groups()}},
+        {"rmsnorm", {reads(x, data), may_read(weight, of_weight), writes(y, data), writes(rms, f32), number(tokens), grid_groups()}},
+        {"apply_mix",
+         {reads(x, data), reads(pre, f32), writes(layer_input, data), number(tokens), number(x_token_stride), number(x_stream_stride),
+          number(pre_token_stride), grid_groups()}},
+        {"apply_mix_norm",
+         {reads(x, data), reads(pre, f32), reads(norm_weight, of_weight), writes(layer_input, data), number(tokens), number(x_token_stride),
+          number(x_stream_stride), number(pre_token_stride), grid_groups()}},
+        {"expand", {reads(h, data), writes(x, data), number(tokens), number(x_token_stride), number(x_stream_stride), grid_groups()}},
+        {"post",
+         {reads(y, data), reads(x, data), reads(post, f32), reads(mix, f32), writes(out, data), number(tokens), number(x_token_stride),
+          number(x_stream_stride), number(out_token_stride), number(out_stream_stride), number(post_token_stride), number(mix_token_stride),
+          grid_groups()}},
+        {"project",
+         {reads(x, data), reads(fn, of_weight), scratch(access::out), number(tokens), number(x_token_stride), number(x_stream_stride),
+          grid_groups()}},
+        {"project_three",
+         {reads(x, data), reads(phi_pre, of_weight), reads(phi_post, of_weight), reads(phi_res, of_weight),
+          scratch(access::out), number(tokens), number(x_token_stride), number(x_stream_stride), grid_groups()}},
+        {"coefficients",
+         {scratch(access::in), reads(scale, f32), reads(base, f32), writes(pre, f32), writes(post, f32), writes(mix, f32), number(tokens),
+          grid_groups()}},
+        {"dynamic_coefficients",
+         {scratch(access::in_out), reads(alpha_pre, f32), reads(alpha_post, f32), reads(alpha_res, f32), reads(b_pre, f32),
+          reads(b_post, f32), reads(b_res, f32), number(tokens), grid_groups()}},
+        {"static_coefficients", {reads(h_pre, f32), reads(h_post, f32), reads(h_res, f32), scratch(access::out), grid_groups()}},
+        {"layer",
+         {reads(x, data), scratch(access::in), reads(weight, of_weight), writes(out, data), number(tokens),
+          number(x_token_stride), number(x_stream_stride), number(out_token_stride), number(out_stream_stride),
+          number(coefficients_token_stride), grid_groups()}},
+    };
+    return table;
+}
+
+std::string element_type(element type, const jit::layer_spec& spec)
+{
+    switch (type) {
+        case element::data: return fmt::format("mhc::{}", to_string(spec.dtype));
+        case element::weight: return fmt::format("mhc::{}", to_string(spec.weight_dtype));
+        case element::f32: return "float";
+        case element::bytes: return "void";
+        case element::i32: return "int";
+        case element::i64: return "mhc::i64";
+    }
+    return {};
+}
+
+}  // namespace
+
+std::string_view name_of(slot what) noexcept
+{
+    static constexpr std::array<std::string_view, slot_count> names{
+        "x", "y", "h", "out", "layer_input", "logits", "mix", "pre", "post", "rms", "weight", "norm_weight", "fn", "scale",
+        "base", "h_pre", "h_post", "h_res", "phi_pre", "phi_post", "phi_res", "alpha_pre", "alpha_post", "alpha_res", "b_pre",
+        "b_post", "b_res", "workspace", "tokens", "x_token_stride", "x_stream_stride", "out_token_stride",
+        "out_stream_stride", "pre_token_stride", "post_token_stride", "mix_token_stride", "coefficients_token_stride",
+        "groups"};
+    return names[static_cast<std::size_t>(what)];
+}
+
+std::vector<argument> arguments_of(std::string_view family)
+{
+    for (const family_row& row : families())
+        if (row.name == family) return row.args;
+    assert(false && "a family without arguments");
+    return {};
+}
+
+std::uint32_t lay_out(std::vector<argument>& args)
+{
+    std::uint32_t end = 0;
+    for (argument& arg : args) {
+        arg.offset = (end + arg.size - 1) / arg.size * arg.size;
+        end = arg.offset + arg.size;
+    }
+    return end;
+}
+
+std::string parameter_type(const argument& arg, const jit::layer_spec& spec)
+{
+    const std::string type = element_type(arg.element, spec);
+    if (arg.access == access::scalar) return type;
+    return (arg.access == access::in ? "const " : "") + type + "* __restrict__";
+}
+
+std::string parameters(const std::vector<argument>& args, const jit::layer_spec& spec)
+{
+    std::string list;
+    for (const argument& arg : args)
+        list += fmt::format("{}{} {}", list.empty() ? "" : ", ", parameter_type(arg, spec), name_of(arg.what));
+    return list;
+}
+
+}  // namespace mhc::codegen

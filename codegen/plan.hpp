@@ -1,0 +1,74 @@
+// codegen/plan.hpp -- what was chosen for one operator on one target: kernels, tile sizes, geometry, arguments. Pure.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <mhc/jit/result.hpp>
+#include <mhc/jit/spec.hpp>
+
+#include "codegen/target.hpp"
+
+namespace mhc::codegen {
+
+/// Everything a kernel argument can be. A launch fills an array of values by slot, once for all kernels of an operator.
+enum class slot : std::uint8_t {
+    x, y, h, out, layer_input, logits, mix, pre, post, rms, weight, norm_weight, fn, scale, base,
+    h_pre, h_post, h_res, phi_pre, phi_post, phi_res, alpha_pre, alpha_post, alpha_res, b_pre, b_post, b_res, workspace,
+    tokens, x_token_stride, x_stream_stride, out_token_stride, out_stream_stride,
+    pre_token_stride, post_token_stride, mix_token_stride, coefficients_token_stride, groups,
+};
+inline constexpr std::size_t slot_count = static_cast<std::size_t>(slot::groups) + 1;
+using slot_values = std::array<std::uint64_t, slot_count>;
+
+std::string_view name_of(slot what) noexcept;
+
+enum class access : std::uint8_t { in, out, in_out, scalar };
+enum class element : std::uint8_t { data, weight, f32, bytes, i32, i64 };
+
+struct argument {
+    slot what{};
+    mhc::codegen::access access{};
+    mhc::codegen::element element{};
+    bool optional = false;
+    std::uint32_t offset = 0, size = 0;  ///< in the argument block, bytes
+};
+
+/// groups(tokens) = min(ceil(ceil(tokens / tokens_per_unit) * items_per_unit / items_per_group), groups_max)
+struct grid_rule {
+    std::int64_t tokens_per_unit = 1, items_per_unit = 1, items_per_group = 1, groups_max = 1;
+    bool ignores_tokens = false;  ///< one work-group whatever the token count
+    std::int64_t groups(std::int64_t tokens) const noexcept;
+};
+
+struct kernel_plan {
+    std::string family;                           ///< "post": templates/post.in
+    std::vector<argument> args;                   ///< in the order of the kernel's parameters
+    std::uint32_t argument_bytes = 0;
+    std::int32_t block = 1;
+    grid_rule grid;
+    std::map<std::string, std::string> bindings;  ///< holes of the stub, but for `kernel`
+    std::int64_t hidden_dim = 0;                  ///< 0 where the kernel does not depend on it
+    std::int32_t n_streams = 0;
+    std::string dtype;
+    std::string symbol_base;                      ///< "mhc_post_n4_c4096_bf16"
+};
+
+struct operator_plan {
+    jit::operation op{};
+    mhc::codegen::target on;
+    std::vector<kernel_plan> kernels;             ///< in launch order
+    std::int64_t workspace_bytes_per_token = 0, workspace_bytes_fixed = 0;
+};
+
+/// Bytes that every row of a weight is a multiple of, as row_alignment_bytes is for data.
+std::int32_t weight_alignment_bytes(const jit::layer_spec& spec) noexcept;
+
+/// The only place that chooses tile sizes. Errors: bad_spec, unsupported_target.
+jit::result<operator_plan> plan(const jit::layer_spec& spec, const target& on, jit::operation op);
+
+}  // namespace mhc::codegen

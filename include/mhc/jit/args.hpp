@@ -1,0 +1,128 @@
+// mhc/jit/args.hpp -- the operands of every operator: formula, tensors, shapes, types.
+//
+// T tokens, n streams, C channels; all tensors are row-major, channels contiguous. `data` is the spec's dtype, `weight`
+// its weight_dtype, f32 is float. Pointers are the target's (device pointers on a GPU). Inputs may overlap each other;
+// an output overlaps nothing. Every pointer but one marked optional must be non-null when tokens > 0.
+// Sums are f32; only the final store rounds (to nearest even).
+#pragma once
+
+#include <cstdint>
+
+namespace mhc::jit {
+
+/// A stride that is what a dense tensor has.
+inline constexpr std::int64_t dense = -1;
+
+/// Strides of a [T, n, C] tensor, in elements, each >= 0 or `dense`. 0 repeats a row and is for inputs only.
+/// (n-1) * stream + C <= 2^31; rows of an output must not overlap.
+struct strides {
+    std::int64_t token = dense;   ///< dense: n * C
+    std::int64_t stream = dense;  ///< dense: C
+};
+
+/// mix[t] = Sinkhorn(logits[t]) by the spec's options.
+struct sinkhorn_fwd_args {
+    const float* logits = nullptr;  ///< in   [T, n, n]  f32
+    float* mix = nullptr;           ///< out  [T, n, n]  f32
+    std::int64_t tokens = 0;        ///< T >= 0; 0 launches nothing
+};
+
+/// rms[t] = sqrt(mean_c(x[t,c]^2) + norm_eps); y[t,c] = x[t,c] / rms[t] * weight[c].
+struct rmsnorm_fwd_args {
+    const void* x = nullptr;       ///< in   [T, C]  data
+    const void* weight = nullptr;  ///< in   [C]     weight  optional: without it, times 1
+    void* y = nullptr;             ///< out  [T, C]  data
+    float* rms = nullptr;          ///< out  [T]     f32
+    std::int64_t tokens = 0;       ///< T
+};
+
+/// layer_input[t,c] = sum_i pre[t,i] * x[t,i,c].
+struct apply_mix_fwd_args {
+    const void* x = nullptr;      ///< in   [T, n, C]      data
+    const float* pre = nullptr;   ///< in   [T, n] or [n]  f32
+    void* layer_input = nullptr;  ///< out  [T, C]         data
+    std::int64_t tokens = 0;      ///< T
+    strides x_strides;
+    bool pre_is_static = false;   ///< pre is [n], the same for every token
+};
+
+/// x[t,i,c] = h[t,c].
+struct expand_fwd_args {
+    const void* h = nullptr;  ///< in   [T, C]     data
+    void* x = nullptr;        ///< out  [T, n, C]  data
+    std::int64_t tokens = 0;  ///< T
+    strides x_strides;
+};
+
+/// out[t,i,c] = post[t,i] * y[t,c] + sum_j M[t,i,j] * x[t,j,c], where M is mix (out_in) or its transpose (src_dst).
+/// Source: arXiv 2512.24880 eq. 3.
+struct post_fwd_args {
+    const void* y = nullptr;      ///< in   [T, C]             data
+    const void* x = nullptr;      ///< in   [T, n, C]          data
+    const float* post = nullptr;  ///< in   [T, n] or [n]      f32
+    const float* mix = nullptr;   ///< in   [T, n, n] or [n, n]  f32
+    void* out = nullptr;          ///< out  [T, n, C]          data
+    std::int64_t tokens = 0;      ///< T
+    strides x_strides;
+    strides out_strides;
+    bool post_is_static = false;  ///< post is [n], the same for every token
+    bool mix_is_static = false;   ///< mix is [n, n], the same for every token
+};
+
+/// With K = n*C, r = 1/sqrt(mean(x[t]^2) + rms_eps) over K and z = (fn . x[t]) * r * scale + base, where scale[0] is for
+/// rows [0,n) of fn, scale[1] for [n,2n), scale[2] for the rest:
+/// pre = sigmoid(z[0:n]) + pre_eps; post = post_mult * sigmoid(z[n:2n]); mix = Sinkhorn(z[2n:] as [n,n]);
+/// layer_input[t,c] = sum_i pre[t,i] * x[t,i,c], then, with the spec's norm_weight, RMS-normalised over C and times it.
+/// Source: arXiv 2512.24880 eq. 7 to 9 and 14 to 19.
+struct pre_fwd_args {
+    const void* x = nullptr;            ///< in   [T, n, C]        data
+    const void* fn = nullptr;           ///< in   [n*n+2n, n*C]    weight
+    const float* scale = nullptr;       ///< in   [3]              f32
+    const float* base = nullptr;        ///< in   [n*n+2n]         f32
+    const void* norm_weight = nullptr;  ///< in   [C]              weight  iff the spec's norm_weight is set
+    void* layer_input = nullptr;        ///< out  [T, C]           data
+    float* pre = nullptr;               ///< out  [T, n]           f32
+    float* post = nullptr;              ///< out  [T, n]           f32
+    float* mix = nullptr;               ///< out  [T, n, n]        f32
+    void* workspace = nullptr;          ///< scratch, compiled_layer::workspace_bytes, 16-byte aligned; undefined at entry
+    std::int64_t tokens = 0;            ///< T
+    strides x_strides;
+};
+
+/// mHC.cu's layer with one set of coefficients: p = sigmoid(h_pre) + pre_eps, q = post_mult * sigmoid(h_post),
+/// M = Sinkhorn(h_res); a = sum_i p_i x[t,i]; y = a / sqrt(mean(a^2) + norm_eps) * weight;
+/// out[t,i] = sum_j M[i,j] x[t,j] + q_i y.
+struct static_layer_fwd_args {
+    const void* x = nullptr;       ///< in   [T, n, C]  data
+    const float* h_pre = nullptr;  ///< in   [n]        f32
+    const float* h_post = nullptr; ///< in   [n]        f32
+    const float* h_res = nullptr;  ///< in   [n, n]     f32
+    const void* weight = nullptr;  ///< in   [C]        weight
+    void* out = nullptr;           ///< out  [T, n, C]  data
+    void* workspace = nullptr;     ///< scratch, compiled_layer::workspace_bytes, 16-byte aligned
+    std::int64_t tokens = 0;       ///< T
+    strides x_strides;
+    strides out_strides;
+};
+
+/// The same with coefficients of each token: z_k = alpha_k * (phi_k . x[t]) * r + b_k as in `pre_fwd_args`.
+struct dynamic_layer_fwd_args {
+    const void* x = nullptr;            ///< in   [T, n, C]    data
+    const void* phi_pre = nullptr;      ///< in   [n, n*C]     weight
+    const void* phi_post = nullptr;     ///< in   [n, n*C]     weight
+    const void* phi_res = nullptr;      ///< in   [n*n, n*C]   weight
+    const float* alpha_pre = nullptr;   ///< in   [1]          f32
+    const float* alpha_post = nullptr;  ///< in   [1]          f32
+    const float* alpha_res = nullptr;   ///< in   [1]          f32
+    const float* b_pre = nullptr;       ///< in   [n]          f32
+    const float* b_post = nullptr;      ///< in   [n]          f32
+    const float* b_res = nullptr;       ///< in   [n, n]       f32
+    const void* weight = nullptr;       ///< in   [C]          weight
+    void* out = nullptr;                ///< out  [T, n, C]    data
+    void* workspace = nullptr;          ///< scratch, compiled_layer::workspace_bytes, 16-byte aligned
+    std::int64_t tokens = 0;            ///< T
+    strides x_strides;
+    strides out_strides;
+};
+
+}  // namespace mhc::jit

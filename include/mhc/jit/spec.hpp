@@ -1,0 +1,145 @@
+// mhc/jit/spec.hpp -- what to compile: layer_spec, its options and the presets of public mHC implementations.
+//
+// Every field takes part in the cache key. Values that reach disk are written by name, never by number.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <string_view>
+
+#include <mhc/jit/result.hpp>
+
+namespace mhc::jit {
+
+enum class dtype : std::uint8_t { fp32, fp16, bf16 };
+
+/// Bytes of one element.
+constexpr std::int32_t size_of(dtype type) noexcept { return type == dtype::fp32 ? 4 : 2; }
+
+/// Which index of the stored matrix S[a,b] is the output stream.
+/// out_in: out[a] = sum_b S[a,b] x[b] (paper, mHC.cu, Liger). src_dst: out[b] = sum_a S[a,b] x[a] (DeepSeek's `comb`).
+enum class mix_layout : std::uint8_t { out_in, src_dst };
+
+/// How Sinkhorn begins from logits z. exp: S0 = exp(z). log: the same function, every step in the log domain.
+/// softmax: S0 = softmax over b, which counts as the row step of the first iteration. identity: S0 = z.
+enum class sinkhorn_start : std::uint8_t { exp, log, softmax, identity };
+
+/// The two steps of an iteration. A row step divides by the sum over b (the last axis), a col step by the sum over a.
+enum class sinkhorn_order : std::uint8_t { row_col, col_row };
+
+/// The divisor of a step with line sum s. none: s. add: s + eps. add_both: s + eps, and eps on the softmax entries.
+/// thresh: s where s > eps, else the line stays as it is.
+enum class sinkhorn_eps_mode : std::uint8_t { none, add, add_both, thresh };
+
+/// Arithmetic of x * fn^T. split: fp32 weights as bf16 high + low; strict: fp32 fma; tf32.
+/// The portable kernels use fp32 fma for all three, which is within every one of their bounds.
+enum class projection : std::uint8_t { split, strict, tf32 };
+
+/// A public implementation's set of options; see `options_of`.
+enum class preset : std::uint8_t { paper, mhc_cu, deepseek, liger, aiter_triton };
+
+/// The operators. Formulas and tensors stand at their argument structs in <mhc/jit/args.hpp>.
+enum class operation : std::uint8_t {
+    sinkhorn_fwd,
+    rmsnorm_fwd,
+    apply_mix_fwd,
+    expand_fwd,
+    post_fwd,
+    pre_fwd,
+    static_layer_fwd,
+    dynamic_layer_fwd,
+};
+inline constexpr int operation_count = 8;
+
+/// A set of operators, as `operations{operation::pre_fwd, operation::post_fwd}`.
+class operations {
+public:
+    constexpr operations() = default;
+    constexpr operations(std::initializer_list<operation> list)
+    {
+        for (operation op : list) bits_ |= bit(op);
+    }
+    static constexpr operations all() { return operations((1U << operation_count) - 1); }
+
+    constexpr bool contains(operation op) const { return (bits_ & bit(op)) != 0; }
+    constexpr bool empty() const { return bits_ == 0; }
+    constexpr std::uint32_t bits() const { return bits_; }
+    constexpr bool operator==(const operations&) const = default;
+    friend constexpr operations operator|(operations a, operations b) { return operations(a.bits_ | b.bits_); }
+    friend constexpr operations operator&(operations a, operations b) { return operations(a.bits_ & b.bits_); }
+
+private:
+    constexpr explicit operations(std::uint32_t bits) : bits_(bits) {}
+    static constexpr std::uint32_t bit(operation op) { return 1U << static_cast<unsigned>(op); }
+    std::uint32_t bits_ = 0;
+};
+
+/// The options of the mathematics. `options_of(preset)` fills every one; change what differs.
+struct layer_options {
+    mix_layout layout = mix_layout::out_in;
+    sinkhorn_start start = sinkhorn_start::exp;
+    sinkhorn_order order = sinkhorn_order::col_row;  ///< start = softmax needs row_col
+    sinkhorn_eps_mode eps_mode = sinkhorn_eps_mode::none;
+    float sinkhorn_eps = 0.0F;          ///< >= 0, finite; not read when eps_mode is none
+    std::int32_t sinkhorn_iters = 20;   ///< iterations of two steps; 0 to 1000; with 0 the result is S0
+    float rms_eps = 1e-6F;              ///< >= 0, finite; rms = sqrt(mean(x^2) + eps) over n*C, for the coefficients
+    std::optional<float> norm_eps;      ///< the same over C, for a layer input; empty: rms_eps
+    float pre_eps = 0.0F;               ///< >= 0, finite; pre = sigmoid(.) + pre_eps
+    float post_mult = 2.0F;             ///< finite; post = post_mult * sigmoid(.)
+    projection arithmetic = projection::split;
+    bool reference_rounding = false;    ///< mHC.cu's bf16 roundings; only for the two layer operators
+};
+
+/// The options of a public implementation. Source: design table of presets (docs/OPERATORS.md).
+/// preset        layout   start    order    eps_mode  sinkhorn_eps  iters  rms_eps  pre_eps  post_mult
+/// paper         out_in   exp      col_row  none      0             20     1e-6     0        2
+/// mhc_cu        out_in   exp      row_col  thresh    1e-5          20     1e-5     0        2
+/// deepseek      src_dst  softmax  row_col  add_both  1e-6          20     1e-6     1e-6     1
+/// liger         out_in   softmax  row_col  add_both  1e-6          20     1e-6     0        2
+/// aiter_triton  src_dst  log      row_col  none      0             20     1e-6     0        2
+layer_options options_of(preset name) noexcept;
+
+/// What to compile. One spec serves every token count.
+struct layer_spec {
+    std::int64_t hidden_dim = 0;             ///< C: channels of a stream; 1 to 2^24
+    std::int32_t n_streams = 4;              ///< n: residual streams of a token; 1 to 32
+    mhc::jit::dtype dtype = dtype::bf16;     ///< of x, y, h, out and layer_input
+    mhc::jit::dtype weight_dtype = dtype::fp32;  ///< of fn, phi, weight and norm_weight
+    layer_options options;                   ///< default: preset paper
+    bool norm_weight = false;                ///< pre_fwd: layer_input is RMS-normalised over C and times norm_weight[C]
+    /// 16, 4 or 2, and at least size_of(dtype): what every data and weight pointer is a multiple of, in bytes.
+    std::int32_t alignment_bytes = 16;
+    /// Which operators to make.
+    operations wanted = {operation::pre_fwd, operation::post_fwd};
+};
+
+/// Whether the spec can be. Errors: bad_spec, naming the field, its value and what is allowed.
+result<void> validate(const layer_spec& spec);
+
+/// Bytes that the start of every row (a token's stream) is a multiple of: the largest power of two that divides both
+/// `alignment_bytes` and hidden_dim * size_of(dtype). Pointers and strides of data tensors must keep it.
+std::int32_t row_alignment_bytes(const layer_spec& spec) noexcept;
+
+// Names, as tools, cache rows and messages spell them; `parse` is the inverse.
+std::string_view to_string(dtype) noexcept;
+std::string_view to_string(mix_layout) noexcept;
+std::string_view to_string(sinkhorn_start) noexcept;
+std::string_view to_string(sinkhorn_order) noexcept;
+std::string_view to_string(sinkhorn_eps_mode) noexcept;
+std::string_view to_string(projection) noexcept;
+std::string_view to_string(preset) noexcept;
+std::string_view to_string(operation) noexcept;
+
+/// "post_fwd" -> operation::post_fwd. Errors: bad_spec, listing the names.
+result<operation> parse_operation(std::string_view name);
+result<dtype> parse_dtype(std::string_view name);
+
+/// Sets one field of the spec by name, as the tools' `--set NAME=VALUE` does. Names: those of `layer_options` as
+/// MATH names them (layout, sinkhorn_start, sinkhorn_order, sinkhorn_eps_mode, sinkhorn_eps, sinkhorn_iters, rms_eps,
+/// norm_eps, pre_eps, post_mult, projection, reference_rounding), and preset, dtype, weight_dtype, n_streams,
+/// hidden_dim, norm_weight, alignment_bytes. `preset` replaces every option, so set it first.
+/// Errors: bad_spec, naming the field, its value and what is allowed.
+result<void> set_field(layer_spec& spec, std::string_view name, std::string_view value);
+
+}  // namespace mhc::jit

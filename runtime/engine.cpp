@@ -1,0 +1,216 @@
+// runtime/engine.cpp -- the main path, top to bottom: request, known table, plan, key, memory, stores, compiler, loader.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "runtime/code_object.hpp"
+#include "runtime/engine_impl.hpp"
+#include "runtime/select_target.hpp"
+
+namespace mhc::jit {
+
+using runtime::chosen_compiler;
+using runtime::found_object;
+using runtime::kernel_result;
+using runtime::keyed_kernel;
+using runtime::ready_operator;
+
+/// request: a known layer returns here; any other spec is validated, made, and known from then on.
+result<compiled_layer> engine::layer(const layer_spec& spec)
+{
+    const runtime::packed_spec packed = runtime::pack(spec);
+    if (const compiled_layer* known = impl_->known.find(packed)) {
+        impl_->counts->known_layer.fetch_add(1, std::memory_order_relaxed);
+        return *known;
+    }
+    if (auto ok = validate(spec); !ok) return ok.error();
+    auto made = impl_->make(spec);
+    if (made) impl_->known.insert(packed, *made);
+    return made;
+}
+
+/// plan: one plan an operator; then all their kernels at once.
+result<compiled_layer> engine::impl::make(const layer_spec& spec)
+{
+    auto made = std::make_shared<compiled_layer::impl>();
+    made->spec = spec;
+    made->row_align = row_alignment_bytes(spec);
+    made->weight_align = codegen::weight_alignment_bytes(spec);
+    made->target = on.kind == codegen::target_kind::host ? "host" : on.name;
+
+    std::vector<std::unique_ptr<ready_operator>> ready;
+    for (int i = 0; i < operation_count; ++i) {
+        const auto op = static_cast<operation>(i);
+        if (!spec.wanted.contains(op)) continue;
+        auto planned = codegen::plan(spec, on, op);
+        if (!planned) return planned.error();
+        ready.push_back(std::make_unique<ready_operator>(ready_operator{std::move(*planned), {}}));
+    }
+    std::vector<const codegen::kernel_plan*> plans;
+    for (const auto& op : ready)
+        for (const codegen::kernel_plan& k : op->plan.kernels) plans.push_back(&k);
+
+    const std::vector<kernel_result> kernels = kernels_of(plans);
+    auto next = kernels.begin();
+    for (auto& op : ready) {
+        for (std::size_t i = 0; i < op->plan.kernels.size(); ++i, ++next) {
+            if (!*next) return next->error();
+            op->kernels.push_back(**next);
+            kernel_info info = (**next)->info;
+            info.op = op->plan.op;
+            made->kernels.push_back(std::move(info));
+        }
+        const auto at = static_cast<std::size_t>(op->plan.op);
+        made->operators[at] = std::move(op);
+    }
+    return compiled_layer(std::move(made));
+}
+
+/// key, L1: each kernel is found in memory, waited for, or made by this call; what must be compiled is compiled side by side.
+std::vector<kernel_result> engine::impl::kernels_of(const std::vector<const codegen::kernel_plan*>& plans)
+{
+    const chosen_compiler by = objects.compiler_for(on);
+    std::vector<std::shared_future<kernel_result>> futures;
+    std::vector<std::thread> compilations;
+    for (const codegen::kernel_plan* plan : plans) {
+        const keyed_kernel wanted = objects.key_of(*plan, on, by);
+        auto promise = std::make_shared<std::promise<kernel_result>>();
+        {
+            const std::lock_guard lock(l1_mutex);
+            const auto [at, is_mine] = l1.try_emplace(wanted.query.key_nofp, promise->get_future().share());
+            futures.push_back(at->second);
+            if (!is_mine) {
+                const bool is_done = at->second.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+                (is_done ? counts->l1_hit : counts->waited)++;
+                continue;
+            }
+        }
+        const auto finish = [this, promise, key = wanted.query.key_nofp](kernel_result made) {
+            if (!made) {  // others may try again
+                const std::lock_guard lock(l1_mutex);
+                l1.erase(key);
+            }
+            promise->set_value(std::move(made));
+        };
+        if (kernel_result stored = from_stores_or_compiler(wanted, by, false); stored && *stored)
+            finish(std::move(stored));
+        else
+            compilations.emplace_back([this, wanted, by, finish] { finish(from_stores_or_compiler(wanted, by, true)); });
+    }
+    for (std::thread& compilation : compilations) compilation.join();
+
+    std::vector<kernel_result> kernels;
+    for (const auto& future : futures) kernels.push_back(future.get());
+    return kernels;
+}
+
+/// L2, L3, build, load. Without `may_compile` a miss is a null kernel. A stored object that does not load is set aside and
+/// compiled once.
+kernel_result engine::impl::from_stores_or_compiler(const keyed_kernel& wanted, const chosen_compiler& by, bool may_compile)
+try {
+    if (!may_compile) {
+        auto found = objects.find(wanted);
+        if (!found) return std::shared_ptr<const runtime::kernel>();
+        kernel_result loaded = load(*found);
+        if (loaded) return loaded;
+        objects.set_aside(*found, loaded.error().message);
+        return std::shared_ptr<const runtime::kernel>();
+    }
+    auto compiled = objects.compile(wanted, by);
+    if (!compiled) return compiled.error();
+    return load(*compiled);
+} catch (const std::exception& e) {
+    return failure{errc::compile_failed, fmt::format("{}: {}", wanted.symbol, e.what())};
+}
+
+kernel_result engine::impl::load(const found_object& object)
+{
+    auto code = loader->load(object.row.bytes, object.row.symbol);
+    if (!code) return code.error();
+    auto made = std::make_shared<runtime::kernel>();
+    made->code = std::move(*code);
+    made->info = {.op = {},
+                  .symbol = object.row.symbol,
+                  .key = cache::to_hex(object.row.key),
+                  .from = object.from,
+                  .compiler = object.compiler_name,
+                  .compile_ms = static_cast<double>(object.row.compile_ms)};
+    return std::shared_ptr<const runtime::kernel>(std::move(made));
+}
+
+engine::impl::impl(engine_options with, codegen::target target, std::unique_ptr<runtime::loader> by)
+    : options(std::move(with)),
+      on(std::move(target)),
+      log(std::make_shared<runtime::logger>(options.level, options.log)),
+      counts(std::make_shared<runtime::counters>()),
+      loader(std::move(by)),
+      objects(options, log, counts)
+{
+}
+
+engine::engine(std::unique_ptr<impl> made) : impl_(std::move(made)) {}
+engine::~engine() = default;
+
+result<std::unique_ptr<engine>> engine::create(engine_options options)
+{
+    auto chosen = runtime::select_target(options);
+    if (!chosen) return chosen.error();
+    auto made = std::make_unique<impl>(std::move(options), std::move(chosen->on), std::move(chosen->by));
+    for (const std::string& line : chosen->notes) (*made->log)(log_level::info, line);
+    return std::unique_ptr<engine>(new engine(std::move(made)));
+}
+
+const std::string& engine::target() const
+{
+    static const std::string host = "host";
+    return impl_->on.kind == codegen::target_kind::host ? host : impl_->on.name;
+}
+
+std::string engine::cache_path() const
+{
+    const cache::code_store* store = impl_->objects.user_store();
+    return store == nullptr ? std::string() : store->path();
+}
+
+engine_stats engine::stats() const
+{
+    const runtime::counters& c = *impl_->counts;
+    return {.known_layer = c.known_layer,
+            .l1_hit = c.l1_hit,
+            .l2_hit = c.l2_hit,
+            .l3_hit = c.l3_hit,
+            .compiled = c.compiled,
+            .compile_failed = c.compile_failed,
+            .waited = c.waited,
+            .set_aside = c.set_aside,
+            .store_failed = c.store_failed,
+            .compile_ms = static_cast<double>(c.compile_us) / 1000.0};
+}
+
+void engine::set_log(log_level level, log_sink sink) { impl_->log->set(level, std::move(sink)); }
+void engine::set_cache_bytes_max(std::int64_t bytes) { impl_->objects.set_cache_bytes_max(bytes); }
+
+result<engine*> default_engine()
+{
+    // The one static of the library: never destroyed, because kernels may run while a process exits.
+    static const result<engine*> made = []() -> result<engine*> {
+        auto options = engine_options::from_environment();
+        if (!options) return options.error();
+        auto created = engine::create(std::move(*options));
+        if (!created) return created.error();
+        return created->release();
+    }();
+    return made;
+}
+
+result<compiled_layer> layer(const layer_spec& spec, engine& on) { return on.layer(spec); }
+
+result<compiled_layer> layer(const layer_spec& spec)
+{
+    const result<engine*> on = default_engine();
+    if (!on) return on.error();
+    return (*on)->layer(spec);
+}
+
+}  // namespace mhc::jit

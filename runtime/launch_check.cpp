@@ -1,0 +1,92 @@
+// runtime/launch_check.cpp -- the rules of include/mhc/jit/args.hpp.
+#include "runtime/launch_check.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace mhc::runtime {
+
+using codegen::slot;
+
+launch_check::launch_check(const jit::compiled_layer::impl& layer, jit::operation op, std::int64_t tokens)
+    : layer_(layer), op_(op), tokens_(tokens)
+{
+    if (tokens < 0 || tokens > (std::int64_t{1} << 40)) fail("tokens", fmt::to_string(tokens), "0 to 2^40");
+    number(slot::tokens, tokens);
+}
+
+void launch_check::fail(std::string_view argument, const std::string& value, const std::string& allowed)
+{
+    if (failure_) return;
+    failure_ = {jit::errc::launch_failed, fmt::format("{}: {} = {}: allowed is {}", to_string(op_), argument, value, allowed)};
+}
+
+void launch_check::pointer(slot what, const void* p, std::int32_t align)
+{
+    const auto address = reinterpret_cast<std::uintptr_t>(p);
+    values_[static_cast<std::size_t>(what)] = address;
+    if (p == nullptr)
+        fail(name_of(what), "null", "a pointer (the tensor is not optional here)");
+    else if (address % static_cast<std::uintptr_t>(align) != 0)
+        fail(name_of(what), fmt::format("{}", p),
+             fmt::format("a multiple of {} bytes; a spec with a smaller alignment_bytes takes it", align));
+}
+
+void launch_check::optional_weight(slot what, const void* p)
+{
+    if (p != nullptr) return pointer(what, p, layer_.weight_align);
+    values_[static_cast<std::size_t>(what)] = 0;
+}
+
+void launch_check::must_be_null(slot what, const void* p, const char* allowed)
+{
+    if (p != nullptr) fail(name_of(what), fmt::format("{}", p), allowed);
+}
+
+bool launch_check::rows_overlap(std::int64_t token, std::int64_t stream) const
+{
+    const std::int64_t n = layer_.spec.n_streams, C = layer_.spec.hidden_dim;
+    // The two nestings everyone uses.
+    const bool streams_inside = (n == 1 || stream >= C) && (tokens_ == 1 || token >= (n - 1) * stream + C);
+    if (streams_inside) return false;
+    const bool tokens_inside = (tokens_ == 1 || token >= C) && (n == 1 || stream / tokens_ >= token);
+    if (tokens_inside) return false;
+    // Any other: rows (dt, ds) apart are closer than C. For each ds the nearest dt decides.
+    if (tokens_ > 1 && token < C) return true;
+    for (std::int64_t ds = 1; ds < n; ++ds) {
+        const std::int64_t distance = ds * stream;
+        const std::int64_t below = tokens_ == 1 ? 0 : std::min(distance / token, tokens_ - 1);
+        const std::int64_t above = std::min(below + 1, tokens_ - 1);
+        if (distance - below * token < C) return true;
+        if (tokens_ > 1 && std::abs(above * token - distance) < C) return true;
+    }
+    return false;
+}
+
+void launch_check::streams(slot token_slot, slot stream_slot, const jit::strides& given, bool is_output)
+{
+    const std::int64_t n = layer_.spec.n_streams, C = layer_.spec.hidden_dim, element = size_of(layer_.spec.dtype);
+    const std::int64_t stream = given.stream == jit::dense ? C : given.stream;
+    const std::int64_t token = given.token == jit::dense ? n * C : given.token;
+    number(token_slot, token);
+    number(stream_slot, stream);
+
+    const std::int64_t limit = std::int64_t{1} << 31;
+    if (stream < 0 || (n > 1 && stream > (limit - C) / (n - 1)))
+        return fail(name_of(stream_slot), fmt::to_string(stream), fmt::format("0 to {} elements ((n-1) * stride + C <= 2^31)", (limit - C) / std::max<std::int64_t>(n - 1, 1)));
+    std::int64_t span = 0;
+    if (token < 0 || __builtin_mul_overflow(token, std::max<std::int64_t>(tokens_, 1) * element, &span))
+        return fail(name_of(token_slot), fmt::to_string(token), "0 or more elements, and tokens * stride in 64 bits");
+    const auto is_aligned = [&](std::int64_t stride) { return stride * element % layer_.row_align == 0; };
+    if (n > 1 && !is_aligned(stream))
+        return fail(name_of(stream_slot), fmt::to_string(stream), fmt::format("a multiple of {} elements; a spec with a smaller alignment_bytes takes it", layer_.row_align / element));
+    if (tokens_ > 1 && !is_aligned(token))
+        return fail(name_of(token_slot), fmt::to_string(token), fmt::format("a multiple of {} elements; a spec with a smaller alignment_bytes takes it", layer_.row_align / element));
+    if (is_output && rows_overlap(token, stream))
+        fail(name_of(token_slot), fmt::format("{} with {} = {}", token, name_of(stream_slot), stream),
+             "strides of an output whose rows do not overlap");
+}
+
+}  // namespace mhc::runtime

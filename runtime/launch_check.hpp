@@ -1,0 +1,50 @@
+// runtime/launch_check.hpp -- arguments of a launch: what is wrong, in one line, or the values the kernels take.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include <mhc/jit/args.hpp>
+#include <mhc/jit/result.hpp>
+
+#include "codegen/plan.hpp"
+#include "runtime/engine_impl.hpp"
+
+namespace mhc::runtime {
+
+/// Collects one operator's arguments; remembers the first that cannot be. Costs nothing but comparisons when all can.
+class launch_check {
+public:
+    launch_check(const jit::compiled_layer::impl& layer, jit::operation op, std::int64_t tokens);
+
+    void data_in(codegen::slot what, const void* p) { pointer(what, p, layer_.row_align); }
+    void data_out(codegen::slot what, void* p) { pointer(what, p, layer_.row_align); }
+    void weight(codegen::slot what, const void* p) { pointer(what, p, layer_.weight_align); }
+    void f32(codegen::slot what, const float* p) { pointer(what, p, 4); }
+    void workspace(void* p) { pointer(codegen::slot::workspace, p, 16); }
+    void optional_weight(codegen::slot what, const void* p);
+
+    void must_be_null(codegen::slot what, const void* p, const char* allowed);
+
+    /// Strides of a [T, n, C] tensor. An output's rows must not overlap.
+    void streams(codegen::slot token_slot, codegen::slot stream_slot, const jit::strides& given, bool is_output);
+    void number(codegen::slot what, std::int64_t value) { values_[static_cast<std::size_t>(what)] = static_cast<std::uint64_t>(value); }
+
+    bool is_ok() const { return !failure_.has_value(); }
+    const jit::failure& why() const { return *failure_; }
+    codegen::slot_values& values() { return values_; }
+
+private:
+    void pointer(codegen::slot what, const void* p, std::int32_t align);
+    void fail(std::string_view argument, const std::string& value, const std::string& allowed);
+    bool rows_overlap(std::int64_t token, std::int64_t stream) const;
+
+    const jit::compiled_layer::impl& layer_;
+    jit::operation op_;
+    std::int64_t tokens_;
+    codegen::slot_values values_;  ///< only those that were set are read
+    std::optional<jit::failure> failure_;
+};
+
+}  // namespace mhc::runtime

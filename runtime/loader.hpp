@@ -1,0 +1,31 @@
+// runtime/loader.hpp -- the seam behind which the process itself, HIP, CUDA and the emulator load and launch kernels.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include <mhc/jit/result.hpp>
+
+namespace mhc::runtime {
+
+/// A kernel ready to launch. Thread-safe.
+class loaded_kernel {
+public:
+    virtual ~loaded_kernel() = default;
+    /// `arguments` is the kernel's argument block; `groups` >= 1. On `host` it returns when the work is done.
+    virtual jit::result<void> launch(std::int64_t groups, std::int32_t block, const void* arguments,
+                                     std::size_t argument_bytes, void* stream) const = 0;
+};
+
+class loader {
+public:
+    virtual ~loader() = default;
+    virtual jit::result<std::shared_ptr<const loaded_kernel>> load(std::string_view code, std::string_view symbol) = 0;
+};
+
+/// Loads shared objects into this process and runs work-groups on a pool of threads.
+std::unique_ptr<loader> make_host_loader();
+
+}  // namespace mhc::runtime

@@ -1,0 +1,98 @@
+// runtime/object_source.hpp -- code objects by plan: the user database, prebuilt databases, else the compile service.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <mhc/jit/engine.hpp>
+
+#include "cache/code_store.hpp"
+#include "codegen/key.hpp"
+#include "codegen/plan.hpp"
+#include "runtime/compile_service.hpp"
+#include "runtime/log.hpp"
+
+namespace mhc::runtime {
+
+/// Counts of `engine_stats`, one place for all of an engine's parts.
+struct counters {
+    std::atomic<std::uint64_t> known_layer{0}, l1_hit{0}, l2_hit{0}, l3_hit{0}, compiled{0}, compile_failed{0}, waited{0},
+        set_aside{0}, store_failed{0}, compile_us{0};
+};
+
+/// A compiler that can make code for a target, before anything is compiled.
+struct chosen_compiler {
+    std::string backend;                                ///< "clang", "hiprtc"; empty when there is none
+    std::optional<cache::toolchain> identity;
+    std::string why_none;                               ///< one line naming what was tried
+    std::map<std::string, std::string> environment;     ///< options the user's environment adds to the compiler's
+};
+
+/// A plan, its keys and name: what a lookup needs. `key` is by the chosen compiler; without one it equals `key_nofp`.
+struct keyed_kernel {
+    const codegen::kernel_plan* plan = nullptr;
+    const codegen::target* on = nullptr;
+    cache::code_query query;
+    std::string symbol;  ///< plan's symbol_base and 8 hex digits of key_nofp, so that it is the same for every compiler
+    std::vector<std::string> options;
+};
+
+struct found_object {
+    cache::code_row row;
+    jit::origin from = jit::origin::compiled;
+    std::string compiler_name;
+};
+
+/// Thread-safe. Nothing is opened or started before it is needed.
+class object_source {
+public:
+    object_source(jit::engine_options options, std::shared_ptr<logger> log, std::shared_ptr<counters> counts);
+    ~object_source();
+
+    chosen_compiler compiler_for(const codegen::target& on);
+    keyed_kernel key_of(const codegen::kernel_plan& plan, const codegen::target& on, const chosen_compiler& by) const;
+
+    /// From the user database or a prebuilt one, verified. Empty: a miss.
+    std::optional<found_object> find(const keyed_kernel& wanted);
+    /// Compiles, verifies and stores. Errors: not_prebuilt (strict), unsupported_target, compile_failed.
+    jit::result<found_object> compile(const keyed_kernel& wanted, const chosen_compiler& by);
+    /// A stored object that did not load: it is not offered again.
+    void set_aside(const found_object& object, std::string_view why);
+
+    std::vector<backend_info> backends() { return service().backends(); }
+    compile_service& service();
+    cache::code_store* user_store();  ///< null: none, with one warning
+    std::vector<std::string> prebuilt_files(std::string_view target_name) const;
+    const jit::engine_options& options() const { return options_; }
+    void set_cache_bytes_max(std::int64_t bytes);
+
+private:
+    std::vector<cache::code_store*> prebuilt_stores(const std::string& target_name);
+    std::optional<found_object> find_in(cache::code_store& store, const keyed_kernel& wanted, bool any_toolchain, jit::origin as);
+    std::optional<jit::failure> remembered_failure(const keyed_kernel& wanted);
+    std::vector<backend_info> known_backends();
+    void keep_source(const keyed_kernel& wanted, const std::string& source);
+    bool replaces(const keyed_kernel& wanted);
+
+    jit::engine_options options_;
+    std::shared_ptr<logger> log_;
+    std::shared_ptr<counters> counts_;
+    std::mutex mutex_;
+    std::unique_ptr<compile_service> service_;
+    bool user_store_was_tried_ = false;
+    std::unique_ptr<cache::code_store> user_store_;
+    std::map<std::string, std::vector<std::unique_ptr<cache::code_store>>> prebuilt_;
+    std::optional<std::vector<backend_info>> backends_;
+    std::map<cache::digest, bool> rebuilt_;  ///< keys made anew in this process, for `rebuild`
+};
+
+/// SHA-256 over a kernel's stub and device headers.
+std::string source_digest(const codegen::kernel_plan& plan);
+
+}  // namespace mhc::runtime

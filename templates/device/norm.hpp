@@ -1,0 +1,85 @@
+// mhc/device/norm.hpp -- RMS norms over the channels: of a row, of a layer input, and inside mHC.cu's layer.
+//
+// The norm reads the float value, not what is stored; a row is computed twice (for its sum of squares, then for its
+// result), the second time from cache.
+#pragma once
+
+#include <mhc/device/rows.hpp>
+#include <mhc/device/mix.hpp>
+
+namespace mhc {
+
+/// sqrt(mean_c(a(c)^2) + eps), in every lane.
+template <class Rows, class Grid, class Value>
+MHC_DEVICE float root_mean_square(Grid at, float* slice_sums, float eps, Value a)
+{
+    const float squares = channel_sum<Rows>(at, slice_sums, [=](int c) MHC_INLINE {
+        const typename Rows::lanes v = a(c);
+        return v * v;
+    });
+    return square_root(squares * (1.0f / Rows::C) + eps);
+}
+
+/// body(t) for each token of this work-group.
+template <class Grid, class Body>
+MHC_DEVICE void for_each_token(Grid at, i64 tokens, Body body)
+{
+    for (i64 t = at.group; t < tokens; t += at.groups) body(t);
+}
+
+/// rms[t] = sqrt(mean(x[t]^2) + eps); y[t,c] = x[t,c] / rms[t] * weight[c]
+template <class Rows, int WeightAlign, class Grid, class Data, class Weight>
+MHC_DEVICE void rmsnorm(Grid at, float* slice_sums, const Data* x, const Weight* weight, Data* y, float* rms, i64 tokens,
+                        float eps)
+{
+    for_each_token(at, tokens, [=](i64 t) MHC_INLINE {
+        const Data* row = x + t * Rows::C;
+        const float root = root_mean_square<Rows>(at, slice_sums, eps, [=](int c) MHC_INLINE { return Rows::load(row, c); });
+        const float scale = 1.0f / root;
+        for_each_vector<Rows>(at, 0, Rows::C, [=](int c) MHC_INLINE {
+            typename Rows::lanes v = Rows::load(row, c) * scale;
+            if (weight) v = v * Rows::template load<WeightAlign>(weight, c);
+            Rows::store(y + t * Rows::C, c, v);
+        });
+        if (at.thread() == 0) rms[t] = root;
+    });
+}
+
+/// a = sum_i pre[t,i] * x[t,i]; layer_input[t] = a / sqrt(mean(a^2) + eps) * weight
+template <class Rows, int n, int WeightAlign, class Grid, class Data, class Weight>
+MHC_DEVICE void apply_mix_norm(Grid at, float* slice_sums, const Data* x, const float* pre, const Weight* weight,
+                               Data* layer_input, i64 tokens, i64 x_token, i64 x_stream, i64 pre_token, float eps)
+{
+    for_each_token(at, tokens, [=](i64 t) MHC_INLINE {
+        auto a = [=](int c) MHC_INLINE { return weighted_sum<Rows, n>(x + t * x_token, x_stream, pre + t * pre_token, c); };
+        const float scale = 1.0f / root_mean_square<Rows>(at, slice_sums, eps, a);
+        for_each_vector<Rows>(at, 0, Rows::C, [=](int c) MHC_INLINE {
+            Rows::store(layer_input + t * Rows::C, c, a(c) * scale * Rows::template load<WeightAlign>(weight, c));
+        });
+    });
+}
+
+/// a = sum_i p_i x[t,i]; y = a / sqrt(mean(a^2) + eps) * weight; out[t,i] = q_i y + sum_j M[i,j] x[t,j].
+/// `coefficients` holds p [n], q [n] and the stored matrix [n,n] of token t at t * coefficients_token.
+/// RoundAsReference: a and y pass through bf16, as mHC.cu stores them.
+template <class Rows, int n, layout L, bool RoundAsReference, int WeightAlign, class Grid, class Data, class Weight>
+MHC_DEVICE void layer(Grid at, float* slice_sums, const Data* x, const float* coefficients, const Weight* weight, Data* out,
+                      i64 tokens, i64 x_token, i64 x_stream, i64 out_token, i64 out_stream, i64 coefficients_token, float eps)
+{
+    for_each_token(at, tokens, [=](i64 t) MHC_INLINE {
+        const Data* row = x + t * x_token;
+        const float* p = coefficients + t * coefficients_token;
+        auto a = [=](int c) MHC_INLINE {
+            const typename Rows::lanes v = weighted_sum<Rows, n>(row, x_stream, p, c);
+            return RoundAsReference ? rounded_to<bf16, Rows::W>(v) : v;
+        };
+        const float scale = 1.0f / root_mean_square<Rows>(at, slice_sums, eps, a);
+        for_each_vector<Rows>(at, 0, Rows::C, [=](int c) MHC_INLINE {
+            typename Rows::lanes y = a(c) * scale * Rows::template load<WeightAlign>(weight, c);
+            if (RoundAsReference) y = rounded_to<bf16, Rows::W>(y);
+            post_vector<Rows, n, L>(y, row, x_stream, p + n, p + 2 * n, out + t * out_token, out_stream, c);
+        });
+    });
+}
+
+}  // namespace mhc

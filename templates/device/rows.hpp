@@ -1,0 +1,75 @@
+// mhc/device/rows.hpp -- how the lanes of a grid share tokens and channels, and sums over channels in a promised order.
+#pragma once
+
+namespace mhc {
+
+/// Rows of C channels, read W at a time at multiples of Align bytes; a work item is one token and up to Chunk channels.
+template <int C_, int W_, int Align_, int Chunk_, int Slice_>
+struct rows {
+    static constexpr int C = C_, W = W_, align = Align_, chunk = Chunk_, slice = Slice_;
+    static constexpr int chunks = ceil_div(C, Chunk_), slices = ceil_div(C, Slice_);
+    using lanes = vec<float, W>;
+    static_assert(Chunk_ % W == 0 && Slice_ % W == 0, "chunks and slices are whole vectors");
+
+    /// Channels c to c + W of a row, zeros past its end. AlignT: what `row` is a multiple of.
+    template <int AlignT = Align_, class T>
+    static MHC_MEMBER lanes load(const T* row, int c)
+    {
+        if constexpr (C % W != 0)
+            if (c + W > C) return load_some<W>(row + c, C - c);
+        return mhc::load<W, AlignT>(row + c);
+    }
+    template <class T>
+    static MHC_MEMBER void store(T* row, int c, lanes v)
+    {
+        if constexpr (C % W != 0)
+            if (c + W > C) return store_some<W>(row + c, v, C - c);
+        mhc::store<W, Align_>(row + c, v);
+    }
+};
+
+/// body(token, begin, end) for each work item of this work-group: all of them take the same turns.
+template <class Rows, class Grid, class Body>
+MHC_DEVICE void for_each_item(Grid at, i64 tokens, Body body)
+{
+    const i64 items = tokens * Rows::chunks;
+    for (i64 item = at.group; item < items; item += at.groups) {
+        const int begin = int(item % Rows::chunks) * Rows::chunk;
+        body(item / Rows::chunks, begin, smaller(begin + Rows::chunk, Rows::C));
+    }
+}
+
+/// body(c) for each vector of [begin, end) that is this lane's.
+template <class Rows, class Grid, class Body>
+MHC_DEVICE void for_each_vector(Grid at, int begin, int end, Body body)
+{
+    const int first = begin + at.thread() * Rows::W;
+    if constexpr (Rows::chunk <= Grid::block * Rows::W) {  // one vector a lane: not a loop, so nothing is hoisted out of it
+        if (first < end) body(first);
+    } else {
+        for (int c = first; c < end; c += Grid::block * Rows::W) body(c);
+    }
+}
+
+/// Sum over all channels of term(c), a vector of W addends that are zero past the row's end; in every lane.
+///
+/// The order is a function of C and the kind of target alone: a slice is summed by one wave, lane by lane and then over
+/// the lanes; slices are added in their order. So it does not depend on the block, the grid or the neighbours.
+template <class Rows, class Grid, class Term>
+MHC_DEVICE float channel_sum(Grid at, float* slice_sums, Term term)
+{
+    for (int s = at.wave(); s < Rows::slices; s += Grid::waves) {
+        typename Rows::lanes sums = splat<Rows::W>(0.0f);
+        const int end = smaller((s + 1) * Rows::slice, Rows::C);
+        for (int c = s * Rows::slice + at.lane() * Rows::W; c < end; c += Grid::wave_size * Rows::W) sums = sums + term(c);
+        const float slice_sum = wave_sum<Grid::wave_size>(sum<Rows::W>(sums));
+        if (at.lane() == 0) slice_sums[s] = slice_sum;
+    }
+    barrier();
+    float total = 0.0f;
+    for (int s = 0; s < Rows::slices; ++s) total += slice_sums[s];
+    barrier();  // before the next token overwrites them
+    return total;
+}
+
+}  // namespace mhc

@@ -1,0 +1,227 @@
+// mhc/device/sinkhorn.hpp -- Sinkhorn's iteration on n x n matrices by every variant that public implementations use.
+//
+// A row step divides by the sum over b of S[a,b], a col step by the sum over a. `lanes` lanes of one wave share a matrix, a
+// line each. Steps on logits z keep S as exp(z[a,b] - u[a] - v[b]): a potential of a line is the logarithm of what its
+// entries were divided by, so a step changes n numbers and never rounds an entry. Each potential is a sum hi + lo with lo
+// small: with the exact error of each subtraction this holds entries to a unit in the last place even where logits differ
+// by hundreds, and where exp of a logit alone would overflow.
+#pragma once
+
+#include <mhc/device/math.hpp>
+
+namespace mhc {
+
+enum class start { exp, log, softmax, identity };
+enum class order { row_col, col_row };
+enum class eps_mode { none, add, add_both, thresh };
+enum class axis { row, col };
+
+/// A matrix of logits or entries with its potentials, in memory that the lanes of a matrix share.
+template <int n>
+struct balance {
+    static constexpr int floats = n * n + 4 * n;
+    float* entries;  ///< [n, n]
+
+    MHC_MEMBER float& hi(axis line_axis, int line) const { return entries[n * n + (line_axis == axis::row ? 0 : 2 * n) + line]; }
+    MHC_MEMBER float& lo(axis line_axis, int line) const { return entries[n * n + (line_axis == axis::row ? n : 3 * n) + line]; }
+    MHC_MEMBER float& entry(axis line_axis, int line, int k) const
+    {
+        return line_axis == axis::row ? entries[line * n + k] : entries[k * n + line];
+    }
+};
+
+/// a - b, and what rounding took away is added to `error`; an infinity has none.
+MHC_DEVICE float difference(float a, float b, float& error)
+{
+    const float d = a - b, b_part = a - d, a_part = d + b_part;
+    if (is_finite(d)) error += (a - a_part) + (b_part - b);
+    return d;
+}
+
+/// log of an entry: z - u - v, good to a unit in the last place of the result.
+template <int n>
+MHC_DEVICE float balanced_logit(balance<n> s, int a, int b)
+{
+    float error = 0.0f;
+    const float d = difference(s.entries[a * n + b], s.hi(axis::row, a), error);
+    const float e = difference(d, s.hi(axis::col, b), error);
+    return e + (error - (s.lo(axis::row, a) + s.lo(axis::col, b)));
+}
+
+template <axis A, int n>
+MHC_DEVICE float balanced_logit_on(balance<n> s, int line, int k)
+{
+    return A == axis::row ? balanced_logit(s, line, k) : balanced_logit(s, k, line);
+}
+
+/// One step on logits: the line's potential grows by log(line sum), or log(line sum + eps), or nothing where the sum is
+/// not above the threshold.
+template <axis A, eps_mode Mode, int n, int lanes>
+MHC_DEVICE void log_step(balance<n> s, int lane, float eps)
+{
+    for (int line = lane; line < n; line += lanes) {
+        float top = balanced_logit_on<A>(s, line, 0);
+        for (int k = 1; k < n; ++k) top = larger(top, balanced_logit_on<A>(s, line, k));
+
+        const float old_hi = s.hi(A, line), old_lo = s.lo(A, line);
+        const bool has_top = is_finite(top);
+        if (has_top) {  // the largest entry becomes exp(0)
+            float error = 0.0f;
+            s.hi(A, line) = difference(old_hi, -top, error);
+            s.lo(A, line) = old_lo + error;
+        }
+        float total = 0.0f;
+        for (int k = 0; k < n; ++k) total += exp(balanced_logit_on<A>(s, line, k));
+        float divisor = total;
+        if (Mode == eps_mode::add) divisor = total + (has_top ? eps * exp(-top) : eps);
+        const float grown = s.lo(A, line) + log(divisor);
+        const bool stays = Mode == eps_mode::thresh && !((has_top ? top : 0.0f) + log(total) > log(eps));
+        if (stays) {
+            s.hi(A, line) = old_hi;
+            s.lo(A, line) = old_lo;
+        } else if (divisor < infinity()) {
+            s.lo(A, line) = grown;
+        } else {  // eps * exp(-top) overflowed: the divisor is eps
+            s.hi(A, line) = old_hi;
+            s.lo(A, line) = old_lo + log(divisor == divisor ? eps : divisor);
+        }
+    }
+    wave_sync();
+}
+
+/// Logits become entries.
+template <int n, int lanes>
+MHC_DEVICE void exponentiate(balance<n> s, int lane)
+{
+    for (int a = lane; a < n; a += lanes)
+        for (int b = 0; b < n; ++b) s.entries[a * n + b] = exp(balanced_logit(s, a, b));
+    wave_sync();
+}
+
+/// One step on entries.
+template <axis A, eps_mode Mode, int n, int lanes>
+MHC_DEVICE void step(balance<n> s, int lane, float eps)
+{
+    for (int line = lane; line < n; line += lanes) {
+        float total = s.entry(A, line, 0);
+        for (int k = 1; k < n; ++k) total += s.entry(A, line, k);
+        if (Mode == eps_mode::thresh && !(total > eps)) continue;
+        const float scale = 1.0f / (Mode == eps_mode::add ? total + eps : total);
+        for (int k = 0; k < n; ++k) s.entry(A, line, k) *= scale;
+    }
+    wave_sync();
+}
+
+/// softmax over b, plus `added`.
+template <int n, int lanes>
+MHC_DEVICE void softmax_rows(balance<n> s, int lane, float added)
+{
+    for (int a = lane; a < n; a += lanes) {
+        float top = s.entries[a * n];
+        for (int b = 1; b < n; ++b) top = larger(top, s.entries[a * n + b]);
+        float total = 0.0f;
+        for (int b = 0; b < n; ++b) {
+            const float e = exp(s.entries[a * n + b] - top);
+            s.entries[a * n + b] = e;
+            total += e;
+        }
+        const float scale = 1.0f / total;
+        for (int b = 0; b < n; ++b) s.entries[a * n + b] = s.entries[a * n + b] * scale + added;
+    }
+    wave_sync();
+}
+
+/// What an iteration is: the two axes in their order, and the divisor. add_both divides as add does.
+template <start Start_, order Order_, eps_mode Mode_, int Iterations_>
+struct sinkhorn_options {
+    static constexpr start first = Start_;
+    static constexpr eps_mode stated = Mode_, mode = Mode_ == eps_mode::add_both ? eps_mode::add : Mode_;
+    static constexpr axis one = Order_ == order::row_col ? axis::row : axis::col;
+    static constexpr axis two = Order_ == order::row_col ? axis::col : axis::row;
+    static constexpr int iterations = Iterations_;
+};
+
+template <class Options, int n, int lanes>
+MHC_DEVICE void steps(balance<n> s, int lane, float eps, int count)
+{
+    for (int k = 0; k < count; ++k) {
+        step<Options::one, Options::mode, n, lanes>(s, lane, eps);
+        step<Options::two, Options::mode, n, lanes>(s, lane, eps);
+    }
+}
+
+template <class Options, int n, int lanes>
+MHC_DEVICE void log_steps(balance<n> s, int lane, float eps, int count)
+{
+    for (int k = 0; k < count; ++k) {
+        log_step<Options::one, Options::mode, n, lanes>(s, lane, eps);
+        log_step<Options::two, Options::mode, n, lanes>(s, lane, eps);
+    }
+}
+
+/// `s.entries` holds logits and becomes the balanced matrix. All lanes of the wave must call it.
+template <class Options, int n, int lanes>
+MHC_DEVICE void sinkhorn(balance<n> s, int lane, float eps)
+{
+    constexpr int iterations = Options::iterations;
+    constexpr bool adds = Options::mode == eps_mode::add;
+    wave_sync();
+    if constexpr (Options::first == start::identity) {
+        steps<Options, n, lanes>(s, lane, eps, iterations);
+    } else if constexpr (Options::first == start::softmax && adds) {
+        softmax_rows<n, lanes>(s, lane, Options::stated == eps_mode::add_both ? eps : 0.0f);
+        if constexpr (iterations > 0) {
+            step<axis::col, Options::mode, n, lanes>(s, lane, eps);
+            steps<Options, n, lanes>(s, lane, eps, iterations - 1);
+        }
+    } else {
+        for (int line = lane; line < n; line += lanes)
+            s.hi(axis::row, line) = s.lo(axis::row, line) = s.hi(axis::col, line) = s.lo(axis::col, line) = 0.0f;
+        wave_sync();
+        if constexpr (Options::first == start::softmax) {  // without an added eps, softmax is a row step on logits
+            log_step<axis::row, eps_mode::none, n, lanes>(s, lane, eps);
+            if constexpr (iterations > 0) log_step<axis::col, Options::mode, n, lanes>(s, lane, eps);
+        } else {
+            log_steps<Options, n, lanes>(s, lane, eps, Options::first == start::log ? iterations : smaller(iterations, 1));
+        }
+        exponentiate<n, lanes>(s, lane);
+        if constexpr (Options::first != start::log && iterations > 1)
+            steps<Options, n, lanes>(s, lane, eps, iterations - 1);
+    }
+}
+
+/// Lanes that share a matrix: the power of two that holds n, at most a wave.
+constexpr int lanes_of(int n, int wave_size)
+{
+    int lanes = 1;
+    while (lanes < n && lanes < wave_size) lanes *= 2;
+    return lanes;
+}
+
+/// body(t, is_live, entries, lane) for each token: a group of lanes of one wave has a matrix in `shared`.
+template <int n, class Grid, class Body>
+MHC_DEVICE void for_each_matrix(Grid at, float* shared, i64 tokens, Body body)
+{
+    constexpr int lanes = lanes_of(n, Grid::wave_size), together = Grid::block / lanes;
+    const int mine = at.thread() / lanes;
+    for (i64 first = at.group * together; first < tokens; first += at.groups * together) {
+        const i64 t = first + mine;
+        body(t < tokens ? t : tokens - 1, t < tokens, balance<n>{shared + mine * balance<n>::floats}, at.thread() % lanes);
+        wave_sync();  // before the next token's logits come
+    }
+}
+
+/// mix[t] = Sinkhorn(logits[t])
+template <class Options, int n, class Grid>
+MHC_DEVICE void sinkhorn_tokens(Grid at, float* shared, const float* logits, float* mix, i64 tokens, float eps)
+{
+    constexpr int lanes = lanes_of(n, Grid::wave_size);
+    for_each_matrix<n>(at, shared, tokens, [=](i64 t, bool is_live, balance<n> s, int lane) MHC_INLINE {
+        for (int e = lane; e < n * n; e += lanes) s.entries[e] = logits[t * (n * n) + e];
+        sinkhorn<Options, n, lanes>(s, lane, eps);
+        if (is_live)
+            for (int e = lane; e < n * n; e += lanes) mix[t * (n * n) + e] = s.entries[e];
+    });
+}
+
+}  // namespace mhc

@@ -1,0 +1,22 @@
+// mhc/device/types.hpp -- scalar types and the spellings every other device header uses.
+#pragma once
+
+namespace mhc {
+
+using u16 = unsigned short;
+using u32 = unsigned int;
+using i64 = long long;
+
+/// Storage types: arithmetic is always float, see `load` and `store`.
+struct bf16 {
+    u16 bits;
+};
+struct fp16 {
+    u16 bits;
+};
+using fp32 = float;
+
+constexpr int ceil_div(int a, int b) { return (a + b - 1) / b; }
+constexpr int smaller(int a, int b) { return a < b ? a : b; }
+
+}  // namespace mhc

@@ -1,0 +1,276 @@
+// tests/host/driver.cpp -- memory, launch, checks of stray writes, comparison, summary.
+#include "tests/host/driver.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <stdexcept>
+
+#include "tests/host/launch.hpp"
+#include "tests/reference/dtypes.hpp"
+#include "tests/reference/reference.hpp"
+#include "tests/support/numeric.hpp"
+
+namespace mhc::testing {
+namespace {
+
+using jit::dtype;
+using jit::operation;
+
+/// A quiet NaN of the type, twice for 16-bit types: memory that nothing was written to.
+std::uint32_t poison(dtype type)
+{
+    switch (type) {
+        case dtype::bf16: return 0x7FD57FD5U;
+        case dtype::fp16: return 0x7E557E55U;
+        case dtype::fp32: break;
+    }
+    return 0x7FD5A5A5U;
+}
+
+std::vector<std::uint16_t> narrowed(const std::vector<float>& values, dtype type)
+{
+    std::vector<std::uint16_t> bits(values.size());
+    const auto narrow = type == dtype::bf16 ? reference::bf16_bits : reference::fp16_bits;
+    std::transform(values.begin(), values.end(), bits.begin(), narrow);
+    return bits;
+}
+
+float element_at(const std::byte* from, dtype type)
+{
+    if (type == dtype::fp32) {
+        float value = 0;
+        std::memcpy(&value, from, sizeof(value));
+        return value;
+    }
+    std::uint16_t bits = 0;
+    std::memcpy(&bits, from, sizeof(bits));
+    return type == dtype::bf16 ? reference::from_bf16(bits) : reference::from_fp16(bits);
+}
+
+/// The address a kernel may count on, exactly: not aligned to more.
+std::int64_t offset_of(const operand& of, const operands& in, const jit::layer_spec& spec)
+{
+    static constexpr std::string_view always_f32[] = {"logits", "mix", "pre", "post", "rms", "scale", "base"};
+    const bool is_coefficient = std::find(std::begin(always_f32), std::end(always_f32), of.name) != std::end(always_f32) ||
+                                of.name.starts_with("h_") || of.name.starts_with("alpha_") || of.name.starts_with("b_");
+    if (is_coefficient || in.op == operation::sinkhorn_fwd) return 4;
+    return std::max<std::int64_t>(spec.alignment_bytes, jit::size_of(of.type));
+}
+
+}  // namespace
+
+std::string environment(const char* name, const std::string& otherwise)
+{
+    const char* value = std::getenv(name);
+    return value != nullptr && *value != '\0' ? value : otherwise;
+}
+
+std::string case_filter() { return environment("MHC_TEST_CASE", ""); }
+
+session& session::instance()
+{
+    static session the_one = [] {
+        session made;
+        made.target = environment("MHC_TEST_TARGET", "host");
+        made.device = open_device(made.target);
+        jit::engine_options options;
+        options.target = made.target;
+        options.cache_dir = environment("MHC_JIT_DIR", MHC_TEST_CACHE_DIR);
+        made.engine = jit::engine::create(std::move(options)).value();
+        return made;
+    }();
+    return the_one;
+}
+
+jit::compiled_layer session::layer(const jit::layer_spec& spec) { return engine->layer(spec).value(); }
+
+launch_memory::launch_memory(session& on, const jit::compiled_layer& layer, const operands& of)
+    : session_(on), layer_(layer), operands_(of), workspace_bytes_(layer.workspace_bytes(of.op, of.tokens))
+{
+    for (const operand& each : of.list) {
+        const std::int64_t offset = offset_of(each, of, layer.spec());
+        std::unique_ptr<guarded_array>& array = arrays_[each.name];
+        if (each.is_output) {
+            array = std::make_unique<guarded_array>(*on.device, each.place.extent() * jit::size_of(each.type), offset, poison(each.type));
+        } else if (each.type == dtype::fp32) {
+            array = std::make_unique<guarded_array>(*on.device, std::as_bytes(std::span(each.values)), offset, poison(each.type));
+        } else {
+            const std::vector<std::uint16_t> bits = narrowed(each.values, each.type);
+            array = std::make_unique<guarded_array>(*on.device, std::as_bytes(std::span(bits)), offset, poison(each.type));
+        }
+    }
+    if (workspace_bytes_ > 0) arrays_["workspace"] = std::make_unique<guarded_array>(*on.device, workspace_bytes_, 16, 0xFFFFFFFFU);
+}
+
+void* launch_memory::pointer(std::string_view name) const
+{
+    const auto found = arrays_.find(name);
+    return found == arrays_.end() ? nullptr : found->second->pointer();
+}
+
+jit::result<void> launch_memory::launch() const { return launch_with(operands_, "", nullptr); }
+
+jit::result<void> launch_memory::launch_with(const operands& changed, std::string_view name, void* replacement) const
+{
+    const auto choose = [&](std::string_view asked) { return asked == name ? replacement : pointer(asked); };
+    jit::result<void> launched = testing::launch(layer_, changed, choose, session_.device->stream());
+    session_.device->synchronize();
+    return launched;
+}
+
+std::vector<float> launch_memory::output(const operand& of, std::vector<std::string>& problems) const
+{
+    const guarded_array& array = *arrays_.find(of.name)->second;
+    std::vector<std::byte> all = array.read_all();
+    const std::int64_t element_bytes = jit::size_of(of.type);
+    std::vector<float> dense;
+    dense.reserve(static_cast<std::size_t>(of.place.size()));
+
+    // Each row is taken out and poisoned again; whatever else then differs from the poison was written where it must not be.
+    const std::uint32_t fill = array.fill();
+    for (std::int64_t t = 0; t < of.place.tokens; ++t) {
+        for (std::int64_t i = 0; i < of.place.streams; ++i) {
+            std::byte* row = all.data() + array.start() + of.place.row(t, i) * element_bytes;
+            for (std::int64_t c = 0; c < of.place.width; ++c, row += element_bytes) {
+                dense.push_back(element_at(row, of.type));
+                std::memcpy(row, &fill, static_cast<std::size_t>(element_bytes));
+            }
+        }
+    }
+    for (std::size_t at = 0; at + 4 <= all.size(); at += 4) {
+        if (std::memcmp(all.data() + at, &fill, 4) == 0) continue;
+        const std::int64_t element = (static_cast<std::int64_t>(at) - array.start()) / element_bytes;
+        problems.push_back(fmt::format("{}: memory outside its rows was written, near element {} of {}", of.name, element, of.place.extent()));
+        break;
+    }
+    return dense;
+}
+
+void launch_memory::check_inputs(std::vector<std::string>& problems) const
+{
+    for (const operand& of : operands_.list) {
+        if (!of.is_output && !arrays_.find(of.name)->second->is_unchanged()) problems.push_back(of.name + ": the input, or memory beside it, was written");
+    }
+    const auto found = arrays_.find("workspace");
+    if (found == arrays_.end()) return;
+    const guarded_array& workspace = *found->second;
+    const std::vector<std::byte> all = workspace.read_all();
+    const auto end = static_cast<std::size_t>(workspace.start() + workspace.bytes());
+    for (std::size_t at = 0; at < all.size(); ++at) {
+        if (at == static_cast<std::size_t>(workspace.start())) at = end;
+        if (all[at] == std::byte{0xFF}) continue;
+        problems.push_back(fmt::format("workspace: byte {} of {} was written", static_cast<std::int64_t>(at) - workspace.start(), workspace.bytes()));
+        break;
+    }
+}
+
+bool launch_memory::outputs_are_untouched() const
+{
+    return std::all_of(operands_.list.begin(), operands_.list.end(),
+                       [&](const operand& of) { return !of.is_output || arrays_.find(of.name)->second->is_unchanged(); });
+}
+
+outcome run(session& on, const jit::compiled_layer& layer, const operands& of)
+{
+    const launch_memory memory(on, layer, of);
+    outcome got;
+    if (const jit::result<void> launched = memory.launch(); !launched) {
+        got.problems.push_back(fmt::format("{}: {}", jit::to_string(launched.error().code), launched.error().message));
+    }
+    for (const operand& each : of.list) {
+        if (each.is_output) got.outputs[each.name] = memory.output(each, got.problems);
+    }
+    memory.check_inputs(got.problems);
+    return got;
+}
+
+outcome run(session& on, const jit::layer_spec& spec, const operands& of) { return run(on, on.layer(spec), of); }
+
+std::map<std::string, reference::tensor> expected_of(const jit::layer_spec& spec, const operands& of)
+{
+    const reference::shape shape{.tokens = of.tokens, .n_streams = spec.n_streams, .hidden_dim = spec.hidden_dim};
+    const jit::layer_options& options = spec.options;
+    const auto data = [&](std::string_view name) {
+        const operand* found = of.find(name);
+        return found == nullptr ? nullptr : found->values.data();
+    };
+    const auto rows = [&](std::string_view name) {
+        const operand& found = of.at(name);
+        return reference::strided_rows{found.values.data(), found.place.token_stride, found.place.stream_stride};
+    };
+    const auto of_token = [&](std::string_view name, bool is_static) {
+        const operand& found = of.at(name);
+        return reference::token_rows{found.values.data(), is_static ? 0 : found.place.width};
+    };
+
+    std::map<std::string, reference::tensor> expected;
+    switch (of.op) {
+        case operation::sinkhorn_fwd: expected["mix"] = reference::sinkhorn_fwd(options, shape, data("logits")); break;
+        case operation::rmsnorm_fwd: {
+            reference::rmsnorm_result found = reference::rmsnorm_fwd(options, shape, data("x"), data("weight"));
+            expected["y"] = std::move(found.y);
+            expected["rms"] = std::move(found.rms);
+            break;
+        }
+        case operation::apply_mix_fwd:
+            expected["layer_input"] = reference::apply_mix_fwd(shape, rows("x"), of_token("pre", of.pre_is_static));
+            break;
+        case operation::expand_fwd: expected["x"] = reference::expand_fwd(shape, data("h")); break;
+        case operation::post_fwd:
+            expected["out"] = reference::post_fwd(options.layout, shape, data("y"), rows("x"), of_token("post", of.post_is_static),
+                                                  of_token("mix", of.mix_is_static));
+            break;
+        case operation::pre_fwd: {
+            reference::pre_result found = reference::pre_fwd(options, shape, rows("x"), data("fn"), data("scale"), data("base"), data("norm_weight"));
+            expected["layer_input"] = std::move(found.layer_input);
+            expected["pre"] = std::move(found.pre);
+            expected["post"] = std::move(found.post);
+            expected["mix"] = std::move(found.mix);
+            break;
+        }
+        case operation::static_layer_fwd:
+            expected["out"] = reference::static_layer_fwd(options, shape, rows("x"), data("h_pre"), data("h_post"), data("h_res"), data("weight"));
+            break;
+        case operation::dynamic_layer_fwd:
+            expected["out"] = reference::dynamic_layer_fwd(options, shape, rows("x"),
+                                                           {.phi_pre = data("phi_pre"), .phi_post = data("phi_post"), .phi_res = data("phi_res"),
+                                                            .alpha_pre = data("alpha_pre"), .alpha_post = data("alpha_post"), .alpha_res = data("alpha_res"),
+                                                            .b_pre = data("b_pre"), .b_post = data("b_post"), .b_res = data("b_res"),
+                                                            .weight = data("weight")});
+            break;
+    }
+    return expected;
+}
+
+agreement compare_with_reference(const jit::layer_spec& spec, const operands& of, const outcome& got)
+{
+    agreement found;
+    found.problems = got.problems;
+    for (const auto& [name, expected] : expected_of(spec, of)) {
+        const std::vector<float>& out = got.outputs.at(name);
+        const placement& place = of.at(name).place;
+        const comparison compared = compare(out, expected, bounds_of(of.op, name, spec),
+                                            {{"t", place.tokens}, {"i", place.streams}, {"c", place.width}});
+        found.norm_ratio = std::max(found.norm_ratio, compared.norm_ratio);
+        found.element_ratio = std::max(found.element_ratio, compared.element_ratio);
+        found.elements += static_cast<std::int64_t>(out.size());
+        if (!compared.passed) found.problems.push_back(name + compared.message);
+    }
+    return found;
+}
+
+agreement check_case(session& on, const test_case& of)
+{
+    const operands made = make_operands(of);
+    agreement found = compare_with_reference(of.spec, made, run(on, of.spec, made));
+    for (std::string& problem : found.problems) problem = fmt::format("MHC_TEST_CASE='{}': {}", of.name, problem);
+    return found;
+}
+
+}  // namespace mhc::testing

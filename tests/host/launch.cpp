@@ -1,0 +1,86 @@
+// tests/host/launch.cpp -- one argument struct for each operator, filled field by field.
+#include "tests/host/launch.hpp"
+
+namespace mhc::testing {
+
+using jit::operation;
+
+bool takes_workspace(operation op)
+{
+    return op == operation::pre_fwd || op == operation::static_layer_fwd || op == operation::dynamic_layer_fwd;
+}
+
+jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, const pointer_by_name& pointer, void* stream)
+{
+    const auto f32 = [&](std::string_view name) { return static_cast<float*>(pointer(name)); };
+    switch (of.op) {
+        case operation::sinkhorn_fwd:
+            return layer.sinkhorn_fwd({.logits = f32("logits"), .mix = f32("mix"), .tokens = of.tokens}, stream);
+        case operation::rmsnorm_fwd:
+            return layer.rmsnorm_fwd({.x = pointer("x"), .weight = pointer("weight"), .y = pointer("y"), .rms = f32("rms"), .tokens = of.tokens}, stream);
+        case operation::apply_mix_fwd:
+            return layer.apply_mix_fwd({.x = pointer("x"),
+                                        .pre = f32("pre"),
+                                        .layer_input = pointer("layer_input"),
+                                        .tokens = of.tokens,
+                                        .x_strides = of.x_strides,
+                                        .pre_is_static = of.pre_is_static}, stream);
+        case operation::expand_fwd:
+            return layer.expand_fwd({.h = pointer("h"), .x = pointer("x"), .tokens = of.tokens, .x_strides = of.x_strides}, stream);
+        case operation::post_fwd:
+            return layer.post_fwd({.y = pointer("y"),
+                                   .x = pointer("x"),
+                                   .post = f32("post"),
+                                   .mix = f32("mix"),
+                                   .out = pointer("out"),
+                                   .tokens = of.tokens,
+                                   .x_strides = of.x_strides,
+                                   .out_strides = of.out_strides,
+                                   .post_is_static = of.post_is_static,
+                                   .mix_is_static = of.mix_is_static}, stream);
+        case operation::pre_fwd:
+            return layer.pre_fwd({.x = pointer("x"),
+                                  .fn = pointer("fn"),
+                                  .scale = f32("scale"),
+                                  .base = f32("base"),
+                                  .norm_weight = pointer("norm_weight"),
+                                  .layer_input = pointer("layer_input"),
+                                  .pre = f32("pre"),
+                                  .post = f32("post"),
+                                  .mix = f32("mix"),
+                                  .workspace = pointer("workspace"),
+                                  .tokens = of.tokens,
+                                  .x_strides = of.x_strides}, stream);
+        case operation::static_layer_fwd:
+            return layer.static_layer_fwd({.x = pointer("x"),
+                                           .h_pre = f32("h_pre"),
+                                           .h_post = f32("h_post"),
+                                           .h_res = f32("h_res"),
+                                           .weight = pointer("weight"),
+                                           .out = pointer("out"),
+                                           .workspace = pointer("workspace"),
+                                           .tokens = of.tokens,
+                                           .x_strides = of.x_strides,
+                                           .out_strides = of.out_strides}, stream);
+        case operation::dynamic_layer_fwd:
+            return layer.dynamic_layer_fwd({.x = pointer("x"),
+                                            .phi_pre = pointer("phi_pre"),
+                                            .phi_post = pointer("phi_post"),
+                                            .phi_res = pointer("phi_res"),
+                                            .alpha_pre = f32("alpha_pre"),
+                                            .alpha_post = f32("alpha_post"),
+                                            .alpha_res = f32("alpha_res"),
+                                            .b_pre = f32("b_pre"),
+                                            .b_post = f32("b_post"),
+                                            .b_res = f32("b_res"),
+                                            .weight = pointer("weight"),
+                                            .out = pointer("out"),
+                                            .workspace = pointer("workspace"),
+                                            .tokens = of.tokens,
+                                            .x_strides = of.x_strides,
+                                            .out_strides = of.out_strides}, stream);
+    }
+    return jit::failure{jit::errc::bad_spec, "unknown operator"};
+}
+
+}  // namespace mhc::testing

@@ -1,0 +1,197 @@
+// tests/host/launch_errors_test.cpp -- a wrong argument gives launch_failed with the argument's name, and nothing is written.
+#include <doctest/doctest.h>
+
+#include <limits>
+
+#include "tests/host/driver.hpp"
+#include "tests/host/launch.hpp"
+#include "tests/reference/options.hpp"
+
+using namespace mhc;
+using namespace mhc::testing;
+using jit::operation;
+
+namespace {
+
+/// Three tokens of four streams of 64 bf16 channels: rows are 128 bytes, so 16-byte alignment can be asked for.
+test_case small_case(operation op)
+{
+    test_case made;
+    made.op = op;
+    made.name = name_of(op);
+    made.tokens = 3;
+    made.spec.n_streams = 4;
+    made.spec.hidden_dim = 64;
+    made.spec.options = reference::options_of(jit::preset::mhc_cu);
+    made.spec.norm_weight = op == operation::pre_fwd;
+    made.spec.weight_dtype = jit::dtype::bf16;
+    made.spec.wanted = jit::operations{op};
+    return made;
+}
+
+/// One layer, ready to be launched wrongly.
+struct wrong_launch {
+    test_case of;
+    operands right = make_operands(of);
+    jit::compiled_layer layer = session::instance().layer(of.spec);
+    launch_memory memory{session::instance(), layer, right};
+
+    explicit wrong_launch(operation op) : of(small_case(op)) {}
+
+    void check_refused(const jit::result<void>& launched, std::string_view argument) const
+    {
+        CAPTURE(of.name);
+        CAPTURE(std::string(argument));
+        CHECK_FALSE(launched.has_value());
+        CHECK(memory.outputs_are_untouched());
+        if (launched) return;
+        CHECK(launched.error().code == jit::errc::launch_failed);
+        CHECK_MESSAGE(launched.error().message.find(argument) != std::string::npos, launched.error().message);
+        CHECK_MESSAGE(launched.error().message.find(name_of(of.op)) != std::string::npos, launched.error().message);
+    }
+};
+
+template <class Check>
+void for_each_operator(const Check& check)
+{
+    for (int op = 0; op < jit::operation_count; ++op) check(static_cast<operation>(op));
+}
+
+bool has_streams(operation op) { return op != operation::sinkhorn_fwd && op != operation::rmsnorm_fwd; }
+
+}  // namespace
+
+TEST_CASE("launch errors: every null pointer that is not optional is refused by name")
+{
+    for_each_operator([](operation op) {
+        const wrong_launch wrong(op);
+        REQUIRE(wrong.memory.launch().has_value());
+        const wrong_launch fresh(op);
+        for (const operand& each : fresh.right.list) {
+            if (op == operation::rmsnorm_fwd && each.name == "weight") continue;  // optional
+            fresh.check_refused(fresh.memory.launch_with(fresh.right, each.name, nullptr), each.name);
+        }
+    });
+}
+
+TEST_CASE("launch errors: an optional weight may be null, and one that the spec has not asked for may not be given")
+{
+    const wrong_launch rmsnorm(operation::rmsnorm_fwd);
+    CHECK(rmsnorm.memory.launch_with(rmsnorm.right, "weight", nullptr).has_value());
+
+    wrong_launch pre(operation::pre_fwd);
+    jit::layer_spec without = pre.of.spec;
+    without.norm_weight = false;
+    const jit::compiled_layer layer = session::instance().layer(without);
+    const launch_memory memory(session::instance(), layer, pre.right);
+    pre.check_refused(memory.launch(), "norm_weight");
+    CHECK(memory.outputs_are_untouched());
+    CHECK(memory.launch_with(pre.right, "norm_weight", nullptr).has_value());
+}
+
+TEST_CASE("launch errors: a null or misaligned workspace is refused")
+{
+    for (const operation op : {operation::pre_fwd, operation::static_layer_fwd, operation::dynamic_layer_fwd}) {
+        const wrong_launch wrong(op);
+        if (wrong.memory.workspace_bytes() == 0) continue;
+        wrong.check_refused(wrong.memory.launch_with(wrong.right, "workspace", nullptr), "workspace");
+        void* misaligned = static_cast<std::byte*>(wrong.memory.pointer("workspace")) + 8;
+        wrong.check_refused(wrong.memory.launch_with(wrong.right, "workspace", misaligned), "workspace");
+    }
+}
+
+TEST_CASE("launch errors: a data or weight pointer below the spec's alignment is refused by name")
+{
+    for_each_operator([](operation op) {
+        const wrong_launch wrong(op);
+        for (const operand& each : wrong.right.list) {
+            if (each.type != jit::dtype::bf16) continue;  // data and weights; coefficients are float
+            void* misaligned = static_cast<std::byte*>(wrong.memory.pointer(each.name)) + 2;
+            wrong.check_refused(wrong.memory.launch_with(wrong.right, each.name, misaligned), each.name);
+        }
+    });
+}
+
+TEST_CASE("launch errors: a float pointer that is no multiple of 4 bytes is refused by name")
+{
+    for_each_operator([](operation op) {
+        const wrong_launch wrong(op);
+        for (const operand& each : wrong.right.list) {
+            if (each.type != jit::dtype::fp32) continue;
+            void* misaligned = static_cast<std::byte*>(wrong.memory.pointer(each.name)) + 2;
+            wrong.check_refused(wrong.memory.launch_with(wrong.right, each.name, misaligned), each.name);
+        }
+    });
+}
+
+TEST_CASE("launch errors: negative tokens are refused")
+{
+    for_each_operator([](operation op) {
+        const wrong_launch wrong(op);
+        operands changed = wrong.right;
+        for (const std::int64_t tokens : {std::int64_t{-1}, std::numeric_limits<std::int64_t>::min()}) {
+            changed.tokens = tokens;
+            wrong.check_refused(wrong.memory.launch_with(changed, "", nullptr), "tokens");
+        }
+    });
+}
+
+TEST_CASE("launch errors: strides that are negative, too large or unaligned are refused by name")
+{
+    for_each_operator([](operation op) {
+        if (!has_streams(op)) return;
+        const wrong_launch wrong(op);
+        const auto check = [&](jit::strides operands::*which, jit::strides value, const char* argument) {
+            operands changed = wrong.right;
+            changed.*which = value;
+            wrong.check_refused(wrong.memory.launch_with(changed, "", nullptr), argument);
+        };
+        const auto check_both = [&](jit::strides operands::*which, const std::string& tensor) {
+            const std::string token = tensor + "_token_stride", stream = tensor + "_stream_stride";
+            check(which, {-2, jit::dense}, token.c_str());
+            check(which, {jit::dense, -2}, stream.c_str());
+            check(which, {jit::dense, (std::int64_t{1} << 31) / 3 + 8}, stream.c_str());  // 3 strides + 64 > 2^31
+            check(which, {std::numeric_limits<std::int64_t>::max(), jit::dense}, token.c_str());
+            check(which, {4 * 64 + 4, jit::dense}, token.c_str());  // 8 bytes more, where rows are aligned to 16
+            check(which, {jit::dense, 64 + 4}, stream.c_str());
+        };
+        check_both(&operands::x_strides, "x");
+        if (wrong.right.find("out") != nullptr) check_both(&operands::out_strides, "out");
+    });
+}
+
+TEST_CASE("launch errors: an output whose rows overlap is refused")
+{
+    for (const operation op : {operation::expand_fwd, operation::post_fwd, operation::static_layer_fwd, operation::dynamic_layer_fwd}) {
+        const wrong_launch wrong(op);
+        const bool is_x = op == operation::expand_fwd;
+        const jit::strides overlapping[] = {{0, jit::dense},          // every token in one place
+                                            {jit::dense, 0},          // every stream in one place
+                                            {3 * 64, jit::dense},     // the last stream lies on the next token's first
+                                            {4 * 64, 56},             // a stream begins before the last has ended
+                                            {64, 2 * 64},             // [n, T, C] with room for two of three tokens
+                                            {64, 64}};                // diagonals coincide
+        for (const jit::strides& strides : overlapping) {
+            CAPTURE(strides.token);
+            CAPTURE(strides.stream);
+            operands changed = wrong.right;
+            (is_x ? changed.x_strides : changed.out_strides) = strides;
+            wrong.check_refused(wrong.memory.launch_with(changed, "", nullptr), is_x ? "x_" : "out_");
+        }
+    }
+}
+
+TEST_CASE("launch errors: an operator that the spec did not want is refused")
+{
+    for_each_operator([](operation op) {
+        wrong_launch wrong(op);
+        jit::layer_spec other = wrong.of.spec;
+        other.wanted = jit::operations{op == operation::expand_fwd ? operation::apply_mix_fwd : operation::expand_fwd};
+        other.norm_weight = false;  // belongs to pre_fwd
+        const jit::compiled_layer layer = session::instance().layer(other);
+        CHECK(layer.workspace_bytes(op, 3) == 0);
+        const launch_memory memory(session::instance(), layer, wrong.right);
+        wrong.check_refused(memory.launch(), name_of(op));
+        CHECK(memory.outputs_are_untouched());
+    });
+}

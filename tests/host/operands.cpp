@@ -1,0 +1,263 @@
+// tests/host/operands.cpp -- which tensors each operator has, their shapes and their random numbers.
+#include "tests/host/operands.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+
+#include "tests/reference/dtypes.hpp"
+#include "tests/reference/parallel.hpp"
+#include "tests/support/random.hpp"
+
+namespace mhc::testing {
+namespace {
+
+using jit::dtype;
+using jit::operation;
+
+placement placement_of(std::int64_t tokens, std::int64_t streams, std::int64_t width, const jit::strides& strides)
+{
+    return {tokens, streams, width, strides.token, strides.stream};
+}
+
+placement dense_rows(std::int64_t rows, std::int64_t width) { return {rows, 1, width, width, width}; }
+
+/// Makes operands one after another, each from a seed of its own name.
+class maker {
+public:
+    explicit maker(const test_case& of) : case_(of), n_(of.spec.n_streams), c_(of.spec.hidden_dim), tokens_(of.tokens)
+    {
+        made_.op = of.op;
+        made_.tokens = of.tokens;
+        made_.x_strides = strides_of(of.x_strides, of.spec, of.tokens);
+        made_.out_strides = strides_of(of.out_strides, of.spec, of.tokens);
+    }
+
+    void output(const char* name, dtype type, const placement& place)
+    {
+        made_.list.push_back({.name = name, .type = type, .is_output = true, .is_per_token = true, .place = place, .values = {}});
+    }
+
+    void input(const char* name, dtype type, bool is_per_token, const placement& place, float mean, float deviation)
+    {
+        std::vector<float> dense = normals(seed_of(name) ^ case_.seed, place.size(), mean, deviation);
+        input(name, type, is_per_token, place, std::move(dense));
+    }
+
+    void input(const char* name, dtype type, bool is_per_token, const placement& place, std::vector<float> dense)
+    {
+        reference::parallel_for(place.size(), 4, [&](std::int64_t begin, std::int64_t end) {
+            std::transform(dense.begin() + begin, dense.begin() + end, dense.begin() + begin,
+                           [type](float v) { return reference::rounded(type, v); });
+        });
+        made_.list.push_back({.name = name, .type = type, .is_per_token = is_per_token, .place = place, .values = placed(dense, place)});
+    }
+
+    /// A data tensor whose tokens have scales from 1/4 to 4.
+    void data_input(const char* name, const placement& place)
+    {
+        std::vector<float> dense = normals(seed_of(name) ^ case_.seed, place.size(), 0.05F, 1);
+        const std::int64_t token_size = place.streams * place.width;
+        for (std::int64_t t = 0; t < place.tokens; ++t) {
+            const float scale = std::ldexp(1.0F, static_cast<int>(random_bits(case_.seed, static_cast<std::uint64_t>(t)) % 5) - 2);
+            for (std::int64_t i = t * token_size; i < (t + 1) * token_size; ++i) dense[static_cast<std::size_t>(i)] *= scale;
+        }
+        input(name, spec().dtype, true, place, std::move(dense));
+    }
+
+    /// Coefficients of each token, or one row of them.
+    void coefficients(const char* name, bool is_static, std::int64_t width, float mean, float deviation)
+    {
+        input(name, dtype::fp32, !is_static, dense_rows(is_static ? 1 : tokens_, width), mean, deviation);
+    }
+    void constants(const char* name, std::int64_t count, float mean, float deviation)
+    {
+        input(name, dtype::fp32, false, dense_rows(1, count), mean, deviation);
+    }
+    void weights(const char* name, std::int64_t rows, std::int64_t width, float mean, float deviation)
+    {
+        input(name, spec().weight_dtype, false, dense_rows(rows, width), mean, deviation);
+    }
+
+    void streams_input()
+    {
+        data_input("x", placement_of(tokens_, n_, c_, made_.x_strides));
+        made_.list.back().is_streams = true;
+    }
+    void rows_output(const char* name) { output(name, spec().dtype, dense_rows(tokens_, c_)); }
+    void streams_output(const char* name, jit::strides strides)
+    {
+        output(name, spec().dtype, placement_of(tokens_, n_, c_, strides));
+        made_.list.back().is_streams = true;
+    }
+    void coefficients_output(const char* name, std::int64_t width) { output(name, dtype::fp32, dense_rows(tokens_, width)); }
+
+    operands make()
+    {
+        const float projection_spread = 1 / std::sqrt(static_cast<float>(n_ * c_));  // so that logits are of size 1
+        switch (case_.op) {
+            case operation::sinkhorn_fwd: logits(); break;
+            case operation::rmsnorm_fwd:
+                data_input("x", dense_rows(tokens_, c_));
+                if (case_.has_weight) weights("weight", 1, c_, 1, 0.3F);
+                rows_output("y");
+                coefficients_output("rms", 1);
+                break;
+            case operation::apply_mix_fwd:
+                made_.pre_is_static = case_.coefficients != coefficient_kind::per_token;
+                streams_input();
+                coefficients("pre", made_.pre_is_static, n_, 0.5F, 0.3F);
+                rows_output("layer_input");
+                break;
+            case operation::expand_fwd:
+                made_.x_strides = made_.out_strides;  // x is the output here
+                data_input("h", dense_rows(tokens_, c_));
+                streams_output("x", made_.x_strides);
+                break;
+            case operation::post_fwd: post(); break;
+            case operation::pre_fwd:
+                streams_input();
+                weights("fn", n_ * n_ + 2 * n_, n_ * c_, 0, projection_spread);
+                constants("scale", 3, 1, 0.2F);
+                constants("base", n_ * n_ + 2 * n_, 0, 0.7F);
+                if (spec().norm_weight) weights("norm_weight", 1, c_, 1, 0.3F);
+                rows_output("layer_input");
+                coefficients_output("pre", n_);
+                coefficients_output("post", n_);
+                coefficients_output("mix", n_ * n_);
+                break;
+            case operation::static_layer_fwd:
+                streams_input();
+                constants("h_pre", n_, 0, 1);
+                constants("h_post", n_, 0, 1);
+                constants("h_res", n_ * n_, 0, 1);
+                weights("weight", 1, c_, 1, 0.3F);
+                streams_output("out", made_.out_strides);
+                break;
+            case operation::dynamic_layer_fwd:
+                streams_input();
+                weights("phi_pre", n_, n_ * c_, 0, projection_spread);
+                weights("phi_post", n_, n_ * c_, 0, projection_spread);
+                weights("phi_res", n_ * n_, n_ * c_, 0, projection_spread);
+                constants("alpha_pre", 1, 1, 0.2F);
+                constants("alpha_post", 1, 0.8F, 0.2F);
+                constants("alpha_res", 1, 1.2F, 0.2F);
+                constants("b_pre", n_, 0, 0.7F);
+                constants("b_post", n_, 0, 0.7F);
+                constants("b_res", n_ * n_, 0, 0.7F);
+                weights("weight", 1, c_, 1, 0.3F);
+                streams_output("out", made_.out_strides);
+                break;
+        }
+        return std::move(made_);
+    }
+
+private:
+    const jit::layer_spec& spec() const { return case_.spec; }
+
+    void logits()
+    {
+        const placement place = dense_rows(tokens_, n_ * n_);
+        std::vector<float> dense = normals(seed_of("logits") ^ case_.seed, place.size(), 0, case_.logit_spread);
+        // `identity` takes a matrix, not its logarithms; Sinkhorn is defined for positive ones.
+        if (spec().options.start == jit::sinkhorn_start::identity) {
+            for (float& v : dense) v = std::abs(v);
+        }
+        input("logits", dtype::fp32, true, place, std::move(dense));
+        coefficients_output("mix", n_ * n_);
+    }
+
+    void post()
+    {
+        made_.post_is_static = case_.coefficients == coefficient_kind::all_static || case_.coefficients == coefficient_kind::post_static;
+        made_.mix_is_static = case_.coefficients == coefficient_kind::all_static || case_.coefficients == coefficient_kind::mix_static;
+        data_input("y", dense_rows(tokens_, c_));
+        streams_input();
+        coefficients("post", made_.post_is_static, n_, 1, 0.5F);
+        coefficients("mix", made_.mix_is_static, n_ * n_, 0, 1 / std::sqrt(static_cast<float>(n_)));
+        streams_output("out", made_.out_strides);
+    }
+
+    const test_case& case_;
+    std::int64_t n_, c_, tokens_;
+    operands made_;
+};
+
+}  // namespace
+
+std::int64_t placement::extent() const
+{
+    if (tokens == 0) return 0;
+    return (tokens - 1) * token_stride + (streams - 1) * stream_stride + width;
+}
+
+std::vector<float> placed(const std::vector<float>& dense, const placement& place)
+{
+    // Gaps hold NaN: a kernel that computes with what lies between rows cannot hide it.
+    std::vector<float> memory(static_cast<std::size_t>(place.extent()), std::numeric_limits<float>::quiet_NaN());
+    for (std::int64_t t = 0; t < place.tokens; ++t) {
+        for (std::int64_t i = 0; i < place.streams; ++i) {
+            const auto from = dense.begin() + (t * place.streams + i) * place.width;
+            std::copy(from, from + place.width, memory.begin() + place.row(t, i));
+        }
+    }
+    return memory;
+}
+
+std::vector<float> operand::dense() const
+{
+    std::vector<float> made;
+    made.reserve(static_cast<std::size_t>(place.size()));
+    for (std::int64_t t = 0; t < place.tokens; ++t) {
+        for (std::int64_t i = 0; i < place.streams; ++i) {
+            const auto from = values.begin() + place.row(t, i);
+            made.insert(made.end(), from, from + place.width);
+        }
+    }
+    return made;
+}
+
+const operand* operands::find(std::string_view name) const
+{
+    const auto found = std::find_if(list.begin(), list.end(), [&](const operand& of) { return of.name == name; });
+    return found == list.end() ? nullptr : &*found;
+}
+
+const operand& operands::at(std::string_view name) const
+{
+    const operand* found = find(name);
+    if (found == nullptr) throw std::out_of_range("no operand " + std::string(name));
+    return *found;
+}
+
+operand& operands::at(std::string_view name) { return const_cast<operand&>(std::as_const(*this).at(name)); }
+
+operands make_operands(const test_case& of) { return maker(of).make(); }
+
+operands select_tokens(const operands& from, const jit::layer_spec& spec, const std::vector<std::int64_t>& tokens,
+                       stride_kind x_strides, stride_kind out_strides)
+{
+    operands made = from;
+    made.tokens = static_cast<std::int64_t>(tokens.size());
+    made.x_strides = strides_of(from.op == operation::expand_fwd ? out_strides : x_strides, spec, made.tokens);
+    made.out_strides = strides_of(out_strides, spec, made.tokens);
+    for (operand& of : made.list) {
+        if (!of.is_per_token) continue;
+        const std::vector<float> all = of.is_output ? std::vector<float>() : of.dense();
+        const std::int64_t token_size = of.place.streams * of.place.width;
+        of.place.tokens = made.tokens;
+        if (of.is_streams) {
+            const jit::strides& strides = of.name == "out" ? made.out_strides : made.x_strides;
+            of.place.token_stride = strides.token;
+            of.place.stream_stride = strides.stream;
+        }
+        if (of.is_output) continue;
+        std::vector<float> chosen;
+        for (const std::int64_t t : tokens) chosen.insert(chosen.end(), all.begin() + t * token_size, all.begin() + (t + 1) * token_size);
+        of.values = placed(chosen, of.place);
+    }
+    return made;
+}
+
+}  // namespace mhc::testing

@@ -1,0 +1,87 @@
+// tests/host/pairwise_test.cpp -- every operator within the bounds of MATH.md 6.1a over the generated cases.
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <chrono>
+#include <thread>
+
+#include "tests/host/driver.hpp"
+
+using namespace mhc;
+using namespace mhc::testing;
+
+namespace {
+
+/// Has the layers of coming cases compiled while the ones before are checked: a kernel's compilation occupies one processor.
+class compile_ahead {
+public:
+    compile_ahead(session& on, const std::vector<test_case>& cases)
+    {
+        const unsigned count = std::max(2U, std::thread::hardware_concurrency());
+        for (unsigned i = 0; i < count; ++i) {
+            threads_.emplace_back([&on, &cases, this] {
+                for (std::size_t at = next_++; at < cases.size() && !stopped_; at = next_++) {
+                    // A failure is not lost: the case asks for the same layer and reports it.
+                    static_cast<void>(on.engine->layer(cases[at].spec).has_value());
+                }
+            });
+        }
+    }
+    ~compile_ahead()
+    {
+        stopped_ = true;
+        for (std::thread& thread : threads_) thread.join();
+    }
+    compile_ahead(const compile_ahead&) = delete;
+    compile_ahead& operator=(const compile_ahead&) = delete;
+
+private:
+    std::atomic<std::size_t> next_ = 0;
+    std::atomic<bool> stopped_ = false;
+    std::vector<std::thread> threads_;
+};
+
+void check_group(const case_group& group)
+{
+    session& on = session::instance();
+    std::vector<test_case> cases = all_cases(group, {}, environment("MHC_TEST_FULL", "0") == "1");
+    const std::string filter = case_filter();
+    std::erase_if(cases, [&](const test_case& of) { return of.name.find(filter) == std::string::npos; });
+
+    const compile_ahead ahead(on, cases);
+    for (const test_case& of : cases) {
+        const auto begin = std::chrono::steady_clock::now();
+        agreement found;
+        try {
+            found = check_case(on, of);
+        } catch (const std::exception& why) {  // one kernel that does not compile must not hide the other cases
+            found.problems = {"MHC_TEST_CASE='" + of.name + "': " + why.what()};
+        }
+        for (const std::string& problem : found.problems) FAIL_CHECK(problem);
+        CHECK(found.problems.empty());
+        add_to_summary(group.name(), of, found, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+    }
+}
+
+}  // namespace
+
+TEST_CASE("pairwise: sinkhorn_fwd agrees with the float64 reference") { check_group({.op = jit::operation::sinkhorn_fwd}); }
+
+TEST_CASE("pairwise: sinkhorn_fwd agrees for every start, order, eps mode and iteration count")
+{
+    check_group({.op = jit::operation::sinkhorn_fwd, .sweeps_sinkhorn = true});
+}
+
+TEST_CASE("pairwise: rmsnorm_fwd agrees with the float64 reference") { check_group({.op = jit::operation::rmsnorm_fwd}); }
+
+TEST_CASE("pairwise: apply_mix_fwd agrees with the float64 reference") { check_group({.op = jit::operation::apply_mix_fwd}); }
+
+TEST_CASE("pairwise: expand_fwd agrees with the float64 reference") { check_group({.op = jit::operation::expand_fwd}); }
+
+TEST_CASE("pairwise: post_fwd agrees with the float64 reference") { check_group({.op = jit::operation::post_fwd}); }
+
+TEST_CASE("pairwise: pre_fwd agrees with the float64 reference") { check_group({.op = jit::operation::pre_fwd}); }
+
+TEST_CASE("pairwise: static_layer_fwd agrees with the float64 reference") { check_group({.op = jit::operation::static_layer_fwd}); }
+
+TEST_CASE("pairwise: dynamic_layer_fwd agrees with the float64 reference") { check_group({.op = jit::operation::dynamic_layer_fwd}); }

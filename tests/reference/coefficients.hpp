@@ -1,0 +1,33 @@
+// tests/reference/coefficients.hpp -- from x to pre, post and mix: projection, RMS norm over K, sigmoids, Sinkhorn.
+#pragma once
+
+#include <vector>
+
+#include "tests/reference/reference.hpp"
+
+namespace mhc::reference {
+
+/// The three groups of projection rows.
+struct projection_weights {
+    const float *pre = nullptr, *post = nullptr, *res = nullptr;  ///< [n, K], [n, K], [n*n, K]
+    double scale_pre = 1, scale_post = 1, scale_res = 1;
+    const float *base_pre = nullptr, *base_post = nullptr, *base_res = nullptr;  ///< [n], [n], [n, n]
+};
+
+/// Of all tokens, in float64.
+struct coefficients {
+    std::vector<double> pre;   ///< [T, n]
+    std::vector<double> post;  ///< [T, n]
+    std::vector<double> mix;   ///< [T, n, n], as stored
+};
+
+/// pre = sigmoid(z_pre) + pre_eps, post = post_mult * sigmoid(z_post), mix = Sinkhorn(z_res) of one token, from its logits.
+void activate(const jit::layer_options& options, std::int64_t n, const double* z_pre, const double* z_post,
+              const double* z_res, double* pre, double* post, double* mix);
+
+/// z_k = scale_k * (w_k . x) * r + base_k with r = 1 / sqrt(mean_K(x^2) + rms_eps), then `activate`.
+/// rounds_to_bf16: x and the weights are rounded to bf16 first, for the norm too.
+coefficients projected_coefficients(const jit::layer_options& options, const shape& of, const strided_rows& x,
+                                    const projection_weights& weights, bool rounds_to_bf16);
+
+}  // namespace mhc::reference

@@ -1,0 +1,67 @@
+// tests/reference/reference.hpp -- the eight operators in float64, written from their formulas. Start here to learn what one computes.
+//
+// T tokens, n streams, C channels, K = n*C, x_i the row of stream i of one token. Every function takes values that already
+// have their dtype's precision (as float32), works in float64 and rounds nothing unless `reference_rounding` asks for it.
+// Beside each value stands the sum of the absolute values of its terms (`tensor::terms`), which the error bounds need.
+// Options are those of MATH.md 6.1a, documented at jit::layer_options.
+#pragma once
+
+#include "tests/reference/options.hpp"
+#include "tests/reference/tensors.hpp"
+
+namespace mhc::reference {
+
+/// Sinkhorn-Knopp of one n x n matrix: logits in, mix out, in place, row-major.
+void sinkhorn(const jit::layer_options& options, std::int64_t n, double* matrix);
+
+/// mix[t] = Sinkhorn(logits[t]); both [T, n, n].
+tensor sinkhorn_fwd(const jit::layer_options& options, const shape& of, const float* logits);
+
+struct rmsnorm_result {
+    tensor y;    ///< [T, C]
+    tensor rms;  ///< [T]
+};
+/// rms = sqrt(mean_c(x^2) + norm_eps); y = x / rms * weight, or x / rms where weight is null. n of the shape is not read.
+rmsnorm_result rmsnorm_fwd(const jit::layer_options& options, const shape& of, const float* x, const float* weight);
+
+/// layer_input = sum_i pre_i x_i; [T, C].
+tensor apply_mix_fwd(const shape& of, const strided_rows& x, const token_rows& pre);
+
+/// x_i = h for every stream i; [T, n, C].
+tensor expand_fwd(const shape& of, const float* h);
+
+/// out_i = post_i y + sum_j M_ij x_j; [T, n, C]. M is the stored matrix (out_in) or its transpose (src_dst).
+tensor post_fwd(jit::mix_layout layout, const shape& of, const float* y, const strided_rows& x, const token_rows& post,
+                const token_rows& mix);
+
+struct pre_result {
+    tensor layer_input;  ///< [T, C]
+    tensor pre;          ///< [T, n]
+    tensor post;         ///< [T, n]
+    tensor mix;          ///< [T, n, n]
+};
+/// z = (fn . x) * r * scale + base with r = 1 / sqrt(mean_K(x^2) + rms_eps), where scale has one number each for rows
+/// [0,n), [n,2n) and the rest of fn; pre = sigmoid(z_pre) + pre_eps, post = post_mult * sigmoid(z_post),
+/// mix = Sinkhorn(z_res), layer_input = sum_i pre_i x_i. With norm_weight (not null) layer_input is then
+/// divided by sqrt(mean_C(layer_input^2) + norm_eps) and multiplied by norm_weight.
+pre_result pre_fwd(const jit::layer_options& options, const shape& of, const strided_rows& x, const float* fn,
+                   const float* scale, const float* base, const float* norm_weight);
+
+/// mHC.cu's layer, with one set of coefficients: p = sigmoid(h_pre) + pre_eps, q = post_mult * sigmoid(h_post),
+/// M = Sinkhorn(h_res); a = sum_i p_i x_i, y = a / sqrt(mean_C(a^2) + norm_eps) * weight, out_i = q_i y + sum_j M_ij x_j.
+/// With reference_rounding a and y are rounded to bf16.
+tensor static_layer_fwd(const jit::layer_options& options, const shape& of, const strided_rows& x, const float* h_pre,
+                        const float* h_post, const float* h_res, const float* weight);
+
+struct dynamic_weights {
+    const float *phi_pre = nullptr, *phi_post = nullptr, *phi_res = nullptr;        ///< [n, K], [n, K], [n*n, K]
+    const float *alpha_pre = nullptr, *alpha_post = nullptr, *alpha_res = nullptr;  ///< [1] each
+    const float *b_pre = nullptr, *b_post = nullptr, *b_res = nullptr;              ///< [n], [n], [n, n]
+    const float* weight = nullptr;                                                  ///< [C]
+};
+/// The same layer with coefficients of each token: h_k = alpha_k * (phi_k . x) * r + b_k.
+/// With reference_rounding the projection and its rms read x and phi rounded to bf16; the data path reads x as it is.
+tensor dynamic_layer_fwd(const jit::layer_options& options, const shape& of, const strided_rows& x,
+                         const dynamic_weights& weights);
+
+}  // namespace mhc::reference

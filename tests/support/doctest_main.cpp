@@ -1,0 +1,3 @@
+// tests/support/doctest_main.cpp -- the one main of every doctest executable.
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include <doctest/doctest.h>

@@ -1,0 +1,48 @@
+// tests/support/numeric.hpp -- whether a kernel's result agrees with the float64 reference: the two bounds of MATH.md 6.1a.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <mhc/jit/spec.hpp>
+
+#include "tests/reference/tensors.hpp"
+
+namespace mhc::testing {
+
+/// What an output tensor is held to.
+struct bounds {
+    double relative = 0;  ///< of the tensor: norm(out - ref) <= relative * norm(ref)
+    double unit = 0;      ///< u of the type stored: 2^-9 (bf16), 2^-11 (fp16), 2^-24 (fp32)
+};
+
+/// The bounds of `tensor` (its name in <mhc/jit/args.hpp>) as `op` of `spec` returns it.
+bounds bounds_of(jit::operation op, std::string_view tensor, const jit::layer_spec& spec);
+
+struct comparison {
+    bool passed = false;
+    double norm_ratio = 0;     ///< error over bound of the whole tensor; above 1 fails
+    double element_ratio = 0;  ///< the worst of the elements
+    std::string message;       ///< one line, when it failed
+};
+
+/// Both must hold, with rms(ref) = norm(ref) / sqrt(size):
+///   norm(out - ref) <= relative * norm(ref)
+///   |out - ref| <= 4 u * terms + relative * rms(ref) (+ rounding_doubt) for every element.
+/// Where terms cancel, norm(terms) stands for norm(ref) in the first: when it is more than `cancelling` times as large.
+/// NaN and infinities must stand exactly where the reference has them. `dims` name the index in messages, such as
+/// {{"t", T}, {"i", n}, {"c", C}}.
+struct dimension {
+    std::string_view name;
+    std::int64_t size;
+};
+comparison compare(std::span<const float> out, const reference::tensor& expected, const bounds& allowed,
+                   const std::vector<dimension>& dims);
+
+/// n random terms of either sign sum to about 1/sqrt(n) of their absolute sum, 6 at 32 streams: not yet a cancellation.
+inline constexpr double cancelling = 16;
+
+}  // namespace mhc::testing

@@ -1,0 +1,122 @@
+# tests/tools/prebuild_cases.py -- mhc-prebuild: levels, shapes, variables, exit codes, coverage, and that its databases serve.
+import hashlib
+import json
+import os
+import sqlite3
+
+from support import ToolCase
+
+SHAPES = """# two small shapes
+hidden_dim=64 n_streams=4 dtype=bf16 operators=expand_fwd,post_fwd
+hidden_dim=72 n_streams=2 preset=deepseek dtype=fp16 operators=apply_mix_fwd   # a comment
+"""
+
+
+class Prebuild(ToolCase):
+    def setUp(self):
+        super().setUp()
+        self.shapes = self.write("shapes.txt", SHAPES)
+        self.out = self.path("out")
+
+    def build(self, *args, archs="gfx942", **options):
+        return self.good_json("mhc-prebuild", "--archs", archs, "--shapes", self.shapes, "--out", self.out, *args, **options)
+
+    def file(self, arch="gfx942"):
+        return os.path.join(self.out, f"mhc_{arch}.db")
+
+    def test_level_0_is_jit_only(self):
+        for env, args in (({}, ["--level", "0"]), ({"PREBUILD_KERNELS": "0"}, []), ({"MHC_PREBUILD_KERNELS": "0", "PREBUILD_KERNELS": "2"}, [])):
+            self.assertIn("JIT only", self.good("mhc-prebuild", "--out", self.out, *args, env=env))
+        report = self.good_json("mhc-prebuild", "--level", "0")
+        self.assertEqual((report["level"], report["complete"], report["targets"]), (0, True, []))
+        self.assertFalse(os.path.exists(self.out))
+
+    def test_shapes_for_two_architectures(self):
+        report = self.build(archs="gfx942; gfx90a")
+        self.assertTrue(report["complete"])
+        self.assertEqual([t["target"] for t in report["targets"]], ["gfx942", "gfx90a"])
+        for target in report["targets"]:
+            self.assertEqual((target["kernels_expected"], target["kernels_produced"], target["kernels_failed"]), (3, 3, 0))
+            self.assertEqual(target["bytes"], os.path.getsize(target["database"]))
+            with open(target["manifest"]) as file:
+                manifest = json.load(file)
+            self.assertEqual(len(manifest["kernels"]), 3)
+        self.assertEqual(sorted(os.listdir(self.out)), [f"mhc_{a}.{e}" for a in ("gfx90a", "gfx942") for e in ("db", "json")])
+        self.assertEqual(len(self.good_json("mhc-cache", "list", "--database", self.file())["objects"]), 3)
+        self.assertEqual(self.good_json("mhc-cache", "verify", "--database", self.file())["damaged"], [])
+
+    def test_two_runs_give_equal_bytes(self):
+        digests = set()
+        for _ in range(2):
+            self.build()
+            with open(self.file(), "rb") as file:
+                digests.add(hashlib.sha256(file.read()).hexdigest())
+        self.assertEqual(len(digests), 1)
+
+    def test_variables_and_flags(self):
+        call = ["mhc-prebuild", "--shapes", self.shapes, "--out", self.out]
+        for env, flags, archs in (({"GPU_ARCHS": "gfx90a"}, [], ["gfx90a"]), ({"GPU_ARCHS": "gfx000", "MHC_GPU_ARCHS": "gfx942"}, [], ["gfx942"]),
+                                  ({"GPU_ARCHS": "gfx000"}, ["--archs", "gfx942,gfx90a"], ["gfx942", "gfx90a"])):
+            report = self.good_json(*call, *flags, env=dict(env, MAX_JOBS="2"))
+            self.assertEqual([t["target"] for t in report["targets"]], archs)
+
+    def test_check_proves_coverage(self):
+        self.build()
+        self.assertTrue(self.build("--check")["complete"])
+        self.assertIn("none missing", self.good("mhc-prebuild", "--archs", "gfx942", "--shapes", self.shapes, "--out", self.out, "--check"))
+        more = self.write("more.txt", SHAPES + "hidden_dim=80 operators=rmsnorm_fwd\n")
+        done = self.run_tool("mhc-prebuild", "--archs", "gfx942", "--shapes", more, "--out", self.out, "--check")
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("1 missing", done.stdout)
+        self.assertIn("rmsnorm", done.stdout)
+        done = self.run_tool("mhc-prebuild", "--archs", "gfx90a", "--shapes", more, "--out", self.out, "--check")
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertFalse(os.path.exists(self.file("gfx90a")), "--check writes nothing")
+
+    def test_check_sees_a_missing_row(self):
+        self.build()
+        os.chmod(self.file(), 0o644)
+        database = sqlite3.connect(self.file())
+        database.execute("DELETE FROM code_object WHERE family = 'post'")
+        database.commit()
+        database.close()
+        done = self.run_tool("mhc-prebuild", "--archs", "gfx942", "--shapes", self.shapes, "--out", self.out, "--check", "--json")
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertFalse(json.loads(done.stdout)["complete"])
+
+    def test_operators_choose_from_the_catalogue_or_the_shapes(self):
+        all_forward = self.write("one.txt", "hidden_dim=64 dtype=bf16\n")
+        call = ["mhc-prebuild", "--archs", "gfx942", "--out", self.out, "--shapes", all_forward]
+        families = lambda: {o["family"] for o in self.good_json("mhc-cache", "list", "--database", self.file())["objects"]}
+        self.good(*call, "--operators", "expand_fwd")
+        self.assertEqual(families(), {"expand"})
+        done = self.run_tool(*call, "--operators", "forward,backward")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("no backward kernels exist yet", done.stderr)
+        self.assertTrue({"expand", "post", "sinkhorn", "rmsnorm", "apply_mix", "layer"} <= families())
+        self.good(*call, "--level", "3")
+        self.assertTrue("post" in families() and "layer" not in families())
+
+    def test_an_architecture_no_compiler_here_knows(self):
+        unable = [t["name"] for t in self.good_json("mhc-show", "--toolchains")["targets"]
+                  if not t["can_compile"] and t["name"].startswith("gfx")]
+        if not unable:
+            self.skipTest("every architecture compiles here")
+        done = self.run_tool("mhc-prebuild", "--archs", f"gfx942;{unable[0]}", "--shapes", self.shapes, "--out", self.out)
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertIn(unable[0], done.stderr)
+        self.assertTrue(os.path.exists(self.file()), "the others are built all the same")
+
+    def test_the_database_serves_without_a_compiler(self):
+        self.build()
+        env = {"MHC_JIT_EXTRA_RO": self.out, "MHC_JIT_STRICT": "1"}
+        call = ["mhc-show", "--op", "post_fwd", "--hidden-dim", "64", "--dtype", "bf16", "--target", "gfx942"]
+        shown = self.good_json(*call, env=env, cache=self.path("empty"))
+        self.assertEqual([launch["origin"] for launch in shown["launches"]], ["prebuilt"])
+        self.bad(1, "post", *[a if a != "64" else "65" for a in call], env=env, cache=self.path("empty"))
+
+    def test_an_unwritable_folder(self):
+        file = self.write("file", "")
+        done = self.run_tool("mhc-prebuild", "--archs", "gfx942", "--shapes", self.shapes, "--out", os.path.join(file, "below"))
+        self.assertIn(done.returncode, (1, 2))
+        self.assertIn("below", done.stderr)

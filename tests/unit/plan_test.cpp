@@ -1,0 +1,198 @@
+// tests/unit/plan_test.cpp -- plans, sources and keys: pure functions of spec and target.
+#include <doctest/doctest.h>
+
+#include <map>
+#include <set>
+#include <stdexcept>
+#include <string>
+
+#include "cache/code_store.hpp"
+#include "codegen/compile_options.hpp"
+#include "codegen/key.hpp"
+#include "codegen/plan.hpp"
+#include "codegen/render.hpp"
+#include "runtime/object_source.hpp"
+
+using namespace mhc;
+using namespace mhc::codegen;
+using jit::operation;
+
+namespace {
+
+jit::layer_spec spec_of(std::int32_t n, std::int64_t C)
+{
+    jit::layer_spec s;
+    s.n_streams = n;
+    s.hidden_dim = C;
+    s.wanted = jit::operations::all();
+    return s;
+}
+
+operator_plan plan_of(const jit::layer_spec& s, const char* target, operation op)
+{
+    return plan(s, parse_target(target).value(), op).value();
+}
+
+std::string key_text_of(const kernel_plan& k, const char* target)
+{
+    return codegen::key_of(k, parse_target(target).value(), runtime::source_digest(k)).canonical();
+}
+
+}  // namespace
+
+TEST_CASE("plan: every operator has kernels on every kind of target, and its arguments fit the launch block")
+{
+    for (const char* target : {"gfx90a", "gfx942", "gfx1100", "host:x86-64-v3"})
+        for (int i = 0; i < jit::operation_count; ++i)
+            for (const std::int32_t n : {1, 4, 32}) {
+                const operator_plan p = plan_of(spec_of(n, 1280), target, static_cast<operation>(i));
+                REQUIRE_FALSE(p.kernels.empty());
+                for (const kernel_plan& k : p.kernels) {
+                    CHECK(k.argument_bytes <= 256);
+                    CHECK(k.block % p.on.wave_size == 0);
+                    CHECK(k.block <= 256);
+                    std::uint32_t end = 0;
+                    for (const argument& arg : k.args) {
+                        CHECK(arg.offset >= end);
+                        CHECK(arg.offset % arg.size == 0);
+                        end = arg.offset + arg.size;
+                    }
+                }
+            }
+}
+
+TEST_CASE("plan: grids cover the tokens and stay under 2^31 work-items")
+{
+    const operator_plan p = plan_of(spec_of(4, 4096), "gfx942", operation::post_fwd);
+    const kernel_plan& post = p.kernels.front();
+    CHECK(post.grid.groups(1) == 2);  // 4096 channels are two chunks of 256 lanes x 8
+    CHECK(post.grid.groups(320) == 640);
+    for (const std::int64_t tokens : {std::int64_t{1}, std::int64_t{1} << 20, std::int64_t{1} << 40})
+        CHECK(post.grid.groups(tokens) * post.block < (std::int64_t{1} << 31));
+    const operator_plan layer = plan_of(spec_of(4, 4096), "gfx942", operation::static_layer_fwd);
+    CHECK(layer.kernels.front().grid.groups(1000) == 1);
+}
+
+TEST_CASE("plan: the slices of a sum are a function of the channels and the kind of target, not of the block")
+{
+    std::map<std::string, std::string> slice_of;
+    for (const std::int32_t n : {1, 4, 8})
+        for (const jit::dtype type : {jit::dtype::bf16, jit::dtype::fp32}) {
+            jit::layer_spec s = spec_of(n, 7168);
+            s.dtype = type;
+            for (const char* target : {"gfx942", "gfx1100"})
+                slice_of[plan_of(s, target, operation::pre_fwd).kernels.front().bindings.at("slice")] = target;
+        }
+    CHECK(slice_of.size() == 1);
+}
+
+TEST_CASE("plan: workspace holds coefficients and the slices of a projection")
+{
+    CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::pre_fwd).workspace_bytes_per_token == 4 * 25 * 4);
+    CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::dynamic_layer_fwd).workspace_bytes_per_token == (24 + 4 * 25) * 4);
+    CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::static_layer_fwd).workspace_bytes_fixed == 24 * 4);
+    CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::post_fwd).workspace_bytes_per_token == 0);
+}
+
+TEST_CASE("render: holes are named, and an unknown or an unused name is an error")
+{
+    CHECK(fill("a ${x} b ${y}${x}", {{"x", "1"}, {"y", "2"}}) == "a 1 b 21");
+    CHECK_THROWS_AS((void)fill("${x} ${z}", {{"x", "1"}}), std::logic_error);
+    CHECK_THROWS_AS((void)fill("${x}", {{"x", "1"}, {"y", "2"}}), std::logic_error);
+}
+
+TEST_CASE("render: a source is self-contained, begins with its plan, and has no hole left")
+{
+    for (const char* target : {"gfx942", "host:x86-64-v3"})
+        for (int i = 0; i < jit::operation_count; ++i) {
+            const operator_plan p = plan_of(spec_of(4, 1280), target, static_cast<operation>(i));
+            for (const kernel_plan& k : p.kernels) {
+                const std::string text = render(k, p.on, "mhc_test");
+                CHECK(text.starts_with(std::string("// mhc_test for ") + target));
+                CHECK(text.find("#include") == std::string::npos);
+                CHECK(text.find("${") == std::string::npos);
+                CHECK(text.find("#ifdef") == std::string::npos);
+            }
+        }
+}
+
+TEST_CASE("key: every choice of a spec that changes the code changes the key, and nothing else does")
+{
+    const jit::layer_spec base = spec_of(4, 4096);
+    const auto pre_key = [](const jit::layer_spec& s, const char* target) {
+        std::string all;
+        for (const kernel_plan& k : plan_of(s, target, operation::pre_fwd).kernels) all += key_text_of(k, target);
+        return all;
+    };
+    std::set<std::string> keys{pre_key(base, "gfx942")};
+    const auto add = [&](auto change) {
+        jit::layer_spec s = base;
+        change(s);
+        return keys.insert(pre_key(s, "gfx942")).second;
+    };
+    CHECK(add([](auto& s) { s.hidden_dim = 4104; }));
+    CHECK(add([](auto& s) { s.n_streams = 5; }));
+    CHECK(add([](auto& s) { s.dtype = jit::dtype::fp16; }));
+    CHECK(add([](auto& s) { s.weight_dtype = jit::dtype::bf16; }));
+    CHECK(add([](auto& s) { s.options.order = jit::sinkhorn_order::row_col; }));
+    CHECK(add([](auto& s) { s.options.start = jit::sinkhorn_start::log; }));
+    CHECK(add([](auto& s) { s.options.sinkhorn_iters = 19; }));
+    CHECK(add([](auto& s) { s.options.eps_mode = jit::sinkhorn_eps_mode::thresh; }));
+    CHECK(add([](auto& s) { s.options.rms_eps = 1e-5F; }));
+    CHECK(add([](auto& s) { s.options.pre_eps = 1e-6F; }));
+    CHECK(add([](auto& s) { s.options.post_mult = 1; }));
+    CHECK(add([](auto& s) { s.norm_weight = true; }));
+    CHECK(add([](auto& s) { s.norm_weight = true, s.options.norm_eps = 1e-3F; }));
+    CHECK(add([](auto& s) { s.alignment_bytes = 4; }));
+    CHECK(keys.insert(pre_key(base, "gfx90a")).second);
+    CHECK(keys.insert(pre_key(base, "gfx90a:xnack-")).second);
+    // An eps that no step reads, and the layout of a matrix that pre_fwd only returns, change nothing.
+    CHECK_FALSE(add([](auto& s) { s.options.sinkhorn_eps = 0.5F; }));
+    CHECK_FALSE(add([](auto& s) { s.options.layout = jit::mix_layout::src_dst; }));
+    CHECK_FALSE(add([](auto& s) { s.options.arithmetic = jit::projection::strict; }));
+    CHECK_FALSE(add([](auto& s) { s.wanted = {operation::pre_fwd}; }));
+}
+
+TEST_CASE("key: lengths are part of the text, so fields cannot run into each other")
+{
+    key_text a, b;
+    a.fields = {{"x", "1\n1:y1:2"}};
+    b.fields = {{"x", "1"}, {"y", "2"}};
+    CHECK(a.canonical() != b.canonical());
+}
+
+TEST_CASE("target: names are parsed, features kept in one order, unknown ones refused with the list")
+{
+    CHECK(parse_target("gfx942").value().wave_size == 64);
+    CHECK(parse_target("gfx1100").value().wave_size == 32);
+    CHECK(parse_target("gfx90a:xnack-:sramecc+").value().name == "gfx90a:sramecc+:xnack-");
+    CHECK(parse_target("gfx950").value().lds_bytes_max == 163840);
+    for (const char* bad : {"", "gfx", "gfx999", "gfx90a:", "gfx90a:xnack", "gfx90a:xnack+:xnack-", "gfx1100:xnack+", "sm_90", "host:x86-64-v9"}) {
+        CAPTURE(bad);
+        const auto parsed = parse_target(bad);
+        REQUIRE_FALSE(parsed);
+        CHECK(parsed.error().code == jit::errc::unsupported_target);
+    }
+    CHECK(parse_target("gfx999").error().message.find("gfx942") != std::string::npos);
+}
+
+TEST_CASE("target: a host's name depends on its features alone")
+{
+    const target a = host_target("x86_64", {"avx2", "fma"}), b = host_target("x86_64", {"fma", "avx2"}), c = host_target("x86_64", {"avx2"});
+    CHECK(a.name == b.name);
+    CHECK(a.name != c.name);
+    CHECK(a.name.starts_with("host:"));
+}
+
+TEST_CASE("options: no contraction, no reassociation, and each compiler gets the target")
+{
+    for (const char* name : {"gfx942", "host:x86-64-v3"}) {
+        const auto options = compile_options("clang", parse_target(name).value());
+        CHECK(std::count(options.begin(), options.end(), "-ffp-contract=off") == 1);
+        for (const std::string& o : options) CHECK(o.find("fast") == std::string::npos);
+    }
+    const auto features = compile_options("clang", parse_target("gfx90a:sramecc+:xnack-").value());
+    CHECK(std::count(features.begin(), features.end(), "+sramecc") == 1);
+    CHECK(std::count(features.begin(), features.end(), "-xnack") == 1);
+    CHECK(compile_options("hiprtc", parse_target("gfx90a").value()).front() == "--offload-arch=gfx90a");
+}

@@ -1,0 +1,119 @@
+// tests/unit/prebuild_test.cpp -- prebuilt databases: complete, reproducible, found, and used instead of a compiler.
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include <mhc/jit.hpp>
+
+#include "tests/support/temporary_directory.hpp"
+
+using namespace mhc::jit;
+
+namespace {
+
+std::vector<prebuild_item> items()
+{
+    layer_spec s;
+    s.hidden_dim = 64;
+    s.wanted = {operation::pre_fwd, operation::post_fwd};
+    return {{s}};
+}
+
+std::string bytes_of(const std::string& path)
+{
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+prebuild_options into(const std::string& dir)
+{
+    prebuild_options o;
+    o.out_dir = dir;
+    o.engine.level = log_level::off;
+    return o;
+}
+
+}  // namespace
+
+TEST_CASE("prebuild: a database holds every kernel once, and two runs give equal bytes")
+{
+    const mhc::test::temporary_directory one, two;
+    const prebuild_report report = prebuild("gfx942", items(), into(one.path())).value();
+    CHECK(report.kernels_expected == 4);
+    CHECK(report.kernels_produced == 4);
+    CHECK(report.failures.empty());
+    const prebuild_report again = prebuild("gfx942", items(), into(two.path())).value();
+    CHECK(bytes_of(report.database) == bytes_of(again.database));
+    CHECK(bytes_of(report.manifest) == bytes_of(again.manifest));
+    CHECK_FALSE(bytes_of(report.database).empty());
+
+    prebuild_options check = into(one.path());
+    check.check_only = true;
+    CHECK(prebuild("gfx942", items(), check).value().kernels_failed == 0);
+    auto more = items();
+    more.front().spec.hidden_dim = 65;
+    CHECK(prebuild("gfx942", more, check).value().kernels_failed == 4);
+}
+
+TEST_CASE("prebuild: a strict engine runs on a prebuilt database alone")
+{
+    const mhc::test::temporary_directory dir, cache;
+    engine_options o;
+    o.target = "host";
+    o.cache_dir = cache.path();
+    o.prebuilt_dirs = {dir.path()};
+    o.strict = true;
+    o.level = log_level::off;
+    CHECK_FALSE(layer(items().front().spec, *engine::create(o).value()));
+
+    REQUIRE(prebuild("host", items(), into(dir.path())));
+    auto made = engine::create(o).value();
+    const auto ready = layer(items().front().spec, *made);
+    REQUIRE(ready);
+    CHECK(made->stats().l3_hit == 4);
+    CHECK(made->stats().compiled == 0);
+    CHECK(ready->kernels().front().from == origin::prebuilt);
+}
+
+TEST_CASE("prebuild: a database that is not its manifest's is not used")
+{
+    const mhc::test::temporary_directory dir, cache;
+    const prebuild_report report = prebuild("host", items(), into(dir.path())).value();
+    std::string manifest = bytes_of(report.manifest);
+    const auto at = manifest.find("database_sha256") + 20;
+    manifest[at] = manifest[at] == '0' ? '1' : '0';
+    std::ofstream(report.manifest, std::ios::binary) << manifest;
+    engine_options o;
+    o.target = "host";
+    o.cache_dir = cache.path();
+    o.prebuilt_dirs = {dir.path()};
+    o.level = log_level::off;
+    auto made = engine::create(o).value();
+    REQUIRE(layer(items().front().spec, *made));
+    CHECK(made->stats().l3_hit == 0);
+    CHECK(made->stats().compiled == 4);
+}
+
+TEST_CASE("prebuild: GPU_ARCHS takes semicolons and commas, blanks, features and all, and refuses what is unknown")
+{
+    CHECK(parse_gpu_archs("gfx942;gfx90a").value() == std::vector<std::string>{"gfx942", "gfx90a"});
+    CHECK(parse_gpu_archs(" gfx942 , gfx942;").value() == std::vector<std::string>{"gfx942"});
+    CHECK(parse_gpu_archs("gfx90a:xnack-:sramecc+").value() == std::vector<std::string>{"gfx90a:sramecc+:xnack-"});
+    CHECK(parse_gpu_archs("all").value().size() >= 7);
+    CHECK(parse_gpu_archs("native").error().code == errc::unsupported_target);
+    CHECK(parse_gpu_archs("gfx942;gfx9000").error().message.find("gfx9000") != std::string::npos);
+    CHECK_FALSE(parse_gpu_archs(" ; "));
+}
+
+TEST_CASE("catalogue: levels are what AITER documents, and no other")
+{
+    CHECK(catalogue(0).value().empty());
+    CHECK(catalogue(3).value().size() == 6);
+    CHECK(catalogue(2).value().size() == 40);
+    CHECK_FALSE(catalogue(4));
+    CHECK_FALSE(catalogue(-1));
+    for (const int level : {1, 2, 3})
+        for (const prebuild_item& item : catalogue(level).value()) CHECK(validate(item.spec));
+}

@@ -1,0 +1,141 @@
+// tools/mhc-cache/main.cpp -- looks into and looks after databases of code objects.
+#include <unistd.h>
+
+#include <algorithm>
+#include <iostream>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include <mhc/jit/cache.hpp>
+
+#include "tools/common/engine_flags.hpp"
+#include "tools/common/files.hpp"
+#include "tools/common/tool.hpp"
+#include "tools/mhc-cache/report.hpp"
+
+namespace mhc::tools {
+namespace {
+
+struct arguments {
+    engine_flags engine;
+    std::string database, target, family, key, extract;
+    bool is_json = false, is_yes = false;
+};
+
+constexpr const char* examples = R"(Looks at the user database (see --cache-dir), or at any other by --database, such as a prebuilt mhc_gfx942.db.
+
+Example:
+  mhc-cache list --target gfx942
+  mhc-cache show 3fa1 --extract post.co
+  mhc-cache verify --database prebuilt/mhc_gfx942.db
+
+Exit codes: 0 done; 1 the operation failed, or verify found damage; 2 bad arguments, or no such database or object.)";
+
+int info(const arguments& args, const jit::engine_options& options)
+{
+    const jit::cache_info found = jit::inspect_cache(options, args.database).value();
+    print(args.is_json ? info_json(found) : info_text(found));
+    return exit_ok;
+}
+
+int list(const arguments& args, const jit::engine_options& options)
+{
+    std::vector<jit::stored_object> objects = jit::list_cache(options, args.database).value();
+    std::erase_if(objects, [&](const jit::stored_object& one) {
+        return (!args.family.empty() && one.family != args.family) || (!args.target.empty() && one.target != args.target);
+    });
+    print(args.is_json ? list_json(objects) : list_text(objects));
+    return exit_ok;
+}
+
+int show(const arguments& args, const jit::engine_options& options)
+{
+    if (!args.extract.empty()) pending_files::check(args.extract);
+    const jit::stored_object found = jit::find_in_cache(options, args.key, args.database).value();
+    if (!args.extract.empty()) {
+        pending_files files;
+        files.add(args.extract, jit::code_object_of(options, found, args.database).value());
+        files.commit();
+    }
+    print(args.is_json ? object_json(found) : object_text(found));
+    return exit_ok;
+}
+
+int verify(const arguments& args, const jit::engine_options& options)
+{
+    const jit::verify_report report = jit::verify_cache(options, args.database).value();
+    print(args.is_json ? verify_json(report) : verify_text(report));
+    return report.damaged.empty() ? exit_ok : exit_failed;
+}
+
+bool is_confirmed(const arguments& args, const jit::cache_info& found)
+{
+    if (args.is_yes) return true;
+    if (isatty(STDIN_FILENO) == 0) fail_usage("clear removes every object; add --yes to do so without being asked");
+    // On standard error, so that --json leaves one object on standard output.
+    fmt::print(stderr, "Remove {} object(s) from {}? [y/N] ", found.objects, found.path);
+    std::string answer;
+    std::getline(std::cin, answer);
+    return answer == "y" || answer == "Y" || answer == "yes";
+}
+
+int clear(const arguments& args, const jit::engine_options& options)
+{
+    if (!args.database.empty())
+        fail_usage(fmt::format("--database {}: clear empties the user database alone; delete the file to be rid of another", args.database));
+    const jit::cache_info found = jit::inspect_cache(options).value();
+    if (!is_confirmed(args, found)) fail("nothing was removed");
+    const std::int64_t removed = jit::clear_cache(options).value();
+    if (args.is_json) {
+        print(fmt::format("{{\"removed\": {}}}\n", removed));
+    } else {
+        print(fmt::format("{} object(s) removed\n", removed));
+    }
+    return exit_ok;
+}
+
+void add_common_flags(CLI::App& app, arguments& args)
+{
+    add_cache_flag(app, args.engine);
+    app.add_flag("--json", args.is_json, "Print one JSON object on standard output");
+    app.add_option("--database", args.database, "A database file instead of the user's")->type_name("FILE");
+}
+
+CLI::App* add_command(CLI::App& app, arguments& args, const char* name, const char* text)
+{
+    CLI::App* command = app.add_subcommand(name, text);
+    add_common_flags(*command, args);
+    return command;
+}
+
+}  // namespace
+}  // namespace mhc::tools
+
+int main(int argc, char** argv)
+{
+    using namespace mhc::tools;
+    CLI::App app("Looks into and looks after databases of code objects.", "mhc-cache");
+    arguments args;
+    add_common_flags(app, args);
+    const CLI::App* const do_info = add_command(app, args, "info", "The database's place, state and sizes");
+    CLI::App* const do_list = add_command(app, args, "list", "Every object, a line each");
+    CLI::App* const do_show = add_command(app, args, "show", "Everything about one object");
+    const CLI::App* const do_verify = add_command(app, args, "verify", "Read every object and check hash, architecture and symbol");
+    CLI::App* const do_clear = add_command(app, args, "clear", "Remove every object and remembered failure of the user database");
+    do_list->add_option("--target", args.target, "Only objects of this target")->type_name("TARGET");
+    do_list->add_option("--family", args.family, "Only objects of this kernel family")->type_name("FAMILY");
+    do_show->add_option("KEY", args.key, "The key's first 4 or more hex digits")->required()->type_name("");
+    do_show->add_option("--extract", args.extract, "Write the code object to FILE")->type_name("FILE");
+    do_clear->add_flag("--yes", args.is_yes, "Do not ask");
+    app.footer(examples);
+    return run_tool(app, argc, argv, [&]() -> int {
+        const mhc::jit::engine_options options = options_of(args.engine);
+        if (*do_info) return info(args, options);
+        if (*do_list) return list(args, options);
+        if (*do_show) return show(args, options);
+        if (*do_verify) return verify(args, options);
+        if (*do_clear) return clear(args, options);
+        fail_usage("no command is named; give info, list, show KEY, verify or clear");
+    });
+}

@@ -1,0 +1,20 @@
+// tools/mhc-cache/report.hpp -- a database's state, its objects and what is wrong with them, as text and as JSON.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <mhc/jit/cache.hpp>
+
+namespace mhc::tools {
+
+std::string info_text(const jit::cache_info& info);
+std::string info_json(const jit::cache_info& info);
+std::string list_text(const std::vector<jit::stored_object>& objects);
+std::string list_json(const std::vector<jit::stored_object>& objects);
+std::string object_text(const jit::stored_object& object);
+std::string object_json(const jit::stored_object& object);
+std::string verify_text(const jit::verify_report& report);
+std::string verify_json(const jit::verify_report& report);
+
+}  // namespace mhc::tools

@@ -1,0 +1,163 @@
+// tools/mhc-eval/invoke.cpp -- calls an operator by name, with its tensors by name.
+#include "tools/mhc-eval/invoke.hpp"
+
+#include <algorithm>
+#include <string_view>
+
+namespace mhc::tools {
+namespace {
+
+using jit::operation;
+using jit::result;
+
+struct call {
+    const jit::compiled_layer& layer;
+    const problem& what;
+    const pointers& tensors;
+    void* workspace;
+    jit::strides given;
+
+    template <class T>
+    void set(T*& field, std::string_view name) const
+    {
+        const auto found = tensors.find(name);
+        field = found == tensors.end() ? nullptr : static_cast<T*>(found->second);
+    }
+    bool is_static(std::string_view name) const
+    {
+        const auto is_it = [&](const operand& one) { return one.name == name && one.is_static; };
+        return std::any_of(what.operands.begin(), what.operands.end(), is_it);
+    }
+};
+
+result<void> sinkhorn(const call& c)
+{
+    jit::sinkhorn_fwd_args args;
+    c.set(args.logits, "logits");
+    c.set(args.mix, "mix");
+    args.tokens = c.what.tokens;
+    return c.layer.sinkhorn_fwd(args);
+}
+
+result<void> rmsnorm(const call& c)
+{
+    jit::rmsnorm_fwd_args args;
+    c.set(args.x, "x");
+    c.set(args.weight, "weight");
+    c.set(args.y, "y");
+    c.set(args.rms, "rms");
+    args.tokens = c.what.tokens;
+    return c.layer.rmsnorm_fwd(args);
+}
+
+result<void> apply_mix(const call& c)
+{
+    jit::apply_mix_fwd_args args;
+    c.set(args.x, "x");
+    c.set(args.pre, "pre");
+    c.set(args.layer_input, "layer_input");
+    args.tokens = c.what.tokens;
+    args.x_strides = c.given;
+    args.pre_is_static = c.is_static("pre");
+    return c.layer.apply_mix_fwd(args);
+}
+
+result<void> expand(const call& c)
+{
+    jit::expand_fwd_args args;
+    c.set(args.h, "h");
+    c.set(args.x, "x");
+    args.tokens = c.what.tokens;
+    args.x_strides = c.given;
+    return c.layer.expand_fwd(args);
+}
+
+result<void> post(const call& c)
+{
+    jit::post_fwd_args args;
+    c.set(args.y, "y");
+    c.set(args.x, "x");
+    c.set(args.post, "post");
+    c.set(args.mix, "mix");
+    c.set(args.out, "out");
+    args.tokens = c.what.tokens;
+    args.x_strides = args.out_strides = c.given;
+    args.post_is_static = c.is_static("post");
+    args.mix_is_static = c.is_static("mix");
+    return c.layer.post_fwd(args);
+}
+
+result<void> pre(const call& c)
+{
+    jit::pre_fwd_args args;
+    c.set(args.x, "x");
+    c.set(args.fn, "fn");
+    c.set(args.scale, "scale");
+    c.set(args.base, "base");
+    c.set(args.norm_weight, "norm_weight");
+    c.set(args.layer_input, "layer_input");
+    c.set(args.pre, "pre");
+    c.set(args.post, "post");
+    c.set(args.mix, "mix");
+    args.workspace = c.workspace;
+    args.tokens = c.what.tokens;
+    args.x_strides = c.given;
+    return c.layer.pre_fwd(args);
+}
+
+result<void> static_layer(const call& c)
+{
+    jit::static_layer_fwd_args args;
+    c.set(args.x, "x");
+    c.set(args.h_pre, "h_pre");
+    c.set(args.h_post, "h_post");
+    c.set(args.h_res, "h_res");
+    c.set(args.weight, "weight");
+    c.set(args.out, "out");
+    args.workspace = c.workspace;
+    args.tokens = c.what.tokens;
+    args.x_strides = args.out_strides = c.given;
+    return c.layer.static_layer_fwd(args);
+}
+
+result<void> dynamic_layer(const call& c)
+{
+    jit::dynamic_layer_fwd_args args;
+    c.set(args.x, "x");
+    c.set(args.phi_pre, "phi_pre");
+    c.set(args.phi_post, "phi_post");
+    c.set(args.phi_res, "phi_res");
+    c.set(args.alpha_pre, "alpha_pre");
+    c.set(args.alpha_post, "alpha_post");
+    c.set(args.alpha_res, "alpha_res");
+    c.set(args.b_pre, "b_pre");
+    c.set(args.b_post, "b_post");
+    c.set(args.b_res, "b_res");
+    c.set(args.weight, "weight");
+    c.set(args.out, "out");
+    args.workspace = c.workspace;
+    args.tokens = c.what.tokens;
+    args.x_strides = args.out_strides = c.given;
+    return c.layer.dynamic_layer_fwd(args);
+}
+
+}  // namespace
+
+result<void> invoke(const jit::compiled_layer& layer, const problem& what, const pointers& tensors, void* workspace,
+                    const jit::strides& given)
+{
+    const call c{layer, what, tensors, workspace, given};
+    switch (what.op) {
+        case operation::sinkhorn_fwd: return sinkhorn(c);
+        case operation::rmsnorm_fwd: return rmsnorm(c);
+        case operation::apply_mix_fwd: return apply_mix(c);
+        case operation::expand_fwd: return expand(c);
+        case operation::post_fwd: return post(c);
+        case operation::pre_fwd: return pre(c);
+        case operation::static_layer_fwd: return static_layer(c);
+        case operation::dynamic_layer_fwd: return dynamic_layer(c);
+    }
+    return {};
+}
+
+}  // namespace mhc::tools

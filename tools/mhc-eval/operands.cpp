@@ -1,0 +1,184 @@
+// tools/mhc-eval/operands.cpp -- an operator's tensors matched with the arrays given for them, and the sizes that follow.
+#include "tools/mhc-eval/operands.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include <fmt/format.h>
+
+#include "tools/common/tool.hpp"
+
+namespace mhc::tools {
+namespace {
+
+// A size and what it was taken from, for messages.
+struct known_size {
+    std::int64_t value = 0;
+    std::string source;  ///< empty: not known
+};
+using known_sizes = std::array<known_size, symbol_count>;
+
+struct given_array {
+    jit::tensor_description tensor;
+    npy_array array;
+    shape_rule rule;
+    bool is_static = false;
+};
+
+constexpr std::array<std::string_view, symbol_count> size_names = {"tokens", "n_streams", "hidden_dim"};
+
+std::string joined_names(const std::vector<jit::tensor_description>& tensors, bool is_output)
+{
+    std::vector<std::string> names;
+    for (const auto& tensor : tensors)
+        if (tensor.is_output == is_output) names.push_back(tensor.name);
+    return fmt::format("{}", fmt::join(names, ", "));
+}
+
+void check_names(jit::operation op, const std::vector<jit::tensor_description>& tensors, const std::vector<setting>& inputs)
+{
+    for (const setting& input : inputs) {
+        const auto has_name = [&](const auto& tensor) { return tensor.name == input.name && !tensor.is_output; };
+        if (std::none_of(tensors.begin(), tensors.end(), has_name))
+            fail_usage(fmt::format("--in {}={}: {} has no input '{}'; its inputs are {}", input.name, input.value,
+                                   jit::to_string(op), input.name, joined_names(tensors, false)));
+    }
+    std::vector<std::string> missing;
+    for (const auto& tensor : tensors) {
+        const auto is_it = [&](const setting& input) { return input.name == tensor.name; };
+        if (!tensor.is_output && !tensor.optional && std::none_of(inputs.begin(), inputs.end(), is_it))
+            missing.push_back(fmt::format("--in {}=FILE.npy (shape {})", tensor.name, tensor.shape));
+    }
+    if (!missing.empty())
+        fail_usage(fmt::format("{} lacks an input; add {}", jit::to_string(op), fmt::join(missing, " and ")));
+}
+
+// The alternative of a tensor's shape with as many dimensions as the array.
+given_array match_rank(const jit::tensor_description& tensor, npy_array array)
+{
+    const std::vector<shape_rule> rules = parse_shape_rules(tensor.shape);
+    for (const shape_rule& rule : rules)
+        if (rule.dims.size() == array.shape.size())
+            return {tensor, std::move(array), rule, rule.dims.size() < rules.front().dims.size()};
+    fail_usage(fmt::format("{} has shape {}, expected {}: {} dimension(s) instead of {}", tensor.name, shape_text(array.shape),
+                           tensor.shape, array.shape.size(), rules.front().dims.size()));
+}
+
+std::vector<given_array> read_arrays(const std::vector<jit::tensor_description>& tensors, const std::vector<setting>& inputs)
+{
+    std::vector<given_array> arrays;
+    for (const auto& tensor : tensors)
+        for (const setting& input : inputs)
+            if (input.name == tensor.name) {
+                auto array = read_npy(input.value);
+                if (!array) fail_usage(fmt::format("--in {}: {}", input.name, array.error().message));
+                arrays.push_back(match_rank(tensor, std::move(*array)));
+            }
+    return arrays;
+}
+
+known_sizes find_sizes(const std::vector<given_array>& arrays, const std::vector<setting>& settings, const jit::layer_spec& spec)
+{
+    known_sizes known;
+    for (const setting& next : settings) {
+        if (next.name == "n_streams") known[1] = {spec.n_streams, "--set"};
+        if (next.name == "hidden_dim") known[2] = {spec.hidden_dim, "--set"};
+    }
+    for (const given_array& given : arrays)
+        for (std::size_t i = 0; i < given.rule.dims.size(); ++i)
+            if (const auto name = given.rule.dims[i].bare()) {
+                known_size& size = known[static_cast<std::size_t>(*name)];
+                if (size.source.empty())
+                    size = {given.array.shape[i], fmt::format("{} {}", given.tensor.name, shape_text(given.array.shape))};
+            }
+    return known;
+}
+
+bool is_needed(const std::vector<jit::tensor_description>& tensors, symbol which)
+{
+    for (const auto& tensor : tensors)
+        for (const shape_rule& rule : parse_shape_rules(tensor.shape))
+            for (const size_rule& dim : rule.dims)
+                if (dim.mentions(which)) return true;
+    return false;
+}
+
+// Sizes an operator does not have keep what the spec has, or the least it may have.
+void complete_sizes(jit::operation op, const std::vector<jit::tensor_description>& tensors, const jit::layer_spec& spec,
+                    known_sizes& known)
+{
+    for (std::size_t i = 0; i < known.size(); ++i)
+        if (known[i].source.empty() && is_needed(tensors, static_cast<symbol>(i)))
+            fail_usage(fmt::format("{} needs {}, which is in the shape of none of its inputs; add --set {}=4",
+                                   jit::to_string(op), size_names[i], size_names[i]));
+    if (known[1].source.empty()) known[1].value = spec.n_streams;
+    if (known[2].source.empty()) known[2].value = 1;
+}
+
+void check_ranges(const known_sizes& known)
+{
+    const auto check = [&](std::size_t which, std::int64_t max) {
+        if (known[which].value >= 1 && known[which].value <= max) return;
+        fail_usage(fmt::format("{} = {} (from {}): allowed is 1 to {}", size_names[which], known[which].value,
+                               known[which].source, max));
+    };
+    check(1, 32);
+    check(2, 1 << 24);
+}
+
+void check_shape(const given_array& given, const known_sizes& known, const sizes& values)
+{
+    const std::vector<std::int64_t> expected = given.rule.shape(values);
+    if (expected == given.array.shape) return;
+    std::vector<std::string> reasons;
+    for (std::size_t i = 0; i < known.size(); ++i) {
+        const auto has_it = [&](const size_rule& dim) { return dim.mentions(static_cast<symbol>(i)); };
+        if (std::any_of(given.rule.dims.begin(), given.rule.dims.end(), has_it))
+            reasons.push_back(fmt::format("{} = {} from {}", symbol_names[i], known[i].value, known[i].source));
+    }
+    fail_usage(fmt::format("{} has shape {}, expected {}: {}{}{}", given.tensor.name, shape_text(given.array.shape),
+                           shape_text(expected), given.rule.text, reasons.empty() ? "" : " with ", fmt::join(reasons, ", ")));
+}
+
+void check_norm_weight(jit::operation op, bool is_given, const std::vector<setting>& settings, jit::layer_spec& spec)
+{
+    const auto names_it = [](const setting& next) { return next.name == "norm_weight"; };
+    if (std::any_of(settings.begin(), settings.end(), names_it) && spec.norm_weight != is_given)
+        fail_usage(fmt::format("norm_weight is {} by --set, but --in norm_weight=FILE.npy is {}; give --in alone",
+                               spec.norm_weight ? "on" : "off", is_given ? "given" : "missing"));
+    spec.norm_weight = is_given && op == jit::operation::pre_fwd;
+}
+
+}  // namespace
+
+problem read_problem(jit::operation op, const std::vector<setting>& inputs, const std::vector<setting>& settings,
+                     jit::layer_spec& spec)
+{
+    const std::vector<jit::tensor_description> tensors = jit::tensors_of(op);
+    check_names(op, tensors, inputs);
+    std::vector<given_array> arrays = read_arrays(tensors, inputs);
+
+    known_sizes known = find_sizes(arrays, settings, spec);
+    complete_sizes(op, tensors, spec, known);
+    check_ranges(known);
+    const sizes values = {known[0].value, known[1].value, known[2].value};
+    for (const given_array& given : arrays) check_shape(given, known, values);
+
+    const auto is_norm_weight = [](const given_array& given) { return given.tensor.name == "norm_weight"; };
+    check_norm_weight(op, std::any_of(arrays.begin(), arrays.end(), is_norm_weight), settings, spec);
+    spec.n_streams = static_cast<std::int32_t>(values[1]);
+    spec.hidden_dim = values[2];
+
+    problem result{op, values[0], values[2], spec.n_streams, {}};
+    for (given_array& given : arrays)
+        result.operands.push_back({given.tensor.name, false, given.is_static, given.rule.is("[T,n,C]"), given.tensor.type,
+                                   std::move(given.array.shape), std::move(given.array.values)});
+    for (const auto& tensor : tensors)
+        if (tensor.is_output) {
+            const shape_rule rule = parse_shape_rules(tensor.shape).front();
+            result.operands.push_back({tensor.name, true, false, rule.is("[T,n,C]"), tensor.type, rule.shape(values), {}});
+        }
+    return result;
+}
+
+}  // namespace mhc::tools
