@@ -27,7 +27,7 @@ struct toolchain {
     std::string descr;  ///< JSON: backend, version, files with build-ids
 };
 
-/// A code object and everything stored beside it (schema.sql has the columns).
+/// A code object and everything stored beside it (schema.cpp has the columns).
 struct code_row {
     digest key{}, key_nofp{};  ///< key_nofp: the same hash without the toolchain field
     std::string key_json;      ///< full clear-text key, compared on every hit

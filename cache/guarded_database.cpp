@@ -60,8 +60,7 @@ void guarded_database::make_writable()
         std::string why;
         if (!file_.open(&why)) throw sqlite::error(sqlite::fault::cannot_open, why);
     }
-    if (!file_.is_writable())
-        throw sqlite::error(sqlite::fault::read_only, file_.path() + " is open for reading only");
+    if (!file_.is_writable()) throw sqlite::error(sqlite::fault::read_only, file_.path() + " is open for reading only");
 }
 
 }  // namespace mhc::cache

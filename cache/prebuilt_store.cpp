@@ -32,9 +32,12 @@ bool agrees_with_manifest(const std::string& file, std::string* why)
 {
     const std::string manifest = std::filesystem::path(file).replace_extension(".json").string();
     switch (look_at_file(manifest, why).trust) {
-        case file_trust::absent: return true;
-        case file_trust::refused: return false;
-        case file_trust::trusted: break;
+        case file_trust::absent:
+            return true;
+        case file_trust::refused:
+            return false;
+        case file_trust::trusted:
+            break;
     }
     std::string text, bytes;
     if (!read_file(manifest, &text) || !read_file(file, &bytes))
@@ -169,7 +172,7 @@ bool prebuilt_store::reopen(std::string* why)
         sqlite::connection db(path, sqlite::access::immutable);
         const file_identity identity = identify(db.raw_header());
         if (identity.is != file_identity::kind::ours) {
-            const char* what = identity.is == file_identity::kind::empty          ? "is empty"
+            const char* what = identity.is == file_identity::kind::empty     ? "is empty"
                                : identity.is == file_identity::kind::foreign ? "is a database of another program"
                                                                              : "is not a database";
             return *why = fmt::format("{} {}", path, what), false;

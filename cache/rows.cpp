@@ -88,8 +88,8 @@ bool try_row(sqlite::connection& db, const digest& key, const code_query& query,
     statement s(db, row_sql, key);
     if (!s.step()) return false;
     code_row row = read_row(s);
-    const bool has_text = is_exact ? row.key_json == query.key_json
-                                   : has_text_without_toolchain(row.key_json, query.key_nofp_json);
+    const bool has_text =
+        is_exact ? row.key_json == query.key_json : has_text_without_toolchain(row.key_json, query.key_nofp_json);
     if (!has_text) {
         result.bad.push_back({key, "collision_or_tamper", "its clear-text key is another one",
                               is_exact ? bad_row::remedy::remove_row : bad_row::remedy::none});
@@ -126,13 +126,12 @@ bool put_row(sqlite::connection& db, const code_row& row, std::int64_t now)
         "INSERT INTO code_blob(sha256, codec, raw_size, data) VALUES(?1, ?2, ?3, ?4) ON CONFLICT(sha256)"
         " DO UPDATE SET codec = excluded.codec, raw_size = excluded.raw_size, data = excluded.data",
         sha, static_cast<int>(packed.codec), static_cast<std::int64_t>(row.bytes.size()), sqlite::blob{packed.data});
-    const std::int64_t added =
-        run(db, put_sql, row.key, row.key_json, row.key_nofp, row.family, row.target, row.hidden_dim, row.n_streams, row.dtype,
-            tc_id, sha, row.symbol, row.vgpr, row.agpr, row.sgpr, row.lds, row.scratch, row.max_wg, row.wave, row.compile_ms,
-            now, row.pinned);
+    const std::int64_t added = run(db, put_sql, row.key, row.key_json, row.key_nofp, row.family, row.target, row.hidden_dim,
+                                   row.n_streams, row.dtype, tc_id, sha, row.symbol, row.vgpr, row.agpr, row.sgpr, row.lds,
+                                   row.scratch, row.max_wg, row.wave, row.compile_ms, now, row.pinned);
     if (added == 0) {
-        run(db,
-            "DELETE FROM code_blob WHERE sha256 = ?1 AND NOT EXISTS (SELECT 1 FROM code_object WHERE blob_sha = ?1)", sha);
+        run(db, "DELETE FROM code_blob WHERE sha256 = ?1 AND NOT EXISTS (SELECT 1 FROM code_object WHERE blob_sha = ?1)",
+            sha);
     }
     return added != 0;
 }

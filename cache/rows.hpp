@@ -22,7 +22,7 @@ struct bad_row {
     const char* kind = "";  ///< as in the table of events
     std::string why;
     enum class remedy {
-        none,          ///< it may be the right answer to another query
+        none,  ///< it may be the right answer to another query
         remove_row,
         remove_bytes,  ///< the row, its blob, and every row that shares the blob
     } fix = remedy::none;

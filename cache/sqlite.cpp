@@ -19,16 +19,23 @@ fault fault_of(int code)
     if (code == SQLITE_IOERR_WRITE) return fault::full;
     switch (code & 0xff) {
         case SQLITE_BUSY:
-        case SQLITE_LOCKED: return fault::busy;
-        case SQLITE_FULL: return fault::full;
-        case SQLITE_IOERR: return fault::io;
-        case SQLITE_READONLY: return fault::read_only;
+        case SQLITE_LOCKED:
+            return fault::busy;
+        case SQLITE_FULL:
+            return fault::full;
+        case SQLITE_IOERR:
+            return fault::io;
+        case SQLITE_READONLY:
+            return fault::read_only;
         case SQLITE_CORRUPT:
-        case SQLITE_NOTADB: return fault::corrupt;
+        case SQLITE_NOTADB:
+            return fault::corrupt;
         case SQLITE_CANTOPEN:
         case SQLITE_PERM:
-        case SQLITE_AUTH: return fault::cannot_open;
-        default: return fault::other;
+        case SQLITE_AUTH:
+            return fault::cannot_open;
+        default:
+            return fault::other;
     }
 }
 
@@ -50,13 +57,20 @@ std::string immutable_uri(const std::string& path)
 const char* name_of(fault kind)
 {
     switch (kind) {
-        case fault::busy: return "busy";
-        case fault::full: return "full";
-        case fault::io: return "io";
-        case fault::read_only: return "read-only";
-        case fault::corrupt: return "corrupt";
-        case fault::cannot_open: return "cannot open";
-        case fault::other: break;
+        case fault::busy:
+            return "busy";
+        case fault::full:
+            return "full";
+        case fault::io:
+            return "io";
+        case fault::read_only:
+            return "read-only";
+        case fault::corrupt:
+            return "corrupt";
+        case fault::cannot_open:
+            return "cannot open";
+        case fault::other:
+            break;
     }
     return "other";
 }

@@ -125,8 +125,7 @@ bool maps_shared(const std::string& dir)
     if (mapped == MAP_FAILED) return false;
     std::memcpy(mapped, "mhc", 3);
     std::array<char, 3> read_back{};
-    const bool is_coherent =
-        pread(fd.get(), read_back.data(), 3, 0) == 3 && std::memcmp(read_back.data(), "mhc", 3) == 0;
+    const bool is_coherent = pread(fd.get(), read_back.data(), 3, 0) == 3 && std::memcmp(read_back.data(), "mhc", 3) == 0;
     munmap(mapped, size);
     return is_coherent;
 }

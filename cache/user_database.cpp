@@ -124,7 +124,8 @@ user_database::outcome user_database::try_open(const trusted_directory& dir, std
         case file_identity::kind::empty:
             *why = fmt::format("{} is empty", path_);
             return may_write ? make(dir, why) : outcome::failed;
-        case file_identity::kind::ours: break;
+        case file_identity::kind::ours:
+            break;
     }
     if (identity.version > schema_version) {
         events_.add(severity::info, fmt::format("cache: {} has the newer version {}: not written", path_, identity.version));
@@ -189,8 +190,7 @@ user_database::outcome user_database::open_to_read(const trusted_directory& dir,
 {
     // A write-ahead log cannot be read without the shared file beside it, which a read-only directory cannot be given.
     const bool is_still = !dir.is_writable && size_of(path_ + "-wal") == 0;
-    sqlite::connection& db =
-        connection_.emplace(path_, is_still ? sqlite::access::immutable : sqlite::access::read_only);
+    sqlite::connection& db = connection_.emplace(path_, is_still ? sqlite::access::immutable : sqlite::access::read_only);
     if (!columns_fit(db)) return *why = fmt::format("{} lacks columns", path_), outcome::failed;
     return outcome::opened;
 }
@@ -198,8 +198,7 @@ user_database::outcome user_database::open_to_read(const trusted_directory& dir,
 void user_database::choose_journal(const std::string& dir)
 {
     sqlite::connection& db = *connection_;
-    const char* wanted =
-        seams_.can_map_shared(dir) ? "PRAGMA journal_mode = WAL" : "PRAGMA journal_mode = TRUNCATE";
+    const char* wanted = seams_.can_map_shared(dir) ? "PRAGMA journal_mode = WAL" : "PRAGMA journal_mode = TRUNCATE";
     try {
         db.execute(wanted);
     } catch (const sqlite::error& e) {

@@ -1,4 +1,5 @@
-// cache/user_database.hpp -- the file mhc_user.db: found, trusted, made, opened, and moved out of the way when it is no good.
+// cache/user_database.hpp -- the file mhc_user.db: found, trusted, made, opened, and moved out of the way when it is no
+// good.
 #pragma once
 
 #include <sys/types.h>

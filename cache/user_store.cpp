@@ -8,6 +8,7 @@
 #include <set>
 
 #include "cache/eviction.hpp"
+#include "cache/failure_table.hpp"
 #include "cache/guarded_database.hpp"
 #include "cache/rows.hpp"
 #include "cache/schema.hpp"
@@ -128,8 +129,8 @@ void user_store::note_use(const code_row& row)
 
 void user_store::take_out(const bad_row& bad)
 {
-    database_.events().add(severity::warning, fmt::format("cache: row {} of {} is not served ({}): {}", to_hex(bad.key), path_,
-                                                          bad.kind, bad.why));
+    database_.events().add(severity::warning, fmt::format("cache: row {} of {} is not served ({}): {}", to_hex(bad.key),
+                                                          path_, bad.kind, bad.why));
     if (bad.fix == bad_row::remedy::none) return;
     skipped_.insert(bad.key);
     if (!database_.file().is_writable()) return;
@@ -229,24 +230,14 @@ void user_store::set_aside(const digest& key, std::string_view why)
 
 std::optional<failure_row> user_store::find_failure(const digest& key)
 {
-    return guarded("looking up a failure", std::optional<failure_row>{}, [&]() -> std::optional<failure_row> {
-        sqlite::statement s(db(), "SELECT kind, log, expires FROM compile_failure WHERE key = ?1 AND expires > ?2", key, now());
-        if (!s.step()) return std::nullopt;
-        return failure_row{key, static_cast<int>(s.integer(0)), s.text(1), s.integer(2)};
-    });
+    return guarded("looking up a failure", std::optional<failure_row>{}, [&] { return read_failure(db(), key, now()); });
 }
 
 void user_store::insert_failure(const failure_row& row)
 {
     guarded("storing a failure", true, [&] {
         if (is_full_ || read_only_) return false;
-        write([&] {
-            sqlite::run(db(), "DELETE FROM compile_failure WHERE expires <= ?1", now());
-            sqlite::run(db(),
-                        "INSERT INTO compile_failure(key, kind, log, at, expires) VALUES(?1, ?2, ?3, ?4, ?5) ON CONFLICT(key)"
-                        " DO UPDATE SET kind = excluded.kind, log = excluded.log, at = excluded.at, expires = excluded.expires",
-                        row.key, row.kind, row.log, now(), row.expires);
-        });
+        write([&] { put_failure(db(), row, now()); });
         return true;
     });
 }
@@ -255,7 +246,7 @@ void user_store::forget_failure(const digest& key)
 {
     guarded("forgetting a failure", true, [&] {
         if (read_only_) return false;
-        write([&] { sqlite::run(db(), "DELETE FROM compile_failure WHERE key = ?1", key); });
+        write([&] { remove_failure(db(), key); });
         return true;
     });
 }

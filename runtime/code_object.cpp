@@ -18,9 +18,10 @@ constexpr std::uint16_t machine_amdgpu = 224;
 constexpr std::uint8_t os_abi_amdgpu_hsa = 64;
 constexpr std::uint32_t mach_mask = 0xff;
 
-/// How many wavefronts a SIMD holds: registers of a SIMD and their granule, LDS that four SIMDs share and its granule.
+/// How many wavefronts a SIMD holds: registers of a SIMD and their granule; LDS that four SIMDs share, its granule, and how
+/// many work-groups of several wavefronts those four can keep apart (each needs a barrier).
 struct occupancy_rule {
-    std::uint32_t waves_max, vgprs, vgpr_granule, lds_bytes, lds_granule;
+    std::uint32_t waves_max, vgprs, vgpr_granule, lds_bytes, lds_granule, workgroups_max;
     bool has_unified_vgprs, is_limited_by_sgprs;
 };
 
@@ -31,14 +32,14 @@ struct processor {
 };
 
 // LLVM's AMDGPUBaseInfo (waves, VGPRs, granules, SGPRs) at wave size 64 for gfx9 and 32 for the others. From gfx10 the four
-// SIMDs are those of a work-group processor, with the LDS of both its halves. gfx1250 is from LLVM's sources, not measured.
-constexpr occupancy_rule gfx9{10, 256, 4, 65536, 512, false, true};
-constexpr occupancy_rule gfx90a{8, 512, 8, 65536, 512, true, true};
-constexpr occupancy_rule gfx950{8, 512, 8, 163840, 1280, true, true};
-constexpr occupancy_rule gfx10_1{20, 1024, 8, 131072, 512, false, false};
-constexpr occupancy_rule gfx10_3{16, 1024, 16, 131072, 512, false, false};
-constexpr occupancy_rule gfx11_big{16, 1536, 24, 131072, 512, false, false};
-constexpr occupancy_rule gfx1250{16, 1024, 16, 327680, 2048, false, false};
+// SIMDs are those of a work-group processor, with the LDS of both its halves.
+constexpr occupancy_rule gfx9{10, 256, 4, 65536, 512, 16, false, true};
+constexpr occupancy_rule gfx90a{8, 512, 8, 65536, 512, 16, true, true};
+constexpr occupancy_rule gfx950{8, 512, 8, 163840, 1280, 16, true, true};
+constexpr occupancy_rule gfx10_1{20, 1024, 8, 131072, 512, 32, false, false};
+constexpr occupancy_rule gfx10_3{16, 1024, 16, 131072, 512, 32, false, false};
+constexpr occupancy_rule gfx11_big{16, 1536, 24, 131072, 512, 32, false, false};
+constexpr occupancy_rule gfx1250{16, 1024, 16, 327680, 2048, 16, false, false};
 
 constexpr std::array processors{
     processor{"gfx900", 0x2c, &gfx9},           processor{"gfx906", 0x2f, &gfx9},
@@ -67,7 +68,10 @@ std::string name_of_mach(std::uint32_t mach)
     return fmt::format("an unknown processor ({:#x})", mach);
 }
 
-constexpr std::uint32_t round_up(std::uint32_t value, std::uint32_t granule) { return (value + granule - 1) / granule * granule; }
+constexpr std::uint32_t round_up(std::uint32_t value, std::uint32_t granule)
+{
+    return (value + granule - 1) / granule * granule;
+}
 
 std::uint32_t waves_per_simd(const occupancy_rule& rule, const jit::resource_description& uses)
 {
@@ -79,13 +83,13 @@ std::uint32_t waves_per_simd(const occupancy_rule& rule, const jit::resource_des
         const std::uint32_t by_sgprs = uses.sgprs <= 80 ? 10 : uses.sgprs <= 88 ? 9 : uses.sgprs <= 100 ? 8 : 7;
         waves = std::min(waves, by_sgprs);
     }
-    if (uses.lds_bytes > 0 && uses.lds_bytes <= rule.lds_bytes) {
-        constexpr std::uint32_t simds = 4;
-        const std::uint32_t workgroup_waves = std::max(1U, (std::min(uses.max_workgroup, 1024U) + uses.wave_size - 1) / uses.wave_size);
-        const std::uint32_t groups = rule.lds_bytes / round_up(uses.lds_bytes, rule.lds_granule);
-        waves = std::min(waves, (groups * workgroup_waves + simds - 1) / simds);
-    }
-    return waves;
+    constexpr std::uint32_t simds = 4, workgroup_max = 1024;
+    const std::uint32_t workgroup_waves =
+        std::max(1U, (std::min(uses.max_workgroup, workgroup_max) + uses.wave_size - 1) / uses.wave_size);
+    std::uint32_t groups = workgroup_waves > 1 ? rule.workgroups_max : rule.waves_max * simds;
+    if (uses.lds_bytes > 0 && uses.lds_bytes <= rule.lds_bytes)
+        groups = std::min(groups, rule.lds_bytes / round_up(uses.lds_bytes, rule.lds_granule));
+    return std::min(waves, (groups * workgroup_waves + simds - 1) / simds);
 }
 
 std::uint32_t narrow(std::uint64_t value)
@@ -98,10 +102,14 @@ void read_arguments(msgpack_reader& from, std::vector<metadata_argument>* into)
     for (std::uint32_t left = from.array(); left > 0 && from.good(); --left) {
         metadata_argument& argument = into->emplace_back();
         from.each_entry([&](std::string_view key) {
-            if (key == ".value_kind") argument.value_kind = from.text();
-            else if (key == ".offset") argument.offset = narrow(from.number());
-            else if (key == ".size") argument.size = narrow(from.number());
-            else from.skip();
+            if (key == ".value_kind")
+                argument.value_kind = from.text();
+            else if (key == ".offset")
+                argument.offset = narrow(from.number());
+            else if (key == ".size")
+                argument.size = narrow(from.number());
+            else
+                from.skip();
         });
     }
 }
@@ -111,19 +119,32 @@ kernel_metadata read_kernel(msgpack_reader& from)
     kernel_metadata kernel;
     jit::resource_description& uses = kernel.resources;
     from.each_entry([&](std::string_view key) {
-        if (key == ".name") kernel.name = from.text();
-        else if (key == ".args") read_arguments(from, &kernel.args);
-        else if (key == ".vgpr_count") uses.vgprs = narrow(from.number());
-        else if (key == ".agpr_count") uses.agprs = narrow(from.number());
-        else if (key == ".sgpr_count") uses.sgprs = narrow(from.number());
-        else if (key == ".vgpr_spill_count") uses.vgpr_spills = narrow(from.number());
-        else if (key == ".sgpr_spill_count") uses.sgpr_spills = narrow(from.number());
-        else if (key == ".group_segment_fixed_size") uses.lds_bytes = narrow(from.number());
-        else if (key == ".private_segment_fixed_size") uses.scratch_bytes = narrow(from.number());
-        else if (key == ".kernarg_segment_size") uses.kernarg_bytes = narrow(from.number());
-        else if (key == ".wavefront_size") uses.wave_size = narrow(from.number());
-        else if (key == ".max_flat_workgroup_size") uses.max_workgroup = narrow(from.number());
-        else from.skip();
+        if (key == ".name")
+            kernel.name = from.text();
+        else if (key == ".args")
+            read_arguments(from, &kernel.args);
+        else if (key == ".vgpr_count")
+            uses.vgprs = narrow(from.number());
+        else if (key == ".agpr_count")
+            uses.agprs = narrow(from.number());
+        else if (key == ".sgpr_count")
+            uses.sgprs = narrow(from.number());
+        else if (key == ".vgpr_spill_count")
+            uses.vgpr_spills = narrow(from.number());
+        else if (key == ".sgpr_spill_count")
+            uses.sgpr_spills = narrow(from.number());
+        else if (key == ".group_segment_fixed_size")
+            uses.lds_bytes = narrow(from.number());
+        else if (key == ".private_segment_fixed_size")
+            uses.scratch_bytes = narrow(from.number());
+        else if (key == ".kernarg_segment_size")
+            uses.kernarg_bytes = narrow(from.number());
+        else if (key == ".wavefront_size")
+            uses.wave_size = narrow(from.number());
+        else if (key == ".max_flat_workgroup_size")
+            uses.max_workgroup = narrow(from.number());
+        else
+            from.skip();
     });
     return kernel;
 }
@@ -158,7 +179,8 @@ jit::result<void> verify_amdgpu(const elf_object& object, std::string_view targe
                            [&](const elf_symbol& one) { return one.is_defined && one.type == type && one.name == name; });
     };
     if (!has(symbol, STT_FUNC)) return differs(fmt::format("the object has no function {}", symbol));
-    if (!has(fmt::format("{}.kd", symbol), STT_OBJECT)) return differs(fmt::format("the object has no kernel descriptor {}.kd", symbol));
+    if (!has(fmt::format("{}.kd", symbol), STT_OBJECT))
+        return differs(fmt::format("the object has no kernel descriptor {}.kd", symbol));
     return {};
 }
 
@@ -171,7 +193,8 @@ jit::result<void> verify_host(const elf_object& object, std::string_view symbol)
 #else
     constexpr std::uint16_t machine = EM_NONE;
 #endif
-    if (object.machine != machine) return differs(fmt::format("the object is for ELF machine {}, this is {}", object.machine, machine));
+    if (object.machine != machine)
+        return differs(fmt::format("the object is for ELF machine {}, this is {}", object.machine, machine));
     if (object.type != ET_DYN) return differs("the object is not a shared object");
     if (!object.needed.empty()) return differs(fmt::format("the object needs the library {}", object.needed.front()));
     bool has_symbol = false;
@@ -188,7 +211,8 @@ jit::result<void> verify_host(const elf_object& object, std::string_view symbol)
 
 std::uint32_t amdgpu_mach(std::string_view name)
 {
-    const auto at = std::find_if(processors.begin(), processors.end(), [&](const processor& one) { return one.name == name; });
+    const auto at =
+        std::find_if(processors.begin(), processors.end(), [&](const processor& one) { return one.name == name; });
     return at == processors.end() ? 0 : at->mach;
 }
 
@@ -215,7 +239,8 @@ jit::result<std::vector<kernel_metadata>> read_metadata(std::string_view elf)
     });
     if (!from.good()) return differs("the code object's metadata is broken");
     const std::uint32_t mach = object->flags & mach_mask;
-    const auto at = std::find_if(processors.begin(), processors.end(), [&](const processor& one) { return one.mach == mach; });
+    const auto at =
+        std::find_if(processors.begin(), processors.end(), [&](const processor& one) { return one.mach == mach; });
     for (kernel_metadata& kernel : kernels) {
         kernel.target = target;
         if (at != processors.end()) kernel.resources.waves_per_simd = waves_per_simd(*at->rule, kernel.resources);

@@ -236,10 +236,7 @@ bool decode(std::string_view payload, compile_reply* reply)
     return true;
 }
 
-std::string encode(const disassemble_request& request)
-{
-    return writer().text(request.target).text(request.code).take();
-}
+std::string encode(const disassemble_request& request) { return writer().text(request.target).text(request.code).take(); }
 
 bool decode(std::string_view payload, disassemble_request* request)
 {

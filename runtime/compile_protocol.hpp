@@ -18,13 +18,13 @@ inline constexpr std::size_t header_bytes = 24;
 inline constexpr std::size_t payload_bytes_max = std::size_t{64} << 20;
 
 enum class frame_kind : std::uint32_t {
-    identify = 1,     ///< no payload
-    compile = 2,      ///< compile_request
-    disassemble = 3,  ///< disassemble_request
-    identified = 101, ///< vector<backend_info>
-    compiled = 102,   ///< compile_reply
+    identify = 1,      ///< no payload
+    compile = 2,       ///< compile_request
+    disassemble = 3,   ///< disassemble_request
+    identified = 101,  ///< vector<backend_info>
+    compiled = 102,    ///< compile_reply
     disassembled = 103,
-    refused = 199,    ///< text: the worker did not understand the request
+    refused = 199,  ///< text: the worker did not understand the request
 };
 
 struct frame {

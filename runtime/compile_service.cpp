@@ -17,7 +17,7 @@ namespace mhc::runtime {
 namespace {
 
 constexpr std::int64_t job_memory_bytes = 350LL << 20;
-constexpr int jobs_of_a_worker_max = 200;                     // compilers leak; a new worker costs 40 ms
+constexpr int jobs_of_a_worker_max = 200;  // compilers leak; a new worker costs 40 ms
 constexpr std::int64_t worker_rss_bytes_max = 1536LL << 20;
 
 int default_jobs_max()
@@ -162,11 +162,13 @@ outcome pooled_service::ask(std::string_view what, std::string_view frame, proto
         verdict judged;
         if (said.state == exchange_state::replied) {
             if (said.reply.kind == expected) judged = accept(std::string_view(said.reply.payload), said);
-            if (judged.is_valid && !judged.must_end && held.worker->jobs_done < jobs_of_a_worker_max) return {compile_status::ok, {}};
+            if (judged.is_valid && !judged.must_end && held.worker->jobs_done < jobs_of_a_worker_max)
+                return {compile_status::ok, {}};
             held.worker.reset();
             if (judged.is_valid) return {compile_status::ok, {}};
-            said.what = said.reply.kind == protocol::frame_kind::refused ? "the worker refused the request: " + said.reply.payload
-                                                                        : "the worker's reply makes no sense";
+            said.what = said.reply.kind == protocol::frame_kind::refused
+                            ? "the worker refused the request: " + said.reply.payload
+                            : "the worker's reply makes no sense";
         }
         held.worker.reset();
         if (said.left_quietly && was_used) continue;  // its idle time ended as the request was sent: no fault of the job's
@@ -198,8 +200,8 @@ compile_result pooled_service::compile(const compile_job& job)
     const auto accept = [&](std::string_view payload, const exchange& said) {
         verdict judged;
         reply = {};
-        judged.is_valid = protocol::decode(payload, &reply) &&
-                          (reply.result.status == compile_status::ok) != reply.result.code.empty();
+        judged.is_valid =
+            protocol::decode(payload, &reply) && (reply.result.status == compile_status::ok) != reply.result.code.empty();
         judged.must_end = reply.must_end || reply.rss_bytes > worker_rss_bytes_max;
         if (judged.is_valid && reply.result.status != compile_status::ok) {
             reply.result.log += said.standard_error;
@@ -207,8 +209,8 @@ compile_result pooled_service::compile(const compile_job& job)
         }
         return judged;
     };
-    const outcome asked = ask(what, protocol::encode_frame(protocol::frame_kind::compile, request),
-                              protocol::frame_kind::compiled, accept);
+    const outcome asked =
+        ask(what, protocol::encode_frame(protocol::frame_kind::compile, request), protocol::frame_kind::compiled, accept);
     if (asked.status == compile_status::ok) return std::move(reply.result);
     compile_result failed;
     failed.status = asked.status;

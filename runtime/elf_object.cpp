@@ -1,4 +1,5 @@
-// runtime/elf_object.cpp -- reads ELF headers, dynamic symbols and notes; every offset and count is checked against the size.
+// runtime/elf_object.cpp -- reads ELF headers, dynamic symbols and notes; every offset and count is checked against the
+// size.
 #include "runtime/elf_object.hpp"
 
 #include <elf.h>
@@ -130,7 +131,8 @@ jit::result<elf_object> read_elf(std::string_view bytes)
     object.flags = header.e_flags;
     object.os_abi = header.e_ident[EI_OSABI];
     object.abi_version = header.e_ident[EI_ABIVERSION];
-    int notes = 0, symbol_tables = 0, dynamic_tables = 0;  // bounded: all of them could be one large part, named again and again
+    int notes = 0, symbol_tables = 0,
+        dynamic_tables = 0;  // bounded: all of them could be one large part, named again and again
     for (const Elf64_Phdr& segment : *segments) {
         const auto contents = part(bytes, segment.p_offset, segment.p_filesz);
         if (!contents) return broken("a segment is beyond its end");
@@ -138,9 +140,11 @@ jit::result<elf_object> read_elf(std::string_view bytes)
             object.amdgpu_metadata = find_metadata(*contents);
     }
     for (const Elf64_Shdr& section : *sections) {
-        if (section.sh_type == SHT_DYNSYM && (++symbol_tables > 1 || !read_symbols(bytes, *sections, section, &object.dynamic_symbols)))
+        if (section.sh_type == SHT_DYNSYM &&
+            (++symbol_tables > 1 || !read_symbols(bytes, *sections, section, &object.dynamic_symbols)))
             return broken("its dynamic symbols");
-        if (section.sh_type == SHT_DYNAMIC && (++dynamic_tables > 1 || !read_needed(bytes, *sections, section, &object.needed)))
+        if (section.sh_type == SHT_DYNAMIC &&
+            (++dynamic_tables > 1 || !read_needed(bytes, *sections, section, &object.needed)))
             return broken("its dynamic section");
     }
     return object;

@@ -1,4 +1,5 @@
-// runtime/machine_limits.hpp -- how many compilations at once this process may run: CPUs and memory, as the kernel grants them.
+// runtime/machine_limits.hpp -- how many compilations at once this process may run: CPUs and memory, as the kernel grants
+// them.
 #pragma once
 
 #include <cstdint>

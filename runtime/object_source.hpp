@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -77,6 +78,7 @@ private:
     std::optional<found_object> find_in(cache::code_store& store, const keyed_kernel& wanted, bool any_toolchain, jit::origin as);
     std::optional<jit::failure> remembered_failure(const keyed_kernel& wanted);
     std::vector<backend_info> known_backends();
+    void keep(const cache::code_row& row);
     void keep_source(const keyed_kernel& wanted, const std::string& source);
     bool replaces(const keyed_kernel& wanted);
 
@@ -89,7 +91,7 @@ private:
     std::unique_ptr<cache::code_store> user_store_;
     std::map<std::string, std::vector<std::unique_ptr<cache::code_store>>> prebuilt_;
     std::optional<std::vector<backend_info>> backends_;
-    std::map<cache::digest, bool> rebuilt_;  ///< keys made anew in this process, for `rebuild`
+    std::set<cache::digest> rebuilt_;  ///< keys made anew in this process, for `rebuild`
 };
 
 /// SHA-256 over a kernel's stub and device headers.

@@ -129,8 +129,8 @@ std::unique_ptr<worker_process> worker_process::start(const std::string& path, i
     prepare(&setup, theirs.value, error_in.value);
     const std::string socket_text = std::to_string(worker_socket), idle_text = std::to_string(idle_s);
     const std::string parent_text = std::to_string(::getpid());
-    const std::array<const char*, 8> arguments{path.c_str(), "--socket", socket_text.c_str(), "--idle-s", idle_text.c_str(),
-                                               "--parent",   parent_text.c_str(), nullptr};
+    const std::array<const char*, 8> arguments{path.c_str(),      "--socket", socket_text.c_str(), "--idle-s",
+                                               idle_text.c_str(), "--parent", parent_text.c_str(), nullptr};
     pid_t pid = -1;
     const int error = ::posix_spawn(&pid, path.c_str(), &setup.actions, &setup.attributes,
                                     const_cast<char* const*>(arguments.data()), environ);
@@ -176,8 +176,7 @@ exchange worker_process::ask(std::string_view frame, std::int64_t timeout_ms)
         if (entries[1].revents != 0) is_error_open = drain_standard_error();
         if ((entries[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0 && receive(&result)) return result;
         if ((entries[0].revents & POLLOUT) != 0) {
-            const ssize_t put =
-                ::send(socket_, frame.data() + sent, frame.size() - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+            const ssize_t put = ::send(socket_, frame.data() + sent, frame.size() - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
             if (put > 0) sent += static_cast<std::size_t>(put);
             // A broken connection is seen by the next receive, which also takes a reply sent before the end.
         }
@@ -198,7 +197,8 @@ bool worker_process::receive(exchange* into)
 
     std::size_t length = 0;
     switch (protocol::decode_header(received_, &into->reply.kind, &length)) {
-        case protocol::header_state::good: break;
+        case protocol::header_state::good:
+            break;
         case protocol::header_state::foreign:
             finish(into, exchange_state::bad_reply, "the reply is not one of this protocol");
             return true;

@@ -13,17 +13,24 @@ namespace {
 
 /// What is asked about; a Clang that knows none but these is not believed to know more.
 constexpr std::array<const char*, 32> candidates{
-    "host",    "gfx900",  "gfx906",  "gfx908",  "gfx90a",  "gfx940",  "gfx941",  "gfx942",  "gfx950",  "gfx1010", "gfx1030",
-    "gfx1031", "gfx1032", "gfx1033", "gfx1034", "gfx1035", "gfx1036", "gfx1100", "gfx1101", "gfx1102", "gfx1103", "gfx1150",
-    "gfx1151", "gfx1152", "gfx1153", "gfx1200", "gfx1201", "gfx1250", "gfx9-4-generic", "gfx11-generic", "gfx12-generic", nullptr};
+    "host",    "gfx900",  "gfx906",  "gfx908",  "gfx90a",         "gfx940",        "gfx941",        "gfx942",
+    "gfx950",  "gfx1010", "gfx1030", "gfx1031", "gfx1032",        "gfx1033",       "gfx1034",       "gfx1035",
+    "gfx1036", "gfx1100", "gfx1101", "gfx1102", "gfx1103",        "gfx1150",       "gfx1151",       "gfx1152",
+    "gfx1153", "gfx1200", "gfx1201", "gfx1250", "gfx9-4-generic", "gfx11-generic", "gfx12-generic", nullptr};
 
 /// Where a call of the plug-in puts what it makes.
 struct output {
     std::string code, log;
     std::vector<std::string> lines;
     std::vector<const void*> addresses;
-    static void to_code(void* self, const char* data, std::size_t size) { static_cast<output*>(self)->code.append(data, size); }
-    static void to_log(void* self, const char* data, std::size_t size) { static_cast<output*>(self)->log.append(data, size); }
+    static void to_code(void* self, const char* data, std::size_t size)
+    {
+        static_cast<output*>(self)->code.append(data, size);
+    }
+    static void to_log(void* self, const char* data, std::size_t size)
+    {
+        static_cast<output*>(self)->log.append(data, size);
+    }
     static void to_lines(void* self, const char* data, std::size_t size)
     {
         static_cast<output*>(self)->lines.emplace_back(data, size);
@@ -101,9 +108,10 @@ private:
         decltype(&mhc_clang_version) version = nullptr;
         decltype(&mhc_clang_targets) targets = nullptr;
         decltype(&mhc_clang_files) files = nullptr;
-        const bool is_whole = find(library, "mhc_clang_interface", &interface) && find(library, "mhc_clang_version", &version) &&
-                              find(library, "mhc_clang_targets", &targets) && find(library, "mhc_clang_files", &files) &&
-                              find(library, "mhc_clang_compile", &compile_) && find(library, "mhc_clang_disassemble", &disassemble_);
+        const bool is_whole = find(library, "mhc_clang_interface", &interface) &&
+                              find(library, "mhc_clang_version", &version) && find(library, "mhc_clang_targets", &targets) &&
+                              find(library, "mhc_clang_files", &files) && find(library, "mhc_clang_compile", &compile_) &&
+                              find(library, "mhc_clang_disassemble", &disassemble_);
         if (!is_whole || interface() != MHC_CLANG_INTERFACE) {
             info_.why_not = path + " is not the Clang plug-in that was built with this worker";
             return;
@@ -114,7 +122,8 @@ private:
         std::vector<loaded_file> parts;
         for (const void* const address : made.addresses) {
             loaded_file part = file_at(address);
-            const bool is_new = std::none_of(parts.begin(), parts.end(), [&](const auto& one) { return one.path == part.path; });
+            const bool is_new =
+                std::none_of(parts.begin(), parts.end(), [&](const auto& one) { return one.path == part.path; });
             if (is_new && !part.path.empty()) parts.push_back(std::move(part));
         }
         info_.version = version();

@@ -53,7 +53,8 @@ struct machine {
 
 bool make(machine& made, const ELFObjectFileBase& object, std::string& why)
 {
-    const llvm::Triple triple = object.getArch() == llvm::Triple::amdgcn ? llvm::Triple("amdgcn-amd-amdhsa") : object.makeTriple();
+    const llvm::Triple triple =
+        object.getArch() == llvm::Triple::amdgcn ? llvm::Triple("amdgcn-amd-amdhsa") : object.makeTriple();
     const auto name = mhc::runtime::compilers::registry_name(triple);
     const llvm::Target* target = llvm::TargetRegistry::lookupTarget(name, why);
     if (target == nullptr) return false;
@@ -66,7 +67,8 @@ bool make(machine& made, const ELFObjectFileBase& object, std::string& why)
             llvm::consumeError(found.takeError());
     } else if (triple.isX86()) {
         // The encoding says which extension an instruction is of; what is left out here would not be decoded.
-        features = "+avx2,+avx512f,+avx512vl,+avx512bw,+avx512dq,+avx512bf16,+avx512fp16,+fma,+f16c,+bmi,+bmi2,+lzcnt,+popcnt";
+        features =
+            "+avx2,+avx512f,+avx512vl,+avx512bw,+avx512dq,+avx512bf16,+avx512fp16,+fma,+f16c,+bmi,+bmi2,+lzcnt,+popcnt";
     } else {
         features = "+all";
     }
@@ -126,7 +128,8 @@ void walk(const machine& on, const function& code, Visit visit)
     for (uint64_t at = 0; at < code.bytes.size();) {
         llvm::MCInst instruction;
         uint64_t size = 0;
-        const auto state = on.disassembler->getInstruction(instruction, size, code.bytes.slice(at), code.address + at, llvm::nulls());
+        const auto state =
+            on.disassembler->getInstruction(instruction, size, code.bytes.slice(at), code.address + at, llvm::nulls());
         const uint64_t least = on.syntax->getMinInstAlignment();
         size = std::min<uint64_t>(std::max<uint64_t>(size, least), code.bytes.size() - at);
         visit(at, state == llvm::MCDisassembler::Success ? &instruction : nullptr, size);
@@ -205,7 +208,9 @@ int mhc_clang_disassemble(const char* target, const char* code, size_t code_size
     llvm::InitializeNativeTargetDisassembler();
     std::string lines, why;
     const bool is_done = disassemble({code, code_size}, target, lines, why);
-    if (is_done) text(context, lines.data(), lines.size());
-    else log(context, why.data(), why.size());
+    if (is_done)
+        text(context, lines.data(), lines.size());
+    else
+        log(context, why.data(), why.size());
     return is_done ? mhc_clang_ok : mhc_clang_failed;
 }

@@ -6,6 +6,7 @@
 #include <clang/Frontend/CompilerInstance.h>
 #include <clang/Frontend/CompilerInvocation.h>
 #include <clang/Frontend/TextDiagnosticPrinter.h>
+#include <fcntl.h>
 #include <lld/Common/Driver.h>
 #include <llvm/MC/TargetRegistry.h>
 #include <llvm/Support/CrashRecoveryContext.h>
@@ -17,7 +18,6 @@
 #include <llvm/TargetParser/Host.h>
 #include <llvm/TargetParser/TargetParser.h>
 #include <llvm/TargetParser/Triple.h>
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -166,7 +166,8 @@ std::vector<const char*> link_options(const llvm::Triple& triple)
     if (triple.getArch() == llvm::Triple::aarch64) emulation = "aarch64linux";
     if (emulation == nullptr) return {};
     // Undefined symbols are the library's to judge (verify_code_object): memcpy and memset are allowed.
-    return {"-m", emulation, "-z", "now", "-z", "relro", "-z", "noexecstack", "--hash-style=gnu", "--build-id=none", "-Bsymbolic"};
+    return {"-m",        emulation, "-z", "now", "-z", "relro", "-z", "noexecstack", "--hash-style=gnu", "--build-id=none",
+            "-Bsymbolic"};
 }
 
 /// lld reads and writes files only. The input is a memfd; the output is a pipe, because a memfd as output is refused
@@ -188,7 +189,8 @@ int link(const llvm::Triple& triple, llvm::StringRef object, std::string& linked
     }
     const std::string input_path = input.path(), output_path = in.path();
     arguments.insert(arguments.begin(), "ld.lld");
-    for (const char* more : {"-shared", "--threads=1", input_path.c_str(), "-o", output_path.c_str()}) arguments.push_back(more);
+    for (const char* more : {"-shared", "--threads=1", input_path.c_str(), "-o", output_path.c_str()})
+        arguments.push_back(more);
 
     std::thread reader([&] { linked = read_to_end(out.get()); });
     // With recovery enabled a fatal error of the linker comes back here instead of ending the process without its text.
@@ -227,8 +229,8 @@ void mhc_clang_targets(const char* const* candidates, mhc_clang_sink name, void*
     const bool has_amd = is_here(llvm::Triple("amdgcn-amd-amdhsa"));
     for (; *candidates != nullptr; ++candidates) {
         const llvm::StringRef candidate(*candidates);
-        const bool is_known = candidate == "host" ? has_host
-                                                  : has_amd && llvm::AMDGPU::parseArchAMDGCN(candidate) != llvm::AMDGPU::GK_NONE;
+        const bool is_known =
+            candidate == "host" ? has_host : has_amd && llvm::AMDGPU::parseArchAMDGCN(candidate) != llvm::AMDGPU::GK_NONE;
         if (is_known) name(context, candidate.data(), candidate.size());
     }
 }

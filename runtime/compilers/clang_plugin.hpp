@@ -12,7 +12,7 @@ extern "C" {
 typedef void (*mhc_clang_sink)(void* context, const char* data, size_t size);
 
 struct mhc_clang_job {
-    const char* name;            ///< of the translation unit; a file of this name exists in memory only
+    const char* name;  ///< of the translation unit; a file of this name exists in memory only
     const char* source;
     size_t source_size;
     const char* const* options;  ///< cc1 arguments, all but the name of the file
@@ -21,8 +21,8 @@ struct mhc_clang_job {
 
 enum mhc_clang_state {
     mhc_clang_ok = 0,
-    mhc_clang_failed = 1,          ///< the log says why
-    mhc_clang_failed_for_good = 2, ///< as failed, and the process must not use the plug-in again
+    mhc_clang_failed = 1,           ///< the log says why
+    mhc_clang_failed_for_good = 2,  ///< as failed, and the process must not use the plug-in again
 };
 
 /// Number of this interface; the worker refuses another.

@@ -57,7 +57,8 @@ std::string llvm_version(std::string_view code)
         const std::size_t at = code.rfind(mark);
         if (at == std::string_view::npos) continue;
         std::string digits;
-        for (std::size_t i = at + mark.size(); i < code.size() && std::isdigit(static_cast<unsigned char>(code[i])); ++i) digits += code[i];
+        for (std::size_t i = at + mark.size(); i < code.size() && std::isdigit(static_cast<unsigned char>(code[i])); ++i)
+            digits += code[i];
         if (!digits.empty()) return digits;
     }
     return {};
@@ -88,8 +89,10 @@ public:
         if (result.log.empty()) {
             compile_accepted(job, &result);
             // With its own message or not, an option this HIPRTC is too old for is named in the log.
-            if (result.status != compile_status::ok && learn_rejected_options(job.options, result.log)) compile_accepted(job, &result);
-            if (result.status != compile_status::ok && learn_rejected_options(job.options, result.log)) compile_accepted(job, &result);
+            if (result.status != compile_status::ok && learn_rejected_options(job.options, result.log))
+                compile_accepted(job, &result);
+            if (result.status != compile_status::ok && learn_rejected_options(job.options, result.log))
+                compile_accepted(job, &result);
         }
         complete_identity(result.code);
         result.compiler = info_.identity;
@@ -106,7 +109,8 @@ private:
             if (!option.starts_with(name)) continue;
             const std::string target = option.substr(name.size()), processor = target.substr(0, target.find(':'));
             if (std::find(info_.targets.begin(), info_.targets.end(), processor) == info_.targets.end())
-                return fmt::format("HIPRTC {} does not know {}; it knows {}", info_.version, processor, fmt::join(info_.targets, ", "));
+                return fmt::format("HIPRTC {} does not know {}; it knows {}", info_.version, processor,
+                                   fmt::join(info_.targets, ", "));
             has_target = true;
         }
         return has_target ? std::string() : "the options name no --offload-arch";
@@ -116,8 +120,10 @@ private:
     bool learn_rejected_options(const std::vector<std::string>& options, const std::string& log)
     {
         bool is_new = false;
-        for (const std::string_view name : {no_builtin_header, std::string_view("-nogpuinc"), std::string_view("-nogpulib")}) {
-            if (std::find(options.begin(), options.end(), name) == options.end() || log.find(name) == std::string::npos) continue;
+        for (const std::string_view name :
+             {no_builtin_header, std::string_view("-nogpuinc"), std::string_view("-nogpulib")}) {
+            if (std::find(options.begin(), options.end(), name) == options.end() || log.find(name) == std::string::npos)
+                continue;
             if (std::find(rejected_.begin(), rejected_.end(), name) != rejected_.end()) continue;
             rejected_.push_back(name);
             is_new = true;
@@ -141,8 +147,10 @@ private:
         result->log = text_of(made, call_.log_size, call_.log);
         while (!result->log.empty() && result->log.back() == '\0') result->log.pop_back();
         if (compiled == 0) result->code = text_of(made, call_.code_size, call_.code);
-        if (!result->code.empty()) result->status = compile_status::ok;
-        else if (result->log.empty()) result->log = fmt::format("hiprtcCompileProgram: {}", call_.error_text(compiled));
+        if (!result->code.empty())
+            result->status = compile_status::ok;
+        else if (result->log.empty())
+            result->log = fmt::format("hiprtcCompileProgram: {}", call_.error_text(compiled));
         call_.destroy(&made);
     }
 
@@ -160,20 +168,28 @@ private:
     {
         if (!info_.name.empty()) return;
         info_.name = "hiprtc";
-        void* const hiprtc = open_first({"libhiprtc.so.7", "libhiprtc.so.6", "libhiprtc.so.5", "libamdhip64.so.7", "libamdhip64.so.6",
-                                         "libamdhip64.so.5", "/opt/rocm/lib/libhiprtc.so", "/opt/rocm/lib/libamdhip64.so"});
+        void* const hiprtc =
+            open_first({"libhiprtc.so.7", "libhiprtc.so.6", "libhiprtc.so.5", "libamdhip64.so.7", "libamdhip64.so.6",
+                        "libamdhip64.so.5", "/opt/rocm/lib/libhiprtc.so", "/opt/rocm/lib/libamdhip64.so"});
         if (hiprtc == nullptr) {
             info_.why_not = "neither libhiprtc.so.{7,6,5} nor a libamdhip64.so.{7,6,5} with HIPRTC in it was found";
             return;
         }
-        bool is_whole = find(hiprtc, "hiprtcCreateProgram", &call_.create) && find(hiprtc, "hiprtcCompileProgram", &call_.compile);
-        is_whole = is_whole && find(hiprtc, "hiprtcGetCodeSize", &call_.code_size) && find(hiprtc, "hiprtcGetCode", &call_.code);
-        is_whole = is_whole && find(hiprtc, "hiprtcGetProgramLogSize", &call_.log_size) && find(hiprtc, "hiprtcGetProgramLog", &call_.log);
-        is_whole = is_whole && find(hiprtc, "hiprtcDestroyProgram", &call_.destroy) && find(hiprtc, "hiprtcGetErrorString", &call_.error_text);
+        bool is_whole =
+            find(hiprtc, "hiprtcCreateProgram", &call_.create) && find(hiprtc, "hiprtcCompileProgram", &call_.compile);
+        is_whole =
+            is_whole && find(hiprtc, "hiprtcGetCodeSize", &call_.code_size) && find(hiprtc, "hiprtcGetCode", &call_.code);
+        is_whole = is_whole && find(hiprtc, "hiprtcGetProgramLogSize", &call_.log_size) &&
+                   find(hiprtc, "hiprtcGetProgramLog", &call_.log);
+        is_whole = is_whole && find(hiprtc, "hiprtcDestroyProgram", &call_.destroy) &&
+                   find(hiprtc, "hiprtcGetErrorString", &call_.error_text);
         hiprtc_file_ = file_at(reinterpret_cast<const void*>(call_.create));
         void* const comgr = is_whole ? open_comgr() : nullptr;
-        if (comgr == nullptr || !find(comgr, "amd_comgr_get_isa_count", &call_.isa_count) || !find(comgr, "amd_comgr_get_isa_name", &call_.isa_name)) {
-            info_.why_not = fmt::format("{} {}", hiprtc_file_.path, is_whole ? "is there, but libamd_comgr.so.{3,2} is not" : "lacks a function of HIPRTC");
+        if (comgr == nullptr || !find(comgr, "amd_comgr_get_isa_count", &call_.isa_count) ||
+            !find(comgr, "amd_comgr_get_isa_name", &call_.isa_name)) {
+            info_.why_not =
+                fmt::format("{} {}", hiprtc_file_.path,
+                            is_whole ? "is there, but libamd_comgr.so.{3,2} is not" : "lacks a function of HIPRTC");
             return;
         }
         std::size_t count = 0;
@@ -221,8 +237,11 @@ private:
         if (code.empty()) {
             const auto usual = std::find(info_.targets.begin(), info_.targets.end(), "gfx90a");
             const std::string& target = usual != info_.targets.end() ? *usual : info_.targets.back();
-            const compile_job job{.backend = "hiprtc", .target = target, .name = "mhc_probe.hip",
-                                  .source = "extern \"C\" __attribute__((global)) void k() {}\n", .options = {"--offload-arch=" + target}};
+            const compile_job job{.backend = "hiprtc",
+                                  .target = target,
+                                  .name = "mhc_probe.hip",
+                                  .source = "extern \"C\" __attribute__((global)) void k() {}\n",
+                                  .options = {"--offload-arch=" + target}};
             compile_accepted(job, &probe);
             code = probe.code;
         }

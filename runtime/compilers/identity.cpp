@@ -174,7 +174,8 @@ cache::toolchain identify(std::string_view backend, std::string_view version, st
         hashed += '\n' + name_of(file.path) + ' ' + file.id;
         list.push_back({{"path", file.path}, {"id", file.id}});
     }
-    const nlohmann::json descr = {{"backend", backend}, {"version", version}, {"files", list}, {"worker", real_path("/proc/self/exe")}};
+    const nlohmann::json descr = {
+        {"backend", backend}, {"version", version}, {"files", list}, {"worker", real_path("/proc/self/exe")}};
     cache::toolchain made;
     made.fingerprint = cache::sha256(hashed);
     made.descr = descr.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);

@@ -11,8 +11,8 @@ namespace mhc::runtime::compilers {
 
 /// A shared object of this process.
 struct loaded_file {
-    std::string path;  ///< with symbolic links resolved
-    std::string id;    ///< "build-id:<hex>", or "sha256:<hex>" of a file that has none
+    std::string path;                 ///< with symbolic links resolved
+    std::string id;                   ///< "build-id:<hex>", or "sha256:<hex>" of a file that has none
     std::vector<std::string> needed;  ///< names of the libraries it was linked with
 };
 

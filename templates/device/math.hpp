@@ -1,6 +1,6 @@
 // mhc/device/math.hpp -- exp, log, sigmoid in float: the same operations, so the same bits, on every target with fma.
 //
-// Series on reduced ranges; exp and log err by less than 2 units in the last place, which tests/host measures.
+// Series on reduced ranges; exp and log err by less than 2 units in the last place, which tests/unit/device_math_test.cpp measures.
 #pragma once
 
 namespace mhc {

@@ -60,6 +60,7 @@ private:
     std::uint64_t digest_ = 0;
 
     void make(std::span<const std::byte> content);
+    std::uint64_t current_digest() const;
 };
 
 }  // namespace mhc::testing

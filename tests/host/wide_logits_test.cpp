@@ -93,6 +93,30 @@ TEST_CASE("wide logits: sinkhorn_fwd agrees at standard deviations 6, 40 and 100
     }
 }
 
+TEST_CASE("wide logits: sinkhorn_fwd agrees in the log domain with every eps mode, and from exp with a threshold")
+{
+    // Not exp with an added eps: by the page its steps from the third on are float32 numbers, and an entry that vanished there
+    // (e^-104 and less) stays 0, where exact steps would divide it by eps until it counts. No preset does that.
+    for (const sinkhorn_start start : {sinkhorn_start::log, sinkhorn_start::exp}) {
+        for (const sinkhorn_eps_mode mode : {sinkhorn_eps_mode::add, sinkhorn_eps_mode::add_both, sinkhorn_eps_mode::thresh}) {
+            if (start == sinkhorn_start::exp && mode != sinkhorn_eps_mode::thresh) continue;
+            for (const float eps : {1e-6F, 0.02F}) {
+                for (const float spread : {6.0F, 40.0F}) {
+                    for (const int n : {2, 4, 5, 32}) {
+                        jit::layer_options options = sinkhorn_options(start, n == 5 ? sinkhorn_order::col_row : sinkhorn_order::row_col, mode);
+                        options.sinkhorn_eps = eps;
+                        const test_case of = logits_case("wide start=" + std::to_string(static_cast<int>(start)) + " mode=" +
+                                                             std::to_string(static_cast<int>(mode)) + " eps=" + std::to_string(eps) +
+                                                             " spread=" + std::to_string(static_cast<int>(spread)),
+                                                         n, options, spread);
+                        check("wide logits", of, make_operands(of));
+                    }
+                }
+            }
+        }
+    }
+}
+
 TEST_CASE("wide logits: a layer with wide h_res agrees, with every preset")
 {
     for (const auto& [preset, name] : presets) {

@@ -31,4 +31,4 @@ foreach(file IN ITEMS "${database}" "${WORK}/prefix/lib/mhc/prebuilt/mhc_gfx942.
 endforeach()
 run(verified "${CACHE_TOOL}" verify --database "${database}")
 run(listed "${CACHE_TOOL}" list --database "${database}")
-expect("${listed}" "mhc_pre")
+expect("${listed}" "post +gfx942 +4096 +4 +bf16")

@@ -11,14 +11,16 @@ function(run output)
     execute_process(COMMAND ${ARGN} OUTPUT_VARIABLE printed ERROR_VARIABLE errors RESULT_VARIABLE status)
     if(NOT status EQUAL 0)
         list(JOIN ARGN " " line)
-        message(FATAL_ERROR "${line}\nfailed with ${status}:\n${printed}${errors}")
+        message(NOTICE "${printed}${errors}")  # FATAL_ERROR would fill its lines anew
+        message(FATAL_ERROR "failed with ${status}: ${line}")
     endif()
     set(${output} "${printed}" PARENT_SCOPE)
 endfunction()
 
 function(expect text pattern)
     if(NOT text MATCHES "${pattern}")
-        message(FATAL_ERROR "expected \"${pattern}\" in:\n${text}")
+        message(NOTICE "${text}")
+        message(FATAL_ERROR "expected \"${pattern}\" in the lines above")
     endif()
 endfunction()
 

@@ -75,8 +75,10 @@ void misbehave(const std::string& how, const protocol::compile_request& request,
     if (how == "killed") ::raise(SIGKILL);
     if (how == "quit") ::_exit(0);
     if (how == "fail") ::_exit(7);
-    if (how == "loop") for (;;) ::pause();
-    if (how == "flood_for_ever") for (;;) say("a line that is written again and again, until somebody ends this process\n");
+    if (how == "loop")
+        for (;;) ::pause();
+    if (how == "flood_for_ever")
+        for (;;) say("a line that is written again and again, until somebody ends this process\n");
     if (how == "eat_memory") eat_memory(request.memory_max_bytes);
 }
 
@@ -91,11 +93,12 @@ bool reply_badly(const std::string& how, const std::string& payload)
     if (how == "wrong_kind") bytes = encode_frame(frame_kind::disassembled, payload);
     if (how == "refuse") bytes = encode_frame(frame_kind::refused, "planted refusal");
     if (how == "trailing") bytes = encode_frame(frame_kind::compiled, payload) + "more";
-    if (how == "no_code") bytes = encode_frame(frame_kind::compiled, protocol::encode([] {
-        protocol::compile_reply reply;
-        reply.result.status = compile_status::ok;
-        return reply;
-    }()));
+    if (how == "no_code")
+        bytes = encode_frame(frame_kind::compiled, protocol::encode([] {
+                                 protocol::compile_reply reply;
+                                 reply.result.status = compile_status::ok;
+                                 return reply;
+                             }()));
     if (how == "huge") {
         bytes = encode_frame(frame_kind::compiled, payload);
         const std::uint64_t length = ~std::uint64_t{0} >> 1;
@@ -130,7 +133,8 @@ int main(int count, char** arguments)
         misbehave(how, request, started_before);
         const std::string payload = good_reply(request.job);
         if (reply_badly(how, payload)) return 0;
-        if (how == "flood") for (int i = 0; i < 20000; ++i) say("a line of forty characters, all the same\n");
+        if (how == "flood")
+            for (int i = 0; i < 20000; ++i) say("a line of forty characters, all the same\n");
         if (how == "close_stderr") ::close(2);
         if (!protocol::send_frame(connection, protocol::frame_kind::compiled, payload)) return 3;
         if (how == "leave") return 0;

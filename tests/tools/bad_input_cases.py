@@ -1,5 +1,7 @@
 # tests/tools/bad_input_cases.py -- bad input to every tool: one clear line on standard error and the documented exit code.
 import os
+import resource
+import signal
 
 import numpy as np
 
@@ -136,6 +138,23 @@ class Arguments(ToolCase):
         os.makedirs(self.path("taken/layer_input.npy"))
         self.refused("is a directory", "--target", "host", out=self.path("taken"))
         self.assertEqual(os.listdir(self.path("taken")), ["layer_input.npy"])
+
+    def test_a_full_disk_leaves_nothing(self):
+        def no_large_files():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))  # bytes: less than any .npy file has
+
+        call = ["mhc-eval", "apply_mix_fwd", "--target", "host", "--in", self.x, self.pre, "--out-dir"]
+        self.good(*call, self.path("warm"))
+        done = self.run_tool(*call, self.path("out/below"), preexec_fn=no_large_files)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("mhc-eval: cannot write", done.stderr)
+        self.assertIn("File too large", done.stderr)
+        self.assertFalse(os.path.exists(self.path("out")))
+        with open("/dev/full", "w") as full:
+            done = self.run_tool("mhc-eval", "--list", stdout=full)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("standard output", done.stderr)
 
     def test_a_line_end_in_a_name_stays_one_line(self):
         self.refused("No such file", "--target", "host", inputs=["x=a\nb\x1b[31m.npy", self.pre])

@@ -126,3 +126,19 @@ class Cache(ToolCase):
         self.assertIn("3 object(s) removed", self.tool("clear", "--yes"))
         self.assertEqual(self.json("list"), {"objects": []})
         self.assertIn("no objects", self.tool("list"))
+
+    def test_clear_asks_on_a_terminal(self):
+        self.fill()
+        code, output, screen = self.on_terminal("n\n", "mhc-cache", "clear", cache=self.cache)
+        self.assertEqual((code, output), (1, ""))
+        self.assertIn("Remove 3 object(s)", screen)
+        self.assertIn("nothing was removed", screen)
+        self.assertEqual(self.json("info")["objects"], 3)
+        code, output, _ = self.on_terminal("y\n", "mhc-cache", "clear", cache=self.cache)
+        self.assertEqual((code, output), (0, "3 object(s) removed\n"))
+        self.assertEqual(self.json("info")["objects"], 0)
+
+    def test_host_objects_are_found_by_the_word_host(self):
+        self.good("mhc-show", "--op", "expand_fwd", "--hidden-dim", "64", "--target", "host", "--cache-dir", self.cache)
+        self.fill()
+        self.assertEqual(len(self.json("list", "--target", "host")["objects"]), 1)

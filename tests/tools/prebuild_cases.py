@@ -120,3 +120,10 @@ class Prebuild(ToolCase):
         done = self.run_tool("mhc-prebuild", "--archs", "gfx942", "--shapes", self.shapes, "--out", os.path.join(file, "below"))
         self.assertIn(done.returncode, (1, 2))
         self.assertIn("below", done.stderr)
+
+    def test_progress_is_one_line_rewritten_on_a_terminal(self):
+        code, output, screen = self.on_terminal("", "mhc-prebuild", "--archs", "gfx942", "--shapes", self.shapes, "--out", self.out)
+        self.assertEqual(code, 0)
+        self.assertIn("3 of 3 kernel(s)", output)
+        self.assertIn("\r[3/3] gfx942", screen)
+        self.assertNotIn("\n", screen)

@@ -24,8 +24,9 @@ class Show(ToolCase):
                 self.assertIsInstance(arg["value"], int)
                 self.assertEqual(arg["size"], SIZES[arg["type"]])
             else:
-                self.assertEqual(arg["size"], 8)
+                self.assertEqual(arg["size"], 8)  # a pointer
                 self.assertIsInstance(arg["bytes"], int)
+        self.assertEqual(launch["kernarg_bytes"], end)
 
     def test_every_operator_is_launchable_from_its_json(self):
         for op in OPERATORS:
@@ -122,3 +123,4 @@ class Show(ToolCase):
         host = self.good(*self.asked("pre_fwd", "host"))
         self.assertIn("launch 0", host)
         self.assertNotIn("VGPRs", host)
+        self.assertIn("arguments", host)

@@ -1,6 +1,7 @@
 # tests/tools/support.py -- a folder of its own for each test, a clean environment, and one way to run a tool.
 import json
 import os
+import pty
 import shutil
 import subprocess
 import tempfile
@@ -48,16 +49,30 @@ class ToolCase(unittest.TestCase):
     def normal(self, *shape, scale=1.0):
         return (self.rng.standard_normal(shape) * scale).astype(np.float32)
 
-    def run_tool(self, *args, env=None, cache=None):
+    def run_tool(self, *args, env=None, cache=None, **process_options):
         """The finished process. A signal, a traceback of a sanitizer or of the C++ runtime fails the test at once."""
         environment = dict(CLEAN, MHC_JIT_DIR=cache or shared_cache(), **(env or {}))
         command = [os.path.join(BIN_DIR, args[0]), *map(str, args[1:])]
-        done = subprocess.run(command, env=environment, cwd=self.dir, stdin=subprocess.DEVNULL, capture_output=True,
-                              text=True, timeout=300)
+        pipes = dict(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        done = subprocess.run(command, env=environment, cwd=self.dir, text=True, timeout=300, **{**pipes, **process_options})
         self.assertGreaterEqual(done.returncode, 0, f"ended by a signal: {command}\n{done.stderr}")
         for mark in ("terminate called", "AddressSanitizer", "runtime error:", "LeakSanitizer"):
             self.assertNotIn(mark, done.stderr)
         return done
+
+    def on_terminal(self, answer, *args, cache=None):
+        """Runs a tool with a terminal as standard input and error, and types the answer: exit code, output, terminal's text."""
+        master, terminal = pty.openpty()
+        try:
+            command = [os.path.join(BIN_DIR, args[0]), *map(str, args[1:])]
+            process = subprocess.Popen(command, env=dict(CLEAN, MHC_JIT_DIR=cache or shared_cache()), cwd=self.dir, stdin=terminal,
+                                       stdout=subprocess.PIPE, stderr=terminal, text=True)
+            os.write(master, answer.encode())
+            output = process.communicate(timeout=300)[0]
+            return process.returncode, output, os.read(master, 1 << 16).decode()
+        finally:
+            os.close(terminal)
+            os.close(master)
 
     def good(self, *args, **options):
         done = self.run_tool(*args, **options)

@@ -187,8 +187,9 @@ TEST_CASE("cache: a prebuilt row that is damaged or set aside is skipped by this
     const temporary_directory dir;
     const std::string file = dir / "mhc_gfx942.db";
     make(file);
-    spoil(file, "UPDATE code_blob SET data = zeroblob(length(data)) WHERE sha256 ="
-                " (SELECT blob_sha FROM code_object WHERE hidden_dim = 1)");
+    spoil(file,
+          "UPDATE code_blob SET data = zeroblob(length(data)) WHERE sha256 ="
+          " (SELECT blob_sha FROM code_object WHERE hidden_dim = 1)");
     const std::string before = contents(file);
     log_recorder log;
     const auto store = open_prebuilt_store(file, log.sink(), nullptr);

@@ -66,6 +66,26 @@ TEST_CASE("cache: processes that make the database and store at the same time lo
     CHECK(raw(store->path(), "SELECT count(*) FROM toolchain") == 1);
 }
 
+TEST_CASE("cache: processes that make the database at the same moment all get it")
+{
+    for (int round = 0; round < 10; ++round) {
+        const temporary_directory dir;
+        const gate all_are_there;
+        std::vector<pid_t> children;
+        for (int p = 0; p < 6; ++p) {
+            children.push_back(start_child([&] {
+                all_are_there.wait();
+                const auto store = open_store(dir.path());
+                return store && store->insert(row(p), false) ? 0 : 1;
+            }));
+        }
+        for (std::size_t i = 0; i < children.size(); ++i) all_are_there.open();
+        for (const pid_t child : children) CHECK(result_of(child) == 0);
+        CHECK(open_store(dir.path())->count().objects == 6);
+        CHECK(names_in(dir.path(), "") == std::vector<std::string>{"mhc.lock", "mhc_user.db"});
+    }
+}
+
 TEST_CASE("cache: after a fork parent and child go on, whoever ends first")
 {
     const temporary_directory dir;
@@ -112,7 +132,7 @@ TEST_CASE("cache: a row is there whole after its process was killed, and what wa
     CHECK(result_of(child) == 256 + SIGKILL);
     const auto store = open_store(dir.path());
     REQUIRE(store);
-    CHECK(store->find(query(row(1)))->bytes == row(1).bytes);
+    CHECK(found_bytes(*store, query(row(1))) == row(1).bytes);
     CHECK(store->insert(row(2), false));
 }
 
@@ -145,5 +165,5 @@ TEST_CASE("cache: a database removed or replaced while open is noticed before th
         CHECK_FALSE(store->find(query(row(1))));
         CHECK(open_store(dir.path())->count().objects == 2);
     }
-    CHECK(store->find(query(row(2)))->bytes == row(2).bytes);
+    CHECK(found_bytes(*store, query(row(2))) == row(2).bytes);
 }

@@ -12,7 +12,7 @@ void check_usable(const std::string& dir)
     const auto store = open_store(dir);
     REQUIRE(store);
     CHECK(store->insert(row(50), false));
-    CHECK(store->find(query(row(50)))->bytes == row(50).bytes);
+    CHECK(found_bytes(*store, query(row(50))) == row(50).bytes);
 }
 
 }  // namespace
@@ -108,7 +108,7 @@ TEST_CASE("cache: a database that turns out to be damaged while in use is set as
         CHECK(store->insert(row(2), false));
     }
     SUBCASE("by a write") { CHECK(store->insert(row(2), false)); }
-    CHECK(store->find(query(row(2)))->bytes == row(2).bytes);
+    CHECK(found_bytes(*store, query(row(2))) == row(2).bytes);
     CHECK(store->count().objects == 1);
     CHECK(names_in(dir.path(), "mhc_user.db.corrupt").size() == 1);
     CHECK(log.warnings() == 2);
@@ -163,7 +163,7 @@ TEST_CASE("cache: a database of a newer version is read if its columns are there
             const auto store = open_store(dir.path());
             REQUIRE(store);
             CHECK_FALSE(store->is_writable());
-            CHECK(store->find(query(row(1)))->bytes == row(1).bytes);
+            CHECK(found_bytes(*store, query(row(1))) == row(1).bytes);
             CHECK_FALSE(store->insert(row(2), false));
             CHECK(store->clear() == -1);
         }

@@ -12,7 +12,8 @@ TEST_CASE("cache: a row comes back as it was stored")
     const temporary_directory dir;
     const std::int64_t now = start;
     code_row stored = row(1);
-    stored.vgpr = 1, stored.agpr = 2, stored.sgpr = 3, stored.lds = 4, stored.scratch = 5, stored.max_wg = 6, stored.wave = 7;
+    stored.vgpr = 1, stored.agpr = 2, stored.sgpr = 3, stored.lds = 4, stored.scratch = 5, stored.max_wg = 6,
+    stored.wave = 7;
     stored.compile_ms = 8;
     stored.pinned = true;
     stored.bytes += std::string("\0\0 zeros inside", 15);
@@ -71,10 +72,10 @@ TEST_CASE("cache: a row is replaced only if asked")
     second.bytes = noise(7, 500);
     REQUIRE(store->insert(first, false));
     CHECK(store->insert(second, false));
-    CHECK(store->find(query(first))->bytes == first.bytes);
+    CHECK(found_bytes(*store, query(first)) == first.bytes);
     CHECK(store->count().object_bytes == 1000);
     CHECK(store->insert(second, true));
-    CHECK(store->find(query(first))->bytes == second.bytes);
+    CHECK(found_bytes(*store, query(first)) == second.bytes);
     CHECK(store->count().objects == 1);
     CHECK(store->count().object_bytes == 500);
 }
@@ -111,7 +112,7 @@ TEST_CASE("cache: with any toolchain the newest row of the same text is taken, t
     const auto newest = store->find(query(absent, true));
     REQUIRE(newest);
     CHECK(newest->compiler.fingerprint == compiler(3).fingerprint);
-    CHECK(store->find(query(row(1, 1), true))->compiler.fingerprint == compiler(1).fingerprint);
+    CHECK(found_compiler(*store, query(row(1, 1), true)) == compiler(1).descr);
 
     SUBCASE("a row of another text under the same hash is no hit, and stays")
     {
@@ -122,9 +123,10 @@ TEST_CASE("cache: with any toolchain the newest row of the same text is taken, t
     }
     SUBCASE("a damaged row is passed over for the next newest")
     {
-        raw(store->path(), "UPDATE code_blob SET data = zeroblob(length(data)) WHERE sha256 ="
-                           " (SELECT blob_sha FROM code_object ORDER BY created DESC LIMIT 1)");
-        CHECK(store->find(query(absent, true))->compiler.fingerprint == compiler(1).fingerprint);
+        raw(store->path(),
+            "UPDATE code_blob SET data = zeroblob(length(data)) WHERE sha256 ="
+            " (SELECT blob_sha FROM code_object ORDER BY created DESC LIMIT 1)");
+        CHECK(found_compiler(*store, query(absent, true)) == compiler(1).descr);
         CHECK(store->count().objects == 2);
     }
 }
@@ -141,7 +143,7 @@ TEST_CASE("cache: a row of another clear-text key is a miss and makes way for th
     CHECK(log.warnings() == 1);
     CHECK(raw(store->path(), "SELECT count(*) FROM event WHERE kind = 'collision_or_tamper'") == 1);
     REQUIRE(store->insert(row(1), false));
-    CHECK(store->find(query(row(1)))->bytes == row(1).bytes);
+    CHECK(found_bytes(*store, query(row(1))) == row(1).bytes);
 }
 
 TEST_CASE("cache: a row whose bytes changed is a miss, is removed with its blob, and can be stored again")
@@ -161,10 +163,7 @@ TEST_CASE("cache: a row whose bytes changed is a miss, is removed with its blob,
         damage = "UPDATE code_blob SET data = CAST(substr(data, 1, length(data) - 1) || x'ff' AS BLOB) WHERE rowid = 1";
     }
     SUBCASE("its length") { damage = "UPDATE code_blob SET raw_size = raw_size + 1 WHERE rowid = 1"; }
-    SUBCASE("its length, past all memory")
-    {
-        damage = "UPDATE code_blob SET raw_size = 1 << 60, codec = 1 WHERE rowid = 1";
-    }
+    SUBCASE("its length, past all memory") { damage = "UPDATE code_blob SET raw_size = 1 << 60, codec = 1 WHERE rowid = 1"; }
     SUBCASE("its codec") { damage = "UPDATE code_blob SET codec = 2 WHERE rowid = 1"; }
     SUBCASE("its name") { damage = "UPDATE code_object SET blob_sha = zeroblob(32) WHERE hidden_dim = 1"; }
     REQUIRE(store->insert(stored, false));
@@ -179,7 +178,7 @@ TEST_CASE("cache: a row whose bytes changed is a miss, is removed with its blob,
     CHECK(store->damaged().empty());
     CHECK(raw(store->path(), "SELECT count(*) FROM event WHERE kind = 'quarantine'") == 1);
     REQUIRE(store->insert(stored, false));
-    CHECK(store->find(query(stored))->bytes == stored.bytes);
+    CHECK(found_bytes(*store, query(stored)) == stored.bytes);
     CHECK(store->find(query(row(2))));
 }
 
@@ -192,7 +191,7 @@ TEST_CASE("cache: a damaged blob is mended when a row of the same bytes is store
     REQUIRE(store->insert(row(1), false));
     raw(store->path(), "UPDATE code_blob SET data = zeroblob(length(data))");
     REQUIRE(store->insert(other, false));
-    CHECK(store->find(query(row(1)))->bytes == row(1).bytes);
+    CHECK(found_bytes(*store, query(row(1))) == row(1).bytes);
 }
 
 TEST_CASE("cache: a row set aside is gone until it is stored again")

@@ -62,7 +62,21 @@ inline cache::code_row row(int number, int compiler_number = 1, std::size_t size
 
 inline cache::code_query query(const cache::code_row& r, bool any_toolchain = false)
 {
-    return {r.key, r.key_nofp, r.key_json, fmt::format(R"({{"family":"post_fwd","number":{}}})", r.hidden_dim), any_toolchain};
+    return {r.key, r.key_nofp, r.key_json, fmt::format(R"({{"family":"post_fwd","number":{}}})", r.hidden_dim),
+            any_toolchain};
+}
+
+/// What a lookup gives; "absent" where it gives nothing.
+inline std::string found_bytes(cache::code_store& store, const cache::code_query& q)
+{
+    const auto found = store.find(q);
+    return found ? found->bytes : "absent";
+}
+
+inline std::string found_compiler(cache::code_store& store, const cache::code_query& q)
+{
+    const auto found = store.find(q);
+    return found ? found->compiler.descr : "absent";
 }
 
 struct log_recorder {

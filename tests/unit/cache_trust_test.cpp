@@ -239,7 +239,8 @@ TEST_CASE("cache: on a network filesystem a directory of this machine is used in
     SUBCASE("the first that is local, with one warning")
     {
         const auto store = open_user_store(
-            options, all_network_but(local.path(), {{network / "no", 0}, {local / "yes", 250'000}, {local / "late", 0}}), &why);
+            options, all_network_but(local.path(), {{network / "no", 0}, {local / "yes", 250'000}, {local / "late", 0}}),
+            &why);
         REQUIRE(store);
         CHECK(store->path() == local / "yes/mhc_user.db");
         CHECK_FALSE(exists(network / "mhc_user.db"));

@@ -36,13 +36,14 @@ struct kernel_uses {
 
 std::string metadata(const kernel_uses& uses)
 {
-    return map(4) + text("amdhsa.kernels") + array(1) + map(14) + text(".name") + text("k") + text(".vgpr_count") + number(uses.vgprs) +
-           text(".agpr_count") + number(uses.agprs) + text(".sgpr_count") + number(uses.sgprs) + text(".vgpr_spill_count") + number(3) +
-           text(".sgpr_spill_count") + number(4) + text(".group_segment_fixed_size") + number(uses.lds) +
-           text(".private_segment_fixed_size") + number(16) + text(".kernarg_segment_size") + number(24) + text(".wavefront_size") +
-           number(uses.wave) + text(".max_flat_workgroup_size") + number(uses.workgroup) + text(".symbol") + text("k.kd") +
-           text(".args") + array(1) + map(4) + text(".value_kind") + text("global_buffer") + text(".offset") + number(8) +
-           text(".size") + number(8) + text(".address_space") + text("global") + text(".language_version") + array(2) + '\x02' + '\x00' +
+    return map(4) + text("amdhsa.kernels") + array(1) + map(14) + text(".name") + text("k") + text(".vgpr_count") +
+           number(uses.vgprs) + text(".agpr_count") + number(uses.agprs) + text(".sgpr_count") + number(uses.sgprs) +
+           text(".vgpr_spill_count") + number(3) + text(".sgpr_spill_count") + number(4) +
+           text(".group_segment_fixed_size") + number(uses.lds) + text(".private_segment_fixed_size") + number(16) +
+           text(".kernarg_segment_size") + number(24) + text(".wavefront_size") + number(uses.wave) +
+           text(".max_flat_workgroup_size") + number(uses.workgroup) + text(".symbol") + text("k.kd") + text(".args") +
+           array(1) + map(4) + text(".value_kind") + text("global_buffer") + text(".offset") + number(8) + text(".size") +
+           number(8) + text(".address_space") + text("global") + text(".language_version") + array(2) + '\x02' + '\x00' +
            text("amdhsa.target") + text("amdgcn-amd-amdhsa--gfx942") + text("amdhsa.version") + array(2) + '\x01' + '\x02' +
            text("amdhsa.printf") + array(0);
 }
@@ -143,7 +144,8 @@ TEST_CASE("code object: an object for the target with its symbol is accepted, an
     CHECK(objection(make_elf({}), "gfx942", "other") == "the object has no function other");
     CHECK(objection(make_elf({}), "gfx000") == "\"gfx000\" is no target that is known");
     CHECK(objection(make_elf({.symbols = {{"k"}}}), "gfx942") == "the object has no kernel descriptor k.kd");
-    CHECK(objection(make_elf({.symbols = {{"k", STT_FUNC, false}, {"k.kd", STT_OBJECT}}}), "gfx942") == "the object has no function k");
+    CHECK(objection(make_elf({.symbols = {{"k", STT_FUNC, false}, {"k.kd", STT_OBJECT}}}), "gfx942") ==
+          "the object has no function k");
     CHECK(objection(make_elf({.machine = EM_X86_64}), "gfx942").find("not an AMD GPU") != std::string::npos);
     CHECK(objection(make_elf({.abi_version = 2, .flags = 0x53f}), "gfx90a") == "");
     CHECK(objection(make_elf({.abi_version = 4, .flags = 0x0100004c}), "gfx942") == "");
@@ -153,8 +155,11 @@ TEST_CASE("code object: an object for the target with its symbol is accepted, an
 
 TEST_CASE("code object: xnack and sramecc: any setting serves all, a fixed one only who asks for it")
 {
-    constexpr std::uint32_t xnack_any = 0x100, xnack_off = 0x200, xnack_on = 0x300, ecc_any = 0x400, ecc_off = 0x800, ecc_on = 0xc00;
-    const auto verify = [](std::uint32_t bits, const char* target) { return objection(make_elf({.flags = 0x3f | bits}), target).empty(); };
+    constexpr std::uint32_t xnack_any = 0x100, xnack_off = 0x200, xnack_on = 0x300, ecc_any = 0x400, ecc_off = 0x800,
+                            ecc_on = 0xc00;
+    const auto verify = [](std::uint32_t bits, const char* target) {
+        return objection(make_elf({.flags = 0x3f | bits}), target).empty();
+    };
     for (const char* target : {"gfx90a", "gfx90a:xnack+", "gfx90a:xnack-", "gfx90a:sramecc+:xnack-"}) {
         CHECK(verify(xnack_any | ecc_any, target));
         CHECK(verify(0, target));
@@ -171,7 +176,11 @@ TEST_CASE("code object: xnack and sramecc: any setting serves all, a fixed one o
 
 TEST_CASE("code object: a host object is of this machine and needs memcpy and memset at most")
 {
-    const elf_parts good{.machine = this_machine, .os_abi = 0, .abi_version = 0, .flags = 0, .symbols = {{"k"}, {"memcpy", STT_NOTYPE, false}, {"memset", STT_NOTYPE, false}}};
+    const elf_parts good{.machine = this_machine,
+                         .os_abi = 0,
+                         .abi_version = 0,
+                         .flags = 0,
+                         .symbols = {{"k"}, {"memcpy", STT_NOTYPE, false}, {"memset", STT_NOTYPE, false}}};
     CHECK(objection(make_elf(good), "host") == "");
     CHECK(objection(make_elf(good), "host:x86-64-v3") == "");
     CHECK(objection(make_elf(good), "host", "other") == "the object has no function other");
@@ -218,7 +227,8 @@ TEST_CASE("code object: wavefronts of a SIMD, by registers and LDS")
         REQUIRE(kernels);
         return kernels->front().resources.waves_per_simd;
     };
-    constexpr std::uint32_t gfx908 = 0x30, gfx90a = 0x3f, gfx942 = 0x4c, gfx950 = 0x4f, gfx1030 = 0x36, gfx1100 = 0x41, gfx1102 = 0x47;
+    constexpr std::uint32_t gfx908 = 0x30, gfx90a = 0x3f, gfx942 = 0x4c, gfx950 = 0x4f, gfx1030 = 0x36, gfx1100 = 0x41,
+                            gfx1102 = 0x47;
     CHECK(waves(gfx942, {.vgprs = 64}) == 8);
     CHECK(waves(gfx942, {.vgprs = 65}) == 7);
     CHECK(waves(gfx90a, {.vgprs = 312, .agprs = 64}) == 1);
@@ -276,9 +286,10 @@ TEST_CASE("code object: 2,000 mutations of an object are read or refused")
 
 TEST_CASE("msgpack: every kind of value can be stepped over, and no nesting is too deep")
 {
-    const std::string kinds = std::string("\x05\xff\xc0\xc2\xc3", 5) + std::string("\xc4\x01z", 3) + std::string("\xc7\x01\x05z", 4) +
-                              std::string("\xca\0\0\0\0", 5) + std::string("\xcb\0\0\0\0\0\0\0\0", 9) + std::string("\xcc\x01\xd0\x01", 4) +
-                              std::string("\xd4\x01z", 3) + std::string("\xa1z\xd9\x01z", 5) + std::string("\x91\x01\x81\x01\x02", 5);
+    const std::string kinds =
+        std::string("\x05\xff\xc0\xc2\xc3", 5) + std::string("\xc4\x01z", 3) + std::string("\xc7\x01\x05z", 4) +
+        std::string("\xca\0\0\0\0", 5) + std::string("\xcb\0\0\0\0\0\0\0\0", 9) + std::string("\xcc\x01\xd0\x01", 4) +
+        std::string("\xd4\x01z", 3) + std::string("\xa1z\xd9\x01z", 5) + std::string("\x91\x01\x81\x01\x02", 5);
     msgpack_reader from(kinds);
     for (int i = 0; i < 16; ++i) from.skip();
     CHECK(from.good());

@@ -162,16 +162,16 @@ TEST_CASE("compile service: want of memory is told from a crash")
 
 TEST_CASE("compile service: a reply that is none is a crash, whatever it looks like")
 {
-    for (const auto& [name, text] : std::vector<std::pair<std::string, std::string>>{
-             {"garbage", "not one of this protocol"},
-             {"undecodable", "makes no sense"},
-             {"wrong_kind", "makes no sense"},
-             {"no_code", "makes no sense"},
-             {"refuse", "planted refusal"},
-             {"trailing", "longer than it says"},
-             {"huge", "longer than any reply can be"},
-             {"other_version", "another version of the protocol"},
-             {"short", "bytes into its reply"}}) {
+    for (const auto& [name, text] :
+         std::vector<std::pair<std::string, std::string>>{{"garbage", "not one of this protocol"},
+                                                          {"undecodable", "makes no sense"},
+                                                          {"wrong_kind", "makes no sense"},
+                                                          {"no_code", "makes no sense"},
+                                                          {"refuse", "planted refusal"},
+                                                          {"trailing", "longer than it says"},
+                                                          {"huge", "longer than any reply can be"},
+                                                          {"other_version", "another version of the protocol"},
+                                                          {"short", "bytes into its reply"}}) {
         CAPTURE(name);
         planted workers;
         const compile_result result = workers.run(name);
@@ -255,7 +255,8 @@ TEST_CASE("compile service: a forked child has workers of its own")
 
 TEST_CASE("compile service: a program that ignores SIGCHLD is served as well")
 {
-    struct sigaction ignore {}, before {};
+    struct sigaction ignore {
+    }, before{};
     ignore.sa_handler = SIG_IGN;
     ::sigaction(SIGCHLD, &ignore, &before);
     {
@@ -325,7 +326,8 @@ TEST_CASE("compile protocol: no bytes make a decoder fail otherwise than by sayi
         protocol::compile_reply a;
         std::vector<backend_info> b;
         protocol::disassemble_request d;
-        accepted += protocol::decode(bytes, &a) + protocol::decode(bytes, &b) + protocol::decode(bytes, &again) + protocol::decode(bytes, &d);
+        accepted += protocol::decode(bytes, &a) + protocol::decode(bytes, &b) + protocol::decode(bytes, &again) +
+                    protocol::decode(bytes, &d);
     }
     CHECK(accepted > 0);
 }

@@ -33,15 +33,22 @@ std::vector<std::string> words(const std::string& text)
 
 compile_job clang_job(const std::string& target, const std::string& source = kernel)
 {
-    return {.backend = "clang", .target = target, .name = "mhc_test.hip", .source = source,
-            .options = words("-triple amdgcn-amd-amdhsa -emit-obj -disable-free -mrelocation-model pic -pic-level 2 -mframe-pointer=none "
-                             "-fno-rounding-math -fcuda-is-device -fvisibility=hidden -fapply-global-visibility-to-externs -target-cpu " +
-                             target + " -nostdsysteminc -nobuiltininc -O3 -std=c++17 -vectorize-loops -vectorize-slp -x hip")};
+    return {.backend = "clang",
+            .target = target,
+            .name = "mhc_test.hip",
+            .source = source,
+            .options = words(
+                "-triple amdgcn-amd-amdhsa -emit-obj -disable-free -mrelocation-model pic -pic-level 2 -mframe-pointer=none "
+                "-fno-rounding-math -fcuda-is-device -fvisibility=hidden -fapply-global-visibility-to-externs -target-cpu " +
+                target + " -nostdsysteminc -nobuiltininc -O3 -std=c++17 -vectorize-loops -vectorize-slp -x hip")};
 }
 
 compile_job hiprtc_job(const std::string& target, const std::string& source = kernel)
 {
-    return {.backend = "hiprtc", .target = target, .name = "mhc_test.hip", .source = source,
+    return {.backend = "hiprtc",
+            .target = target,
+            .name = "mhc_test.hip",
+            .source = source,
             .options = words("--offload-arch=" + target + " -O3 -std=c++17 --hiprtc-no-builtin-header -nogpuinc -nogpulib")};
 }
 
@@ -52,7 +59,10 @@ compile_job host_job(const std::string& source)
 #else
     const std::string machine = "-triple x86_64-unknown-linux-gnu -target-cpu x86-64";
 #endif
-    return {.backend = "clang", .target = "host", .name = "mhc_test.cpp", .source = source,
+    return {.backend = "clang",
+            .target = "host",
+            .name = "mhc_test.cpp",
+            .source = source,
             .options = words(machine + " -emit-obj -mrelocation-model pic -pic-level 2 -fvisibility=hidden -nostdsysteminc "
                                        "-nobuiltininc -ffreestanding -O3 -std=c++17 -x c++")};
 }
@@ -113,6 +123,38 @@ TEST_CASE("worker: kernels for AMD targets compile, verify and read back")
     SUBCASE("hiprtc gfx1030") { check_kernel(hiprtc_job("gfx1030")); }
 }
 
+TEST_CASE("worker: the wavefronts of a SIMD are those the compiler reports")
+{
+    const std::string head = "extern \"C\" __attribute__((global, amdgpu_flat_work_group_size(";
+    const std::string body = "))) void k(float* p) { unsigned i = __builtin_amdgcn_workitem_id_x(); ";
+    const std::vector<std::string> kernels{
+        head + "64,64" + body + "p[i] = 1; }", head + "128,128" + body + "p[i] = 1; }",
+        head + "256,256" + body +
+            "float v[96]; for (int j = 0; j < 96; ++j) v[j] = p[i + 256 * j]; __builtin_amdgcn_s_barrier(); "
+            "for (int j = 0; j < 96; ++j) p[i + 256 * (95 - j)] = v[j] * v[(j * 7) % 96]; }",
+        head + "256,256" + body +
+            "__attribute__((shared)) static float s[5000]; s[i] = p[i]; __builtin_amdgcn_s_barrier(); p[i] = s[255 - i]; }"};
+    for (const std::string target :
+         {"gfx908", "gfx90a", "gfx942", "gfx950", "gfx1030", "gfx1100", "gfx1102", "gfx1201", "gfx1250"}) {
+        if (!can_compile("clang", target)) continue;
+        for (const std::string& source : kernels) {
+            CAPTURE(target);
+            CAPTURE(source);
+            compile_job job = clang_job(target, source);
+            job.options.push_back("-Rpass-analysis=kernel-resource-usage");
+            const compile_result result = service().compile(job);
+            CAPTURE(result.log);
+            REQUIRE(result.status == compile_status::ok);
+            const std::string mark = "Occupancy [waves/SIMD]: ";
+            const std::size_t at = result.log.find(mark);
+            REQUIRE(at != std::string::npos);
+            const auto read = read_metadata(result.code);
+            REQUIRE(read);
+            CHECK(read->front().resources.waves_per_simd == std::stoul(result.log.substr(at + mark.size())));
+        }
+    }
+}
+
 TEST_CASE("worker: 2,000 mutations of a compiled object are read or refused")
 {
     const bool has_clang = can_compile("clang", "gfx90a");
@@ -136,7 +178,8 @@ TEST_CASE("worker: a host object is a shared object that needs nothing")
 {
     if (!can_compile("clang", "host")) return;
     const std::string head = "extern \"C\" __attribute__((visibility(\"default\"))) ";
-    const compile_result result = service().compile(host_job(head + "int k(const int* p, int n) { int s = 0; for (int i = 0; i < n; ++i) s += p[i]; return s; }"));
+    const compile_result result = service().compile(
+        host_job(head + "int k(const int* p, int n) { int s = 0; for (int i = 0; i < n; ++i) s += p[i]; return s; }"));
     CAPTURE(result.log);
     REQUIRE(result.status == compile_status::ok);
     CHECK(verify_code_object(result.code, "host", "k"));
@@ -148,10 +191,12 @@ TEST_CASE("worker: a host object is a shared object that needs nothing")
     CHECK(service().disassemble("host", result.code, &why).starts_with("k:\n"));
 
     // memset is allowed, anything else is the object's fault and named.
-    const compile_result clears = service().compile(host_job(head + "void k(char* p, long n) { __builtin_memset(p, 0, n); }"));
+    const compile_result clears =
+        service().compile(host_job(head + "void k(char* p, long n) { __builtin_memset(p, 0, n); }"));
     REQUIRE(clears.status == compile_status::ok);
     CHECK(verify_code_object(clears.code, "host", "k"));
-    const compile_result calls = service().compile(host_job("extern \"C\" double sin(double); " + head + "double k(double x) { return sin(x); }"));
+    const compile_result calls =
+        service().compile(host_job("extern \"C\" double sin(double); " + head + "double k(double x) { return sin(x); }"));
     REQUIRE(calls.status == compile_status::ok);
     const auto verified = verify_code_object(calls.code, "host", "k");
     REQUIRE(!verified);
@@ -160,7 +205,8 @@ TEST_CASE("worker: a host object is a shared object that needs nothing")
 
 TEST_CASE("worker: a mistake in the source comes back as the compiler's words")
 {
-    for (const compile_job& job : {clang_job("gfx942", "extern \"C\" void k() { return y; }"), hiprtc_job("gfx90a", "extern \"C\" void k() { return y; }")}) {
+    for (const compile_job& job : {clang_job("gfx942", "extern \"C\" void k() { return y; }"),
+                                   hiprtc_job("gfx90a", "extern \"C\" void k() { return y; }")}) {
         if (!can_compile(job.backend, job.target)) continue;
         const compile_result result = service().compile(job);
         CHECK(result.status == compile_status::compile_error);
@@ -187,7 +233,8 @@ TEST_CASE("worker: what a compiler does not know is an error with its name")
         CHECK(service().compile(job).status == compile_status::compile_error);
         job.options = {"-no-such-option"};
         CHECK(service().compile(job).log.find("no-such-option") != std::string::npos);
-        job = clang_job("gfx942", "extern \"C\" __attribute__((global)) void k(float* p) { extern float sinf(float); *p = sinf(*p); }");
+        job = clang_job(
+            "gfx942", "extern \"C\" __attribute__((global)) void k(float* p) { extern float sinf(float); *p = sinf(*p); }");
         CHECK(service().compile(job).status == compile_status::compile_error);  // an undefined symbol, by the linker
         CHECK(service().compile(clang_job("gfx942")).status == compile_status::ok);
     }
@@ -231,13 +278,14 @@ TEST_CASE("worker: a job's memory is limited, and the next job does not feel it"
     service_options options;
     options.memory_max_bytes = 24 << 20;
     const auto own = make_compile_service(options);
-    const std::string greedy = "template <unsigned long N> struct s { s<N - 1> a; s<N - 2> b; }; template <> struct s<0> {}; "
-                               "template <> struct s<1> {}; constexpr int f(int n) { return n < 2 ? n : f(n - 1) + f(n - 2); } " +
-                               [] {
-                                   std::string many;
-                                   for (int i = 0; i < 200000; ++i) many += "int v" + std::to_string(i) + "(int a) { return a + 1; } ";
-                                   return many;
-                               }();
+    const std::string greedy =
+        "template <unsigned long N> struct s { s<N - 1> a; s<N - 2> b; }; template <> struct s<0> {}; "
+        "template <> struct s<1> {}; constexpr int f(int n) { return n < 2 ? n : f(n - 1) + f(n - 2); } " +
+        [] {
+            std::string many;
+            for (int i = 0; i < 200000; ++i) many += "int v" + std::to_string(i) + "(int a) { return a + 1; } ";
+            return many;
+        }();
     const compile_result result = own->compile(clang_job("gfx942", greedy));
     CAPTURE(result.log);
     CHECK(result.status == compile_status::out_of_memory);
@@ -286,8 +334,8 @@ TEST_CASE("worker: it ends when the program that started it does")
         service_options options;
         options.log = [&](int, std::string_view line) {
             int pid = 0;
-            if (std::sscanf(std::string(line).c_str(), "started compile worker %d", &pid) == 1)
-                [[maybe_unused]] const ssize_t put = ::write(ends[1], &pid, sizeof pid);
+            if (std::sscanf(std::string(line).c_str(), "started compile worker %d", &pid) == 1) [[maybe_unused]]
+                const ssize_t put = ::write(ends[1], &pid, sizeof pid);
         };
         const auto own = make_compile_service(options);
         own->compile(clang_job("gfx942"));

@@ -39,11 +39,17 @@ int info(const arguments& args, const jit::engine_options& options)
     return exit_ok;
 }
 
+// "gfx942" also stands for gfx942:xnack+, and "host" for every CPU's host:<features>.
+bool is_target(const jit::stored_object& one, const std::string& wanted)
+{
+    return one.target == wanted || one.target.starts_with(wanted + ":");
+}
+
 int list(const arguments& args, const jit::engine_options& options)
 {
     std::vector<jit::stored_object> objects = jit::list_cache(options, args.database).value();
     std::erase_if(objects, [&](const jit::stored_object& one) {
-        return (!args.family.empty() && one.family != args.family) || (!args.target.empty() && one.target != args.target);
+        return (!args.family.empty() && one.family != args.family) || (!args.target.empty() && !is_target(one, args.target));
     });
     print(args.is_json ? list_json(objects) : list_text(objects));
     return exit_ok;

@@ -99,10 +99,13 @@ public:
         protocol::frame request;
         for (;;) {
             switch (protocol::receive_frame(how_.socket, how_.idle_s, &request)) {
-                case protocol::receive_state::received: break;
+                case protocol::receive_state::received:
+                    break;
                 case protocol::receive_state::closed:
-                case protocol::receive_state::idle: return 0;
-                case protocol::receive_state::broken: return 3;
+                case protocol::receive_state::idle:
+                    return 0;
+                case protocol::receive_state::broken:
+                    return 3;
             }
             if (!answer(request)) return 3;
             if (must_end_) return 0;
@@ -172,10 +175,14 @@ std::optional<settings> parse(int count, char** arguments)
         int value = 0;
         const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
         if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-        if (name == "--socket") how.socket = value;
-        else if (name == "--idle-s") how.idle_s = value;
-        else if (name == "--parent") how.parent = value;
-        else return std::nullopt;
+        if (name == "--socket")
+            how.socket = value;
+        else if (name == "--idle-s")
+            how.idle_s = value;
+        else if (name == "--parent")
+            how.parent = value;
+        else
+            return std::nullopt;
     }
     struct stat info {};
     if (how.socket < 0 || how.parent < 0 || ::fstat(how.socket, &info) != 0 || !S_ISSOCK(info.st_mode)) return std::nullopt;
@@ -191,7 +198,9 @@ int main(int count, char** arguments)
     if (first == "--version") return fmt::print("mhc-jitc {}\n", MHC_JIT_VERSION), 0;
     const std::optional<settings> how = count % 2 == 1 ? parse(count, arguments) : std::nullopt;
     if (!how) {
-        fmt::print(stderr, "mhc-jitc: this is the compile worker of mhc-jit; the library starts it, it is of no use by hand (--help)\n");
+        fmt::print(
+            stderr,
+            "mhc-jitc: this is the compile worker of mhc-jit; the library starts it, it is of no use by hand (--help)\n");
         return 2;
     }
     if (!end_with_parent(how->parent)) return 0;

@@ -25,6 +25,12 @@ json argument_json(const jit::argument_description& arg)
     return one;
 }
 
+// The argument block as the kernel takes it, which on a CPU no metadata says.
+std::uint32_t argument_bytes(const jit::launch_description& launch)
+{
+    return launch.args.empty() ? 0 : launch.args.back().offset + launch.args.back().size;
+}
+
 json launch_json(const shown_operator& shown, std::size_t index)
 {
     const jit::launch_description& launch = shown.description.launches[index];
@@ -36,7 +42,7 @@ json launch_json(const shown_operator& shown, std::size_t index)
                 {"block", launch.block},
                 {"lds_bytes_dynamic", launch.lds_bytes_dynamic},
                 {"args", std::move(args)},
-                {"kernarg_bytes", used.kernarg_bytes},
+                {"kernarg_bytes", argument_bytes(launch)},
                 {"vgprs", used.vgprs},
                 {"agprs", used.agprs},
                 {"sgprs", used.sgprs},
@@ -72,11 +78,11 @@ std::string arguments_text(const std::vector<jit::argument_description>& args)
 
 std::string resources_text(const jit::resource_description& used)
 {
-    if (used.wave_size <= 1) return fmt::format("kernarg {} B\n", used.kernarg_bytes);  // a CPU: the rest means nothing there
-    return fmt::format(
-        "{} VGPRs, {} AGPRs, {} SGPRs; LDS {} B; scratch {} B; spills {} VGPR, {} SGPR; {} waves/SIMD of {} lanes; kernarg {} B\n",
-        used.vgprs, used.agprs, used.sgprs, used.lds_bytes, used.scratch_bytes, used.vgpr_spills, used.sgpr_spills,
-        used.waves_per_simd, used.wave_size, used.kernarg_bytes);
+    if (used.wave_size <= 1) return "";  // a CPU has no such things
+    return fmt::format("  resources  {} VGPRs, {} AGPRs, {} SGPRs; LDS {} B; scratch {} B; spills {} VGPR, {} SGPR; "
+                       "{} waves/SIMD of {} lanes\n",
+                       used.vgprs, used.agprs, used.sgprs, used.lds_bytes, used.scratch_bytes, used.vgpr_spills,
+                       used.sgpr_spills, used.waves_per_simd, used.wave_size);
 }
 
 std::string launch_text(const shown_operator& shown, std::size_t index)
@@ -87,11 +93,11 @@ std::string launch_text(const shown_operator& shown, std::size_t index)
                         launch.lds_bytes_dynamic);
     text += fmt::format("  plan       {}\n", launch.plan);
     text += fmt::format("  key        {}\n", launch.key);
-    text += fmt::format("  resources  {}", resources_text(launch.resources));
+    text += resources_text(launch.resources);
     text += fmt::format("  object     {} B, {}, by {} in {:.0f} ms\n", launch.code_object.size(), jit::to_string(launch.from),
                         launch.compiler, launch.compile_ms);
     if (!shown.files.empty()) text += fmt::format("  written    {}\n", shown.files[index]);
-    return text + "  arguments\n" + arguments_text(launch.args);
+    return text + fmt::format("  arguments  {} B\n", argument_bytes(launch)) + arguments_text(launch.args);
 }
 
 }  // namespace

@@ -1,0 +1,148 @@
+// runtime/object_compile.cpp -- from a key that is stored nowhere to a code object: compile, verify, store.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <ctime>
+#include <filesystem>
+
+#include "codegen/render.hpp"
+#include "runtime/code_object.hpp"
+#include "runtime/object_source.hpp"
+
+namespace mhc::runtime {
+namespace {
+
+using jit::errc;
+using jit::failure;
+using jit::log_level;
+
+failure compile_failure(const keyed_kernel& wanted, std::string_view log, const std::string& dump)
+{
+    return {errc::compile_failed, fmt::format("{} for {} did not compile{}:\n{}", wanted.symbol, wanted.on->name,
+                                              dump.empty() ? "" : " (source: " + dump + ")", log)};
+}
+
+int failure_kind(compile_status status)
+{
+    switch (status) {
+        case compile_status::timeout: return 1;
+        case compile_status::crashed: return 2;
+        case compile_status::out_of_memory: return 3;
+        default: return 0;
+    }
+}
+
+/// Columns of a row that come from the machine code.
+void describe_code(cache::code_row& row)
+{
+    if (row.target.starts_with("host")) return;
+    const auto kernels = read_metadata(row.bytes);
+    if (!kernels || kernels->empty()) return;
+    const jit::resource_description& r = kernels->front().resources;
+    row.vgpr = r.vgprs;
+    row.agpr = r.agprs;
+    row.sgpr = r.sgprs;
+    row.lds = r.lds_bytes;
+    row.scratch = r.scratch_bytes;
+    row.max_wg = r.max_workgroup;
+    row.wave = r.wave_size;
+}
+
+cache::code_row row_of(const keyed_kernel& wanted, const chosen_compiler& by, const compile_result& made)
+{
+    cache::code_row row;
+    row.key = wanted.query.key;
+    row.key_nofp = wanted.query.key_nofp;
+    row.key_json = wanted.query.key_json;
+    row.family = wanted.plan->family;
+    row.target = wanted.on->name;
+    row.hidden_dim = wanted.plan->hidden_dim;
+    row.n_streams = wanted.plan->n_streams;
+    row.dtype = wanted.plan->dtype;
+    row.symbol = wanted.symbol;
+    row.bytes = made.code;
+    row.compiler = by.identity.value_or(made.compiler);
+    row.compile_ms = static_cast<std::int64_t>(made.wall_ms + 0.5);
+    return row;
+}
+
+}  // namespace
+
+std::optional<failure> object_source::remembered_failure(const keyed_kernel& wanted)
+{
+    cache::code_store* store = user_store();
+    if (store == nullptr) return std::nullopt;
+    if (options_.rebuild == 2) store->forget_failure(wanted.query.key);
+    if (options_.rebuild != 0) return std::nullopt;
+    const auto row = store->find_failure(wanted.query.key);
+    if (!row) return std::nullopt;
+    return failure{errc::compile_failed, row->log};
+}
+
+void object_source::keep_source(const keyed_kernel& wanted, const std::string& source)
+{
+    const std::filesystem::path dir = std::filesystem::path(cache::user_cache_dir(options_.cache_dir)) / "source";
+    std::error_code error;
+    std::filesystem::create_directories(dir, error);
+    const std::string path = (dir / (wanted.symbol + ".hip")).string();
+    std::FILE* file = std::fopen(path.c_str(), "wbe");
+    const bool is_written = file != nullptr && std::fwrite(source.data(), 1, source.size(), file) == source.size();
+    if (file != nullptr) std::fclose(file);
+    (*log_)(is_written ? log_level::info : log_level::warning,
+            is_written ? fmt::format("source kept in {}", path) : fmt::format("source not kept: cannot write {}", path));
+}
+
+jit::result<found_object> object_source::compile(const keyed_kernel& wanted, const chosen_compiler& by)
+{
+    if (options_.strict)
+        return failure{errc::not_prebuilt,
+                       fmt::format("{} for {} is not stored (key {}), and strict mode compiles nothing: run mhc-prebuild for it",
+                                   wanted.symbol, wanted.on->name, cache::to_hex(wanted.query.key_nofp))};
+    if (by.backend.empty()) return failure{errc::unsupported_target, fmt::format("{}: {}", wanted.on->name, by.why_none)};
+    if (auto known = remembered_failure(wanted)) return *known;
+
+    const std::string source = codegen::render(*wanted.plan, *wanted.on, wanted.symbol);
+    if (options_.keep_source) keep_source(wanted, source);
+    const compile_result made = service().compile({.backend = by.backend,
+                                                   .target = wanted.on->kind == codegen::target_kind::host ? "host" : wanted.on->name,
+                                                   .name = fmt::format("mhc_{}.hip", wanted.plan->family),
+                                                   .source = source,
+                                                   .options = wanted.options});
+    counts_->compile_us += static_cast<std::uint64_t>(made.wall_ms * 1000);
+    if (made.status != compile_status::ok) {
+        counts_->compile_failed++;
+        failure why = compile_failure(wanted, made.log, {});
+        cache::code_store* store = user_store();
+        if (store != nullptr && made.status != compile_status::no_compiler) {
+            const int kind = failure_kind(made.status);
+            store->insert_failure({wanted.query.key, kind, why.message, std::time(nullptr) + (kind == 0 ? 86400 : 600)});
+        }
+        return why;
+    }
+
+    found_object found{row_of(wanted, by, made), jit::origin::compiled, made.compiler_name};
+    cache::code_row& row = found.row;
+    if (auto ok = verify_code_object(row.bytes, row.target, row.symbol); !ok) {
+        counts_->compile_failed++;
+        return compile_failure(wanted, fmt::format("the compiler's output is not usable: {}", ok.error().message), {});
+    }
+    describe_code(row);
+    counts_->compiled++;
+    (*log_)(log_level::info, fmt::format("compiled {} for {} by {} in {:.0f} ms", row.symbol, row.target, made.compiler_name,
+                                         made.wall_ms));
+    keep(row);
+    return found;
+}
+
+void object_source::keep(const cache::code_row& row)
+{
+    bool is_replacing = false;
+    if (options_.rebuild != 0) {
+        const std::lock_guard lock(mutex_);
+        is_replacing = rebuilt_.insert(row.key).second;
+    }
+    cache::code_store* store = user_store();
+    if (store != nullptr && !options_.read_only && !store->insert(row, is_replacing)) counts_->store_failed++;
+}
+
+}  // namespace mhc::runtime
