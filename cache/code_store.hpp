@@ -35,7 +35,7 @@ struct code_row {
     std::int64_t hidden_dim = 0;
     std::int32_t n_streams = 0;
     std::string dtype, symbol;
-    std::string bytes;         ///< the code object, uncompressed
+    std::string bytes;            ///< the code object, uncompressed
     std::int64_t byte_count = 0;  ///< of `bytes`; set by the store, also in rows that come without them
     mhc::cache::toolchain compiler;
     std::int64_t vgpr = 0, agpr = 0, sgpr = 0, lds = 0, scratch = 0, max_wg = 0, wave = 0;
@@ -47,8 +47,8 @@ struct code_row {
 /// What is asked for. With `any_toolchain` a row matches by `key_nofp`, newest first, when none has `key`.
 struct code_query {
     digest key{}, key_nofp{};
-    std::string key_json;         ///< of `key`; a row with `key` and another text is no hit
-    std::string key_nofp_json;    ///< clear text of `key_nofp`, compared likewise after removing the row's toolchain field
+    std::string key_json;       ///< of `key`; a row with `key` and another text is no hit
+    std::string key_nofp_json;  ///< clear text of `key_nofp`, compared likewise after removing the row's toolchain field
     bool any_toolchain = false;
 };
 
@@ -81,7 +81,8 @@ public:
     /// process where the store is read-only) and is a miss.
     virtual std::optional<code_row> find(const code_query& query) = 0;
 
-    /// Adds the row in one transaction; replaces one of equal key if `replace`. False: not stored (counted, logged once a class).
+    /// Adds the row in one transaction; replaces one of equal key if `replace`. False: not stored (counted, logged once a
+    /// class).
     virtual bool insert(const code_row& row, bool replace) = 0;
 
     /// Takes a row out of service: deletes row and blob, or skips it for this process; notes the event.

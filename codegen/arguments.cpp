@@ -27,31 +27,34 @@ const std::vector<family_row>& families()
     using enum slot;
     static const std::vector<family_row> table{
         {"sinkhorn", {reads(logits, f32), writes(mix, f32), number(tokens), grid_groups()}},
-        {"rmsnorm", {reads(x, data), may_read(weight, of_weight), writes(y, data), writes(rms, f32), number(tokens), grid_groups()}},
+        {"rmsnorm",
+         {reads(x, data), may_read(weight, of_weight), writes(y, data), writes(rms, f32), number(tokens), grid_groups()}},
         {"apply_mix",
-         {reads(x, data), reads(pre, f32), writes(layer_input, data), number(tokens), number(x_token_stride), number(x_stream_stride),
-          number(pre_token_stride), grid_groups()}},
-        {"apply_mix_norm",
-         {reads(x, data), reads(pre, f32), reads(norm_weight, of_weight), writes(layer_input, data), number(tokens), number(x_token_stride),
+         {reads(x, data), reads(pre, f32), writes(layer_input, data), number(tokens), number(x_token_stride),
           number(x_stream_stride), number(pre_token_stride), grid_groups()}},
-        {"expand", {reads(h, data), writes(x, data), number(tokens), number(x_token_stride), number(x_stream_stride), grid_groups()}},
+        {"apply_mix_norm",
+         {reads(x, data), reads(pre, f32), reads(norm_weight, of_weight), writes(layer_input, data), number(tokens),
+          number(x_token_stride), number(x_stream_stride), number(pre_token_stride), grid_groups()}},
+        {"expand",
+         {reads(h, data), writes(x, data), number(tokens), number(x_token_stride), number(x_stream_stride), grid_groups()}},
         {"post",
-         {reads(y, data), reads(x, data), reads(post, f32), reads(mix, f32), writes(out, data), number(tokens), number(x_token_stride),
-          number(x_stream_stride), number(out_token_stride), number(out_stream_stride), number(post_token_stride), number(mix_token_stride),
-          grid_groups()}},
+         {reads(y, data), reads(x, data), reads(post, f32), reads(mix, f32), writes(out, data), number(tokens),
+          number(x_token_stride), number(x_stream_stride), number(out_token_stride), number(out_stream_stride),
+          number(post_token_stride), number(mix_token_stride), grid_groups()}},
         {"project",
-         {reads(x, data), reads(fn, of_weight), scratch(access::out), number(tokens), number(x_token_stride), number(x_stream_stride),
-          grid_groups()}},
+         {reads(x, data), reads(fn, of_weight), scratch(access::out), number(tokens), number(x_token_stride),
+          number(x_stream_stride), grid_groups()}},
         {"project_three",
          {reads(x, data), reads(phi_pre, of_weight), reads(phi_post, of_weight), reads(phi_res, of_weight),
           scratch(access::out), number(tokens), number(x_token_stride), number(x_stream_stride), grid_groups()}},
         {"coefficients",
-         {scratch(access::in), reads(scale, f32), reads(base, f32), writes(pre, f32), writes(post, f32), writes(mix, f32), number(tokens),
-          grid_groups()}},
+         {scratch(access::in), reads(scale, f32), reads(base, f32), writes(pre, f32), writes(post, f32), writes(mix, f32),
+          number(tokens), grid_groups()}},
         {"dynamic_coefficients",
          {scratch(access::in_out), reads(alpha_pre, f32), reads(alpha_post, f32), reads(alpha_res, f32), reads(b_pre, f32),
           reads(b_post, f32), reads(b_res, f32), number(tokens), grid_groups()}},
-        {"static_coefficients", {reads(h_pre, f32), reads(h_post, f32), reads(h_res, f32), scratch(access::out), grid_groups()}},
+        {"static_coefficients",
+         {reads(h_pre, f32), reads(h_post, f32), reads(h_res, f32), scratch(access::out), grid_groups()}},
         {"layer",
          {reads(x, data), scratch(access::in), reads(weight, of_weight), writes(out, data), number(tokens),
           number(x_token_stride), number(x_stream_stride), number(out_token_stride), number(out_stream_stride),
@@ -63,12 +66,18 @@ const std::vector<family_row>& families()
 std::string element_type(element type, const jit::layer_spec& spec)
 {
     switch (type) {
-        case element::data: return fmt::format("mhc::{}", to_string(spec.dtype));
-        case element::weight: return fmt::format("mhc::{}", to_string(spec.weight_dtype));
-        case element::f32: return "float";
-        case element::bytes: return "void";
-        case element::i32: return "int";
-        case element::i64: return "mhc::i64";
+        case element::data:
+            return fmt::format("mhc::{}", to_string(spec.dtype));
+        case element::weight:
+            return fmt::format("mhc::{}", to_string(spec.weight_dtype));
+        case element::f32:
+            return "float";
+        case element::bytes:
+            return "void";
+        case element::i32:
+            return "int";
+        case element::i64:
+            return "mhc::i64";
     }
     return {};
 }
@@ -77,12 +86,44 @@ std::string element_type(element type, const jit::layer_spec& spec)
 
 std::string_view name_of(slot what) noexcept
 {
-    static constexpr std::array<std::string_view, slot_count> names{
-        "x", "y", "h", "out", "layer_input", "logits", "mix", "pre", "post", "rms", "weight", "norm_weight", "fn", "scale",
-        "base", "h_pre", "h_post", "h_res", "phi_pre", "phi_post", "phi_res", "alpha_pre", "alpha_post", "alpha_res", "b_pre",
-        "b_post", "b_res", "workspace", "tokens", "x_token_stride", "x_stream_stride", "out_token_stride",
-        "out_stream_stride", "pre_token_stride", "post_token_stride", "mix_token_stride", "coefficients_token_stride",
-        "groups"};
+    static constexpr std::array<std::string_view, slot_count> names{"x",
+                                                                    "y",
+                                                                    "h",
+                                                                    "out",
+                                                                    "layer_input",
+                                                                    "logits",
+                                                                    "mix",
+                                                                    "pre",
+                                                                    "post",
+                                                                    "rms",
+                                                                    "weight",
+                                                                    "norm_weight",
+                                                                    "fn",
+                                                                    "scale",
+                                                                    "base",
+                                                                    "h_pre",
+                                                                    "h_post",
+                                                                    "h_res",
+                                                                    "phi_pre",
+                                                                    "phi_post",
+                                                                    "phi_res",
+                                                                    "alpha_pre",
+                                                                    "alpha_post",
+                                                                    "alpha_res",
+                                                                    "b_pre",
+                                                                    "b_post",
+                                                                    "b_res",
+                                                                    "workspace",
+                                                                    "tokens",
+                                                                    "x_token_stride",
+                                                                    "x_stream_stride",
+                                                                    "out_token_stride",
+                                                                    "out_stream_stride",
+                                                                    "pre_token_stride",
+                                                                    "post_token_stride",
+                                                                    "mix_token_stride",
+                                                                    "coefficients_token_stride",
+                                                                    "groups"};
     return names[static_cast<std::size_t>(what)];
 }
 

@@ -32,7 +32,8 @@ result<std::vector<prebuild_item>> catalogue(int level)
     };
     constexpr std::int64_t main_dims[] = {1280, 1920, 2560, 4096, 5120, 7168};
     switch (level) {
-        case 0: return items;
+        case 0:
+            return items;
         case 3:
             for (const std::int64_t C : main_dims)
                 items.push_back({row(4, C, dtype::bf16, preset::deepseek, {operation::pre_fwd, operation::post_fwd})});
@@ -45,7 +46,8 @@ result<std::vector<prebuild_item>> catalogue(int level)
             for (const dtype type : {dtype::fp16, dtype::fp32})
                 for (const std::int64_t C : {1280, 4096}) add(4, C, type);
             return items;
-        default: return failure{errc::bad_spec, fmt::format("prebuild level = {}: allowed is 0, 1, 2 or 3", level)};
+        default:
+            return failure{errc::bad_spec, fmt::format("prebuild level = {}: allowed is 0, 1, 2 or 3", level)};
     }
 }
 

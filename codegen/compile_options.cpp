@@ -6,15 +6,35 @@
 namespace mhc::codegen {
 namespace {
 
-void add(std::vector<std::string>& to, std::initializer_list<const char*> more) { to.insert(to.end(), more.begin(), more.end()); }
+void add(std::vector<std::string>& to, std::initializer_list<const char*> more)
+{
+    to.insert(to.end(), more.begin(), more.end());
+}
 
 std::vector<std::string> clang_common(const target& on)
 {
     std::vector<std::string> o{"-triple", on.triple, "-emit-obj"};
-    add(o, {"-disable-free", "-clear-ast-before-backend", "-disable-llvm-verifier", "-discard-value-names",
-            "-mrelocation-model", "pic", "-pic-level", "2", "-mframe-pointer=none", "-ffp-contract=off", "-fno-rounding-math",
-            "-nostdsysteminc", "-nobuiltininc", "-O3", "-std=c++17", "-fgnuc-version=4.2.1", "-vectorize-slp",
-            "-Wall", "-Wextra", "-Werror", "-Wno-unused-function"});
+    add(o, {"-disable-free",
+            "-clear-ast-before-backend",
+            "-disable-llvm-verifier",
+            "-discard-value-names",
+            "-mrelocation-model",
+            "pic",
+            "-pic-level",
+            "2",
+            "-mframe-pointer=none",
+            "-ffp-contract=off",
+            "-fno-rounding-math",
+            "-nostdsysteminc",
+            "-nobuiltininc",
+            "-O3",
+            "-std=c++17",
+            "-fgnuc-version=4.2.1",
+            "-vectorize-slp",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-Wno-unused-function"});
     return o;
 }
 
@@ -43,8 +63,17 @@ std::vector<std::string> clang_host(const target& on)
 
 std::vector<std::string> hiprtc(const target& on)
 {
-    return {"--offload-arch=" + on.name, "-O3", "-std=c++17", "-ffp-contract=off", "--hiprtc-no-builtin-header",
-            "-nogpuinc", "-nogpulib", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function"};
+    return {"--offload-arch=" + on.name,
+            "-O3",
+            "-std=c++17",
+            "-ffp-contract=off",
+            "--hiprtc-no-builtin-header",
+            "-nogpuinc",
+            "-nogpulib",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-Wno-unused-function"};
 }
 
 }  // namespace

@@ -25,7 +25,8 @@ key_text key_of(const kernel_plan& k, const target& on, std::string_view source_
     f["target.processor"] = on.processor;
     f["target.features"] = fmt::format("{}", fmt::join(on.features, ","));
     f["options.clang"] = fmt::format("{}", fmt::join(compile_options("clang", on), "\n"));
-    if (on.kind == target_kind::amdgpu) f["options.hiprtc"] = fmt::format("{}", fmt::join(compile_options("hiprtc", on), "\n"));
+    if (on.kind == target_kind::amdgpu)
+        f["options.hiprtc"] = fmt::format("{}", fmt::join(compile_options("hiprtc", on), "\n"));
     f["source"] = source_digest;
     return key;
 }

@@ -195,7 +195,8 @@ layer_options options_of(preset name) noexcept
 {
     layer_options o;  // paper
     switch (name) {
-        case preset::paper: break;
+        case preset::paper:
+            break;
         case preset::mhc_cu:
             o.order = sinkhorn_order::row_col;
             o.eps_mode = sinkhorn_eps_mode::thresh;

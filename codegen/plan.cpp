@@ -26,13 +26,19 @@ struct facts {
     std::int64_t n, C, m;
     std::int32_t vector;  ///< channels a lane reads at once: 16 bytes of data on a GPU, 16 channels on host
     std::int32_t wave;
-    std::int64_t slice;   ///< channels of a slice of a sum: a function of C and the kind of target alone (batch invariance)
+    std::int64_t slice;  ///< channels of a slice of a sum: a function of C and the kind of target alone (batch invariance)
     bool is_host;
 
     facts(const jit::layer_spec& s, const target& t)
-        : spec(s), on(t), n(s.n_streams), C(s.hidden_dim), m(n * n + 2 * n),
-          vector(t.kind == target_kind::host ? 16 : 16 / size_of(s.dtype)), wave(t.wave_size),
-          slice(0), is_host(t.kind == target_kind::host)
+        : spec(s),
+          on(t),
+          n(s.n_streams),
+          C(s.hidden_dim),
+          m(n * n + 2 * n),
+          vector(t.kind == target_kind::host ? 16 : 16 / size_of(s.dtype)),
+          wave(t.wave_size),
+          slice(0),
+          is_host(t.kind == target_kind::host)
     {
         // At most 64 slices, so that their sums fit a small array for any C.
         const std::int64_t unit = is_host ? 4096 : 1024;
@@ -177,7 +183,8 @@ void plan_pre(const facts& f, operator_plan& made)
     coefficients.hidden_dim = f.C;
 
     const char* last = f.spec.norm_weight ? "apply_mix_norm" : "apply_mix";
-    kernel_plan apply = f.spec.norm_weight ? plan_tokens(f, last, arguments_of(last)) : plan_chunks(f, last, arguments_of(last));
+    kernel_plan apply =
+        f.spec.norm_weight ? plan_tokens(f, last, arguments_of(last)) : plan_chunks(f, last, arguments_of(last));
     finish(f, apply, true);
 
     made.kernels = {std::move(project), std::move(coefficients), std::move(apply)};
@@ -194,7 +201,8 @@ void plan_layer(const facts& f, operator_plan& made)
         coefficients.grid.ignores_tokens = true;
         made.workspace_bytes_fixed = f.m * 4;
     } else {
-        kernel_plan project = plan_project(f, "project_three", arguments_of("project_three"), f.spec.options.reference_rounding);
+        kernel_plan project =
+            plan_project(f, "project_three", arguments_of("project_three"), f.spec.options.reference_rounding);
         project.bindings["coefficients"] = fmt::to_string(f.m);
         finish(f, project, true);
         made.kernels.push_back(std::move(project));

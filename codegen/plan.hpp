@@ -17,10 +17,44 @@ namespace mhc::codegen {
 
 /// Everything a kernel argument can be. A launch fills an array of values by slot, once for all kernels of an operator.
 enum class slot : std::uint8_t {
-    x, y, h, out, layer_input, logits, mix, pre, post, rms, weight, norm_weight, fn, scale, base,
-    h_pre, h_post, h_res, phi_pre, phi_post, phi_res, alpha_pre, alpha_post, alpha_res, b_pre, b_post, b_res, workspace,
-    tokens, x_token_stride, x_stream_stride, out_token_stride, out_stream_stride,
-    pre_token_stride, post_token_stride, mix_token_stride, coefficients_token_stride, groups,
+    x,
+    y,
+    h,
+    out,
+    layer_input,
+    logits,
+    mix,
+    pre,
+    post,
+    rms,
+    weight,
+    norm_weight,
+    fn,
+    scale,
+    base,
+    h_pre,
+    h_post,
+    h_res,
+    phi_pre,
+    phi_post,
+    phi_res,
+    alpha_pre,
+    alpha_post,
+    alpha_res,
+    b_pre,
+    b_post,
+    b_res,
+    workspace,
+    tokens,
+    x_token_stride,
+    x_stream_stride,
+    out_token_stride,
+    out_stream_stride,
+    pre_token_stride,
+    post_token_stride,
+    mix_token_stride,
+    coefficients_token_stride,
+    groups,
 };
 inline constexpr std::size_t slot_count = static_cast<std::size_t>(slot::groups) + 1;
 using slot_values = std::array<std::uint64_t, slot_count>;
@@ -46,8 +80,8 @@ struct grid_rule {
 };
 
 struct kernel_plan {
-    std::string family;                           ///< "post": templates/post.in
-    std::vector<argument> args;                   ///< in the order of the kernel's parameters
+    std::string family;          ///< "post": templates/post.in
+    std::vector<argument> args;  ///< in the order of the kernel's parameters
     std::uint32_t argument_bytes = 0;
     std::int32_t block = 1;
     grid_rule grid;
@@ -55,13 +89,13 @@ struct kernel_plan {
     std::int64_t hidden_dim = 0;                  ///< 0 where the kernel does not depend on it
     std::int32_t n_streams = 0;
     std::string dtype;
-    std::string symbol_base;                      ///< "mhc_post_n4_c4096_bf16"
+    std::string symbol_base;  ///< "mhc_post_n4_c4096_bf16"
 };
 
 struct operator_plan {
     jit::operation op{};
     mhc::codegen::target on;
-    std::vector<kernel_plan> kernels;             ///< in launch order
+    std::vector<kernel_plan> kernels;  ///< in launch order
     std::int64_t workspace_bytes_per_token = 0, workspace_bytes_fixed = 0;
 };
 

@@ -21,10 +21,10 @@ struct amd_processor {
 
 // LDS of a work-group and target features: LLVM's AMDGPUUsage, "Processors"; gfx950's 160 KB from the same.
 constexpr std::array amd_table{
-    amd_processor{"gfx90a", 64, 65536, true, true},      amd_processor{"gfx942", 64, 65536, true, true},
-    amd_processor{"gfx950", 64, 163840, true, true},     amd_processor{"gfx1030", 32, 65536, false, false},
-    amd_processor{"gfx1100", 32, 65536, false, false},   amd_processor{"gfx1101", 32, 65536, false, false},
-    amd_processor{"gfx1200", 32, 65536, false, false},   amd_processor{"gfx1201", 32, 65536, false, false},
+    amd_processor{"gfx90a", 64, 65536, true, true},    amd_processor{"gfx942", 64, 65536, true, true},
+    amd_processor{"gfx950", 64, 163840, true, true},   amd_processor{"gfx1030", 32, 65536, false, false},
+    amd_processor{"gfx1100", 32, 65536, false, false}, amd_processor{"gfx1101", 32, 65536, false, false},
+    amd_processor{"gfx1200", 32, 65536, false, false}, amd_processor{"gfx1201", 32, 65536, false, false},
     amd_processor{"gfx1250", 32, 65536, false, false},
 };
 
@@ -64,7 +64,9 @@ jit::result<target> parse_amd(std::string_view name)
             return failure{errc::unsupported_target,
                            fmt::format("target '{}': feature '{}' is not known; {} has {}", name, feature, processor,
                                        row->has_xnack ? "sramecc+, sramecc-, xnack+, xnack-" : "none")};
-        const auto has_it_already = [&](const std::string& f) { return f.substr(0, f.size() - 1) == feature.substr(0, feature.size() - 1); };
+        const auto has_it_already = [&](const std::string& f) {
+            return f.substr(0, f.size() - 1) == feature.substr(0, feature.size() - 1);
+        };
         if (std::any_of(t.features.begin(), t.features.end(), has_it_already))
             return failure{errc::unsupported_target, fmt::format("target '{}': feature '{}' is given twice", name, feature)};
         t.features.push_back(feature);

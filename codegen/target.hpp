@@ -14,12 +14,12 @@ enum class target_kind { host, amdgpu };
 
 struct target {
     target_kind kind = target_kind::host;
-    std::string name;                   ///< as keys and rows have it: "gfx942", "gfx90a:sramecc+:xnack-", "host:<hash>", "host:x86-64-v3"
-    std::string processor;              ///< "gfx942"; "x86-64" or "generic" on host
-    std::vector<std::string> features;  ///< host: LLVM names, sorted ("avx2", ...); AMD: "sramecc+", "xnack-"
-    std::string triple;                 ///< LLVM's
-    std::int32_t wave_size = 1;         ///< lanes of a wavefront
-    std::int32_t lds_bytes_max = 65536; ///< of a work-group
+    std::string name;  ///< as keys and rows have it: "gfx942", "gfx90a:sramecc+:xnack-", "host:<hash>", "host:x86-64-v3"
+    std::string processor;               ///< "gfx942"; "x86-64" or "generic" on host
+    std::vector<std::string> features;   ///< host: LLVM names, sorted ("avx2", ...); AMD: "sramecc+", "xnack-"
+    std::string triple;                  ///< LLVM's
+    std::int32_t wave_size = 1;          ///< lanes of a wavefront
+    std::int32_t lds_bytes_max = 65536;  ///< of a work-group
 };
 
 /// "gfx942", "gfx90a:sramecc+:xnack-", "host:x86-64-v2|3|4". A bare "host" is `host_target(features)`.

@@ -21,7 +21,8 @@ result<void> check_eps(std::string_view field, float value)
 
 result<void> check_shape(const layer_spec& s)
 {
-    if (s.hidden_dim < 1 || s.hidden_dim > (1 << 24)) return bad("hidden_dim", fmt::to_string(s.hidden_dim), "1 to 16777216");
+    if (s.hidden_dim < 1 || s.hidden_dim > (1 << 24))
+        return bad("hidden_dim", fmt::to_string(s.hidden_dim), "1 to 16777216");
     if (s.n_streams < 1 || s.n_streams > 32) return bad("n_streams", fmt::to_string(s.n_streams), "1 to 32");
     if (s.dtype > dtype::bf16) return bad("dtype", fmt::to_string(int(s.dtype)), "fp32, fp16, bf16");
     if (s.weight_dtype > dtype::bf16) return bad("weight_dtype", fmt::to_string(int(s.weight_dtype)), "fp32, fp16, bf16");
@@ -37,11 +38,13 @@ result<void> check_shape(const layer_spec& s)
 
 result<void> check_sinkhorn(const layer_options& o)
 {
-    if (o.start > sinkhorn_start::identity) return bad("sinkhorn_start", fmt::to_string(int(o.start)), "exp, log, softmax, identity");
+    if (o.start > sinkhorn_start::identity)
+        return bad("sinkhorn_start", fmt::to_string(int(o.start)), "exp, log, softmax, identity");
     if (o.order > sinkhorn_order::col_row) return bad("sinkhorn_order", fmt::to_string(int(o.order)), "row_col, col_row");
     if (o.eps_mode > sinkhorn_eps_mode::thresh)
         return bad("sinkhorn_eps_mode", fmt::to_string(int(o.eps_mode)), "none, add, add_both, thresh");
-    if (o.sinkhorn_iters < 0 || o.sinkhorn_iters > 1000) return bad("sinkhorn_iters", fmt::to_string(o.sinkhorn_iters), "0 to 1000");
+    if (o.sinkhorn_iters < 0 || o.sinkhorn_iters > 1000)
+        return bad("sinkhorn_iters", fmt::to_string(o.sinkhorn_iters), "0 to 1000");
     if (o.start == sinkhorn_start::softmax && o.order == sinkhorn_order::col_row)
         return bad("sinkhorn_order", "col_row", "row_col when sinkhorn_start is softmax, which is a row step");
     return check_eps("sinkhorn_eps", o.sinkhorn_eps);

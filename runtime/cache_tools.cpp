@@ -119,7 +119,8 @@ result<std::vector<stored_object>> list_cache(const engine_options& options, con
 
 result<stored_object> find_in_cache(const engine_options& options, std::string_view key_prefix, const std::string& database)
 {
-    const bool is_hex = std::all_of(key_prefix.begin(), key_prefix.end(), [](unsigned char c) { return std::isxdigit(c) != 0; });
+    const bool is_hex =
+        std::all_of(key_prefix.begin(), key_prefix.end(), [](unsigned char c) { return std::isxdigit(c) != 0; });
     if (key_prefix.size() < 4 || key_prefix.size() > 64 || !is_hex)
         return failure{errc::bad_spec, fmt::format("key '{}': allowed is 4 to 64 hex digits", key_prefix)};
     auto list = list_cache(options, database);
@@ -127,10 +128,12 @@ result<stored_object> find_in_cache(const engine_options& options, std::string_v
     const stored_object* found = nullptr;
     for (const stored_object& object : *list) {
         if (!object.key.starts_with(key_prefix)) continue;
-        if (found != nullptr) return failure{errc::bad_spec, fmt::format("key '{}': more than one object; give more digits", key_prefix)};
+        if (found != nullptr)
+            return failure{errc::bad_spec, fmt::format("key '{}': more than one object; give more digits", key_prefix)};
         found = &object;
     }
-    if (found == nullptr) return failure{errc::bad_spec, fmt::format("key '{}': no such object; see mhc-cache list", key_prefix)};
+    if (found == nullptr)
+        return failure{errc::bad_spec, fmt::format("key '{}': no such object; see mhc-cache list", key_prefix)};
     return *found;
 }
 

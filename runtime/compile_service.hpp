@@ -29,19 +29,19 @@ enum class compile_status { ok, compile_error, timeout, crashed, out_of_memory, 
 
 struct compile_result {
     compile_status status = compile_status::no_compiler;
-    std::string code;        ///< ELF: an AMD code object, or a shared object for `host`
-    std::string log;         ///< the compiler's, or what became of the worker; never empty on failure
+    std::string code;  ///< ELF: an AMD code object, or a shared object for `host`
+    std::string log;   ///< the compiler's, or what became of the worker; never empty on failure
     cache::toolchain compiler;
     std::string compiler_name;  ///< "clang 19.1.7"
-    double wall_ms = 0;      ///< in the worker
+    double wall_ms = 0;         ///< in the worker
     std::int64_t peak_rss_bytes = 0;
 };
 
 /// What one backend of the worker is and can do.
 struct backend_info {
-    std::string name;        ///< "clang", "hiprtc"
+    std::string name;  ///< "clang", "hiprtc"
     bool available = false;
-    std::string version;     ///< "19.1.7"; for hiprtc "5.2 (LLVM 15)"
+    std::string version;  ///< "19.1.7"; for hiprtc "5.2 (LLVM 15)"
     std::string why_not;
     cache::toolchain identity;
     std::vector<cache::toolchain_file> files;  ///< whose change changes the identity
@@ -52,13 +52,13 @@ struct service_options {
     std::optional<std::string> worker;  ///< path; empty: `find_worker`
     int jobs_max = 0;                   ///< 0: min(CPUs by affinity and cgroup, memory / 0.35 GB)
     int timeout_s = 120;
-    std::int64_t memory_max_bytes = 4LL << 30;  ///< address space of a worker beyond what it has when idle
-    int idle_s = 60;                    ///< an idle worker ends after this
+    std::int64_t memory_max_bytes = 4LL << 30;                ///< address space of a worker beyond what it has when idle
+    int idle_s = 60;                                          ///< an idle worker ends after this
     std::function<void(int severity, std::string_view)> log;  ///< 0 debug, 1 info, 2 warning
 };
 
-/// Path of mhc-jitc: `given`, else $MHC_JIT_WORKER (secure_getenv), else ../libexec/mhc-jit beside the library, else the build
-/// tree. Empty: `why` lists where it was looked for.
+/// Path of mhc-jitc: `given`, else $MHC_JIT_WORKER (secure_getenv), else ../libexec/mhc-jit beside the library, else the
+/// build tree. Empty: `why` lists where it was looked for.
 std::string find_worker(const std::optional<std::string>& given, std::string* why);
 
 /// A pool of workers. Starts nothing until the first call. Thread-safe; fork-safe (the child starts its own pool).

@@ -23,11 +23,16 @@ using runtime::object_source;
 std::string type_of(const codegen::argument& arg, const layer_spec& spec)
 {
     switch (arg.element) {
-        case element::data: return std::string(to_string(spec.dtype));
-        case element::weight: return std::string(to_string(spec.weight_dtype));
-        case element::i32: return "i32";
-        case element::i64: return "i64";
-        default: return "fp32";
+        case element::data:
+            return std::string(to_string(spec.dtype));
+        case element::weight:
+            return std::string(to_string(spec.weight_dtype));
+        case element::i32:
+            return "i32";
+        case element::i64:
+            return "i64";
+        default:
+            return "fp32";
     }
 }
 
@@ -36,22 +41,30 @@ std::int64_t scalar_value(slot what, const layer_spec& spec, operation op, std::
 {
     const std::int64_t n = spec.n_streams, C = spec.hidden_dim;
     switch (what) {
-        case slot::tokens: return tokens;
-        case slot::groups: return groups;
+        case slot::tokens:
+            return tokens;
+        case slot::groups:
+            return groups;
         case slot::x_token_stride:
-        case slot::out_token_stride: return n * C;
+        case slot::out_token_stride:
+            return n * C;
         case slot::x_stream_stride:
-        case slot::out_stream_stride: return C;
+        case slot::out_stream_stride:
+            return C;
         case slot::pre_token_stride:
-        case slot::post_token_stride: return n;
-        case slot::mix_token_stride: return n * n;
-        case slot::coefficients_token_stride: return op == operation::static_layer_fwd ? 0 : n * n + 2 * n;
-        default: return 0;
+        case slot::post_token_stride:
+            return n;
+        case slot::mix_token_stride:
+            return n * n;
+        case slot::coefficients_token_stride:
+            return op == operation::static_layer_fwd ? 0 : n * n + 2 * n;
+        default:
+            return 0;
     }
 }
 
-argument_description describe_argument(const codegen::argument& arg, const layer_spec& spec, operation op, std::int64_t tokens,
-                                       std::int64_t groups, std::int64_t workspace_bytes)
+argument_description describe_argument(const codegen::argument& arg, const layer_spec& spec, operation op,
+                                       std::int64_t tokens, std::int64_t groups, std::int64_t workspace_bytes)
 {
     argument_description d;
     d.name = name_of(arg.what);
@@ -81,7 +94,8 @@ std::string plan_line(const codegen::kernel_plan& k)
 }
 
 /// Adds the code object: stored, or compiled.
-result<void> add_code(object_source& source, const keyed_kernel& wanted, const runtime::chosen_compiler& by, launch_description& d)
+result<void> add_code(object_source& source, const keyed_kernel& wanted, const runtime::chosen_compiler& by,
+                      launch_description& d)
 {
     auto object = source.find(wanted);
     if (!object) {
@@ -144,7 +158,8 @@ result<operator_description> describe(operation op, const layer_spec& spec, std:
     if (!compile) return d;
     std::vector<std::future<result<void>>> running;
     for (std::size_t i = 0; i < wanted.size(); ++i)
-        running.push_back(std::async(std::launch::async, [&, i] { return add_code(*source, wanted[i], by, d.launches[i]); }));
+        running.push_back(
+            std::async(std::launch::async, [&, i] { return add_code(*source, wanted[i], by, d.launches[i]); }));
     result<void> outcome;
     for (auto& one : running)
         if (auto ok = one.get(); !ok && outcome) outcome = ok;

@@ -67,7 +67,8 @@ result<compiled_layer> engine::impl::make(const layer_spec& spec)
     return compiled_layer(std::move(made));
 }
 
-/// key, L1: each kernel is found in memory, waited for, or made by this call; what must be compiled is compiled side by side.
+/// key, L1: each kernel is found in memory, waited for, or made by this call; what must be compiled is compiled side by
+/// side.
 std::vector<kernel_result> engine::impl::kernels_of(const std::vector<const codegen::kernel_plan*>& plans)
 {
     const chosen_compiler by = objects.compiler_for(on);

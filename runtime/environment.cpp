@@ -82,7 +82,8 @@ void read_paths(engine_options& o)
 {
     o.cache_dir = variable("MHC_JIT_DIR");
     bool wants_aiter_names = false;
-    if (!o.cache_dir && read_flag("MHC_COMPAT", wants_aiter_names) && wants_aiter_names) o.cache_dir = variable("AITER_JIT_DIR");
+    if (!o.cache_dir && read_flag("MHC_COMPAT", wants_aiter_names) && wants_aiter_names)
+        o.cache_dir = variable("AITER_JIT_DIR");
     o.worker = variable("MHC_JIT_WORKER");
     if (const auto target = variable("MHC_JIT_TARGET")) o.target = *target;
     const std::string list = variable("MHC_JIT_EXTRA_RO").value_or("");

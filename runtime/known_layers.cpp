@@ -69,7 +69,8 @@ void known_layers::insert(const packed_spec& spec, const jit::compiled_layer& la
     layers_.push_back(std::make_unique<const jit::compiled_layer>(layer));
     // Readers never see a table change, so every insertion publishes a copy; layers are made far less often than asked for.
     const table& old = *tables_.back();
-    auto bigger = std::make_unique<table>((count_ + 1) * 2 > old.entries.size() ? old.entries.size() * 2 : old.entries.size());
+    auto bigger =
+        std::make_unique<table>((count_ + 1) * 2 > old.entries.size() ? old.entries.size() * 2 : old.entries.size());
     for (const entry& e : old.entries)
         if (e.layer != nullptr) place(*bigger, e);
     place(*bigger, {spec, layers_.back().get()});

@@ -20,7 +20,8 @@ launch_check::launch_check(const jit::compiled_layer::impl& layer, jit::operatio
 void launch_check::fail(std::string_view argument, const std::string& value, const std::string& allowed)
 {
     if (failure_) return;
-    failure_ = {jit::errc::launch_failed, fmt::format("{}: {} = {}: allowed is {}", to_string(op_), argument, value, allowed)};
+    failure_ = {jit::errc::launch_failed,
+                fmt::format("{}: {} = {}: allowed is {}", to_string(op_), argument, value, allowed)};
 }
 
 void launch_check::pointer(slot what, const void* p, std::int32_t align)
@@ -75,15 +76,21 @@ void launch_check::streams(slot token_slot, slot stream_slot, const jit::strides
 
     const std::int64_t limit = std::int64_t{1} << 31;
     if (stream < 0 || (n > 1 && stream > (limit - C) / (n - 1)))
-        return fail(name_of(stream_slot), fmt::to_string(stream), fmt::format("0 to {} elements ((n-1) * stride + C <= 2^31)", (limit - C) / std::max<std::int64_t>(n - 1, 1)));
+        return fail(
+            name_of(stream_slot), fmt::to_string(stream),
+            fmt::format("0 to {} elements ((n-1) * stride + C <= 2^31)", (limit - C) / std::max<std::int64_t>(n - 1, 1)));
     std::int64_t span = 0;
     if (token < 0 || __builtin_mul_overflow(token, std::max<std::int64_t>(tokens_, 1) * element, &span))
         return fail(name_of(token_slot), fmt::to_string(token), "0 or more elements, and tokens * stride in 64 bits");
     const auto is_aligned = [&](std::int64_t stride) { return stride * element % layer_.row_align == 0; };
     if (n > 1 && !is_aligned(stream))
-        return fail(name_of(stream_slot), fmt::to_string(stream), fmt::format("a multiple of {} elements; a spec with a smaller alignment_bytes takes it", layer_.row_align / element));
+        return fail(name_of(stream_slot), fmt::to_string(stream),
+                    fmt::format("a multiple of {} elements; a spec with a smaller alignment_bytes takes it",
+                                layer_.row_align / element));
     if (tokens_ > 1 && !is_aligned(token))
-        return fail(name_of(token_slot), fmt::to_string(token), fmt::format("a multiple of {} elements; a spec with a smaller alignment_bytes takes it", layer_.row_align / element));
+        return fail(name_of(token_slot), fmt::to_string(token),
+                    fmt::format("a multiple of {} elements; a spec with a smaller alignment_bytes takes it",
+                                layer_.row_align / element));
     if (is_output && rows_overlap(token, stream))
         fail(name_of(token_slot), fmt::format("{} with {} = {}", token, name_of(stream_slot), stream),
              "strides of an output whose rows do not overlap");

@@ -29,7 +29,10 @@ public:
 
     /// Strides of a [T, n, C] tensor. An output's rows must not overlap.
     void streams(codegen::slot token_slot, codegen::slot stream_slot, const jit::strides& given, bool is_output);
-    void number(codegen::slot what, std::int64_t value) { values_[static_cast<std::size_t>(what)] = static_cast<std::uint64_t>(value); }
+    void number(codegen::slot what, std::int64_t value)
+    {
+        values_[static_cast<std::size_t>(what)] = static_cast<std::uint64_t>(value);
+    }
 
     bool is_ok() const { return !failure_.has_value(); }
     const jit::failure& why() const { return *failure_; }

@@ -24,7 +24,8 @@ result<void> enqueue(const ready_operator& op, codegen::slot_values& values, std
         values[static_cast<std::size_t>(slot::groups)] = static_cast<std::uint64_t>(groups);
         for (const codegen::argument& arg : plan.args)  // little-endian: a 4-byte value is the first half of the word
             std::memcpy(block.data() + arg.offset, &values[static_cast<std::size_t>(arg.what)], arg.size);
-        if (auto ok = op.kernels[i]->code->launch(groups, plan.block, block.data(), plan.argument_bytes, stream); !ok) return ok;
+        if (auto ok = op.kernels[i]->code->launch(groups, plan.block, block.data(), plan.argument_bytes, stream); !ok)
+            return ok;
     }
     return {};
 }
@@ -35,8 +36,8 @@ result<void> launch(const Layer& layer, operation op, std::int64_t tokens, void*
 {
     const ready_operator* ready = layer.operators[static_cast<std::size_t>(op)].get();
     if (ready == nullptr)
-        return failure{errc::launch_failed, fmt::format("{}: the layer was made without it; name it in the spec's `wanted`",
-                                                        to_string(op))};
+        return failure{errc::launch_failed,
+                       fmt::format("{}: the layer was made without it; name it in the spec's `wanted`", to_string(op))};
     launch_check arguments(layer, op, tokens);
     if (tokens != 0) check(arguments);
     if (!arguments.is_ok()) return arguments.why();

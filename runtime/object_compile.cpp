@@ -25,10 +25,14 @@ failure compile_failure(const keyed_kernel& wanted, std::string_view log, const 
 int failure_kind(compile_status status)
 {
     switch (status) {
-        case compile_status::timeout: return 1;
-        case compile_status::crashed: return 2;
-        case compile_status::out_of_memory: return 3;
-        default: return 0;
+        case compile_status::timeout:
+            return 1;
+        case compile_status::crashed:
+            return 2;
+        case compile_status::out_of_memory:
+            return 3;
+        default:
+            return 0;
     }
 }
 
@@ -95,19 +99,21 @@ void object_source::keep_source(const keyed_kernel& wanted, const std::string& s
 jit::result<found_object> object_source::compile(const keyed_kernel& wanted, const chosen_compiler& by)
 {
     if (options_.strict)
-        return failure{errc::not_prebuilt,
-                       fmt::format("{} for {} is not stored (key {}), and strict mode compiles nothing: run mhc-prebuild for it",
-                                   wanted.symbol, wanted.on->name, cache::to_hex(wanted.query.key_nofp))};
+        return failure{
+            errc::not_prebuilt,
+            fmt::format("{} for {} is not stored (key {}), and strict mode compiles nothing: run mhc-prebuild for it",
+                        wanted.symbol, wanted.on->name, cache::to_hex(wanted.query.key_nofp))};
     if (by.backend.empty()) return failure{errc::unsupported_target, fmt::format("{}: {}", wanted.on->name, by.why_none)};
     if (auto known = remembered_failure(wanted)) return *known;
 
     const std::string source = codegen::render(*wanted.plan, *wanted.on, wanted.symbol);
     if (options_.keep_source) keep_source(wanted, source);
-    const compile_result made = service().compile({.backend = by.backend,
-                                                   .target = wanted.on->kind == codegen::target_kind::host ? "host" : wanted.on->name,
-                                                   .name = fmt::format("mhc_{}.hip", wanted.plan->family),
-                                                   .source = source,
-                                                   .options = wanted.options});
+    const compile_result made =
+        service().compile({.backend = by.backend,
+                           .target = wanted.on->kind == codegen::target_kind::host ? "host" : wanted.on->name,
+                           .name = fmt::format("mhc_{}.hip", wanted.plan->family),
+                           .source = source,
+                           .options = wanted.options});
     counts_->compile_us += static_cast<std::uint64_t>(made.wall_ms * 1000);
     if (made.status != compile_status::ok) {
         counts_->compile_failed++;
@@ -128,8 +134,8 @@ jit::result<found_object> object_source::compile(const keyed_kernel& wanted, con
     }
     describe_code(row);
     counts_->compiled++;
-    (*log_)(log_level::info, fmt::format("compiled {} for {} by {} in {:.0f} ms", row.symbol, row.target, made.compiler_name,
-                                         made.wall_ms));
+    (*log_)(log_level::info,
+            fmt::format("compiled {} for {} by {} in {:.0f} ms", row.symbol, row.target, made.compiler_name, made.wall_ms));
     keep(row);
     return found;
 }

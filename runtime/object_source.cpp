@@ -86,7 +86,8 @@ std::vector<std::string> object_source::prebuilt_files(std::string_view target_n
     std::vector<std::string> dirs = options_.prebuilt_dirs, files;
     dirs.insert(dirs.end(), {MHC_JIT_PREBUILT_BUILD, MHC_JIT_PREBUILT_INSTALLED});
     // An object for the processor alone runs under every feature setting.
-    const std::string exact(target_name), processor = exact.substr(0, exact.starts_with("gfx") ? exact.find(':') : exact.npos);
+    const std::string exact(target_name),
+        processor = exact.substr(0, exact.starts_with("gfx") ? exact.find(':') : exact.npos);
     for (const std::string& dir : dirs)
         for (const std::string& name : {exact, processor}) {
             const std::string file = fmt::format("{}/mhc_{}.db", dir, name);
@@ -114,7 +115,8 @@ std::vector<cache::code_store*> object_source::prebuilt_stores(const std::string
     return stores;
 }
 
-keyed_kernel object_source::key_of(const codegen::kernel_plan& plan, const codegen::target& on, const chosen_compiler& by) const
+keyed_kernel object_source::key_of(const codegen::kernel_plan& plan, const codegen::target& on,
+                                   const chosen_compiler& by) const
 {
     keyed_kernel k;
     k.plan = &plan;

@@ -29,10 +29,10 @@ struct counters {
 
 /// A compiler that can make code for a target, before anything is compiled.
 struct chosen_compiler {
-    std::string backend;                                ///< "clang", "hiprtc"; empty when there is none
+    std::string backend;  ///< "clang", "hiprtc"; empty when there is none
     std::optional<cache::toolchain> identity;
-    std::string why_none;                               ///< one line naming what was tried
-    std::map<std::string, std::string> environment;     ///< options the user's environment adds to the compiler's
+    std::string why_none;                            ///< one line naming what was tried
+    std::map<std::string, std::string> environment;  ///< options the user's environment adds to the compiler's
 };
 
 /// A plan, its keys and name: what a lookup needs. `key` is by the chosen compiler; without one it equals `key_nofp`.
@@ -75,7 +75,8 @@ public:
 
 private:
     std::vector<cache::code_store*> prebuilt_stores(const std::string& target_name);
-    std::optional<found_object> find_in(cache::code_store& store, const keyed_kernel& wanted, bool any_toolchain, jit::origin as);
+    std::optional<found_object> find_in(cache::code_store& store, const keyed_kernel& wanted, bool any_toolchain,
+                                        jit::origin as);
     std::optional<jit::failure> remembered_failure(const keyed_kernel& wanted);
     std::vector<backend_info> known_backends();
     void keep(const cache::code_row& row);

@@ -74,7 +74,9 @@ bool write_manifest(const std::string& path, const std::string& target, const st
     manifest["database"] = std::filesystem::path(database).filename().string();
     manifest["database_sha256"] = hex_of_file(database);
     for (const cache::code_row& row : rows)
-        manifest["kernels"].push_back({{"symbol", row.symbol}, {"key", cache::to_hex(row.key)}, {"key_without_toolchain", cache::to_hex(row.key_nofp)}});
+        manifest["kernels"].push_back({{"symbol", row.symbol},
+                                       {"key", cache::to_hex(row.key)},
+                                       {"key_without_toolchain", cache::to_hex(row.key_nofp)}});
     const std::string temporary = fmt::format("{}.{}.tmp", path, getpid());
     {
         std::ofstream file(temporary);
@@ -133,7 +135,8 @@ std::string first_line(const std::string& text) { return text.substr(0, text.fin
 
 }  // namespace
 
-result<prebuild_report> prebuild(std::string_view target, const std::vector<prebuild_item>& items, const prebuild_options& options)
+result<prebuild_report> prebuild(std::string_view target, const std::vector<prebuild_item>& items,
+                                 const prebuild_options& options)
 {
     const auto start = std::chrono::steady_clock::now();
     auto on = runtime::target_named(target);
@@ -142,7 +145,8 @@ result<prebuild_report> prebuild(std::string_view target, const std::vector<preb
     with.use_user_database = false;  // every object is compiled here and now, so a run depends on nothing stored before
     with.strict = false;
     with.jobs_max = usable_jobs(options);
-    object_source source(with, std::make_shared<runtime::logger>(with.level, with.log), std::make_shared<runtime::counters>());
+    object_source source(with, std::make_shared<runtime::logger>(with.level, with.log),
+                         std::make_shared<runtime::counters>());
     const runtime::chosen_compiler by = options.check_only ? runtime::chosen_compiler{} : source.compiler_for(*on);
     if (!options.check_only && by.backend.empty())
         return failure{errc::unsupported_target, fmt::format("{}: {}", on->name, by.why_none)};
@@ -175,7 +179,8 @@ result<prebuild_report> prebuild(std::string_view target, const std::vector<preb
         const std::string manifest = fmt::format("{}/mhc_{}.json", options.out_dir, on->name);
         // An old manifest would turn the new database away: it goes first.
         std::filesystem::remove(manifest, ignored);
-        if (!cache::write_prebuilt_database(file, rows, &why)) return failure{errc::compile_failed, fmt::format("{}: {}", file, why)};
+        if (!cache::write_prebuilt_database(file, rows, &why))
+            return failure{errc::compile_failed, fmt::format("{}: {}", file, why)};
         if (!write_manifest(manifest, on->name, file, rows, compiler))
             return failure{errc::compile_failed, fmt::format("{}: cannot be written", manifest)};
         report.database = file;
@@ -200,8 +205,9 @@ result<std::vector<std::string>> parse_gpu_archs(std::string_view text)
         while (!item.empty() && std::isspace(static_cast<unsigned char>(item.back()))) item.remove_suffix(1);
         if (item.empty()) continue;
         if (item == "native")
-            return failure{errc::unsupported_target,
-                           "GPU_ARCHS: 'native' asks for the AMD GPUs of this machine, and none is visible; name architectures"};
+            return failure{
+                errc::unsupported_target,
+                "GPU_ARCHS: 'native' asks for the AMD GPUs of this machine, and none is visible; name architectures"};
         if (item == "all") {
             for (const std::string& name : codegen::amd_processors()) add(name);
             continue;

@@ -50,8 +50,8 @@ jit::result<selected_target> select_target(const jit::engine_options& options)
         const std::string why =
             named->kind == codegen::target_kind::host
                 ? fmt::format("target {} needs CPU features that this machine has not", options.target)
-                : fmt::format("target {} cannot be run: {}; its kernels can be compiled (mhc-prebuild, mhc-show)", options.target,
-                              no_gpu_loader);
+                : fmt::format("target {} cannot be run: {}; its kernels can be compiled (mhc-prebuild, mhc-show)",
+                              options.target, no_gpu_loader);
         if (!options.allow_fallback) return failure{errc::unsupported_target, why + "; use \"host\" or \"auto\""};
         chosen.notes.push_back(why + ": host is used instead");
     }
@@ -77,7 +77,8 @@ std::vector<toolchain_info> toolchains(const engine_options& options)
         return list;
     }
     for (const runtime::backend_info& b : source.backends())
-        list.push_back({b.name, b.available, b.version, b.available ? cache::to_hex(b.identity.fingerprint) : "", b.targets, b.why_not});
+        list.push_back({b.name, b.available, b.version, b.available ? cache::to_hex(b.identity.fingerprint) : "", b.targets,
+                        b.why_not});
     return list;
 }
 
@@ -98,9 +99,11 @@ std::vector<target_info> targets(const engine_options& options)
             info.can_compile = true;
             info.compilers += (info.compilers.empty() ? "" : ", ") + c.name + " " + c.version;
         }
-        const std::vector<std::string> order = name == "host" ? std::vector<std::string>{"clang"} : std::vector<std::string>{"hiprtc", "clang"};
+        const std::vector<std::string> order =
+            name == "host" ? std::vector<std::string>{"clang"} : std::vector<std::string>{"hiprtc", "clang"};
         if (!info.can_compile) info.why_not = runtime::why_no_compiler(found, order, name);
-        if (!info.can_run) info.why_not += (info.why_not.empty() ? "" : "; ") + std::string("not run: ").append(runtime::no_gpu_loader);
+        if (!info.can_run)
+            info.why_not += (info.why_not.empty() ? "" : "; ") + std::string("not run: ").append(runtime::no_gpu_loader);
         list.push_back(std::move(info));
     }
     return list;

@@ -21,27 +21,32 @@ std::vector<tensor_description> tensors_of(operation op)
         return tensor_description{name, true, false, shape, type};
     };
     switch (op) {
-        case operation::sinkhorn_fwd: return {in("logits", "[T,n,n]", "fp32"), out("mix", "[T,n,n]", "fp32")};
+        case operation::sinkhorn_fwd:
+            return {in("logits", "[T,n,n]", "fp32"), out("mix", "[T,n,n]", "fp32")};
         case operation::rmsnorm_fwd:
-            return {in("x", "[T,C]", "data"), may("weight", "[C]", "weight"), out("y", "[T,C]", "data"), out("rms", "[T]", "fp32")};
+            return {in("x", "[T,C]", "data"), may("weight", "[C]", "weight"), out("y", "[T,C]", "data"),
+                    out("rms", "[T]", "fp32")};
         case operation::apply_mix_fwd:
             return {in("x", "[T,n,C]", "data"), in("pre", "[T,n] or [n]", "fp32"), out("layer_input", "[T,C]", "data")};
-        case operation::expand_fwd: return {in("h", "[T,C]", "data"), out("x", "[T,n,C]", "data")};
+        case operation::expand_fwd:
+            return {in("h", "[T,C]", "data"), out("x", "[T,n,C]", "data")};
         case operation::post_fwd:
             return {in("y", "[T,C]", "data"), in("x", "[T,n,C]", "data"), in("post", "[T,n] or [n]", "fp32"),
                     in("mix", "[T,n,n] or [n,n]", "fp32"), out("out", "[T,n,C]", "data")};
         case operation::pre_fwd:
-            return {in("x", "[T,n,C]", "data"), in("fn", "[n*n+2n,n*C]", "weight"), in("scale", "[3]", "fp32"),
+            return {in("x", "[T,n,C]", "data"),     in("fn", "[n*n+2n,n*C]", "weight"),  in("scale", "[3]", "fp32"),
                     in("base", "[n*n+2n]", "fp32"), may("norm_weight", "[C]", "weight"), out("layer_input", "[T,C]", "data"),
-                    out("pre", "[T,n]", "fp32"), out("post", "[T,n]", "fp32"), out("mix", "[T,n,n]", "fp32")};
+                    out("pre", "[T,n]", "fp32"),    out("post", "[T,n]", "fp32"),        out("mix", "[T,n,n]", "fp32")};
         case operation::static_layer_fwd:
-            return {in("x", "[T,n,C]", "data"), in("h_pre", "[n]", "fp32"), in("h_post", "[n]", "fp32"),
+            return {in("x", "[T,n,C]", "data"),   in("h_pre", "[n]", "fp32"),    in("h_post", "[n]", "fp32"),
                     in("h_res", "[n,n]", "fp32"), in("weight", "[C]", "weight"), out("out", "[T,n,C]", "data")};
         case operation::dynamic_layer_fwd:
-            return {in("x", "[T,n,C]", "data"), in("phi_pre", "[n,n*C]", "weight"), in("phi_post", "[n,n*C]", "weight"),
-                    in("phi_res", "[n*n,n*C]", "weight"), in("alpha_pre", "[1]", "fp32"), in("alpha_post", "[1]", "fp32"),
-                    in("alpha_res", "[1]", "fp32"), in("b_pre", "[n]", "fp32"), in("b_post", "[n]", "fp32"),
-                    in("b_res", "[n,n]", "fp32"), in("weight", "[C]", "weight"), out("out", "[T,n,C]", "data")};
+            return {in("x", "[T,n,C]", "data"),          in("phi_pre", "[n,n*C]", "weight"),
+                    in("phi_post", "[n,n*C]", "weight"), in("phi_res", "[n*n,n*C]", "weight"),
+                    in("alpha_pre", "[1]", "fp32"),      in("alpha_post", "[1]", "fp32"),
+                    in("alpha_res", "[1]", "fp32"),      in("b_pre", "[n]", "fp32"),
+                    in("b_post", "[n]", "fp32"),         in("b_res", "[n,n]", "fp32"),
+                    in("weight", "[C]", "weight"),       out("out", "[T,n,C]", "data")};
     }
     return {};
 }
@@ -64,7 +69,9 @@ std::int64_t tensor_bytes(jit::operation op, std::string_view name, const jit::l
             count *= extents.at(shape.substr(at, end - at));
             at = end + 1;
         }
-        return count * (tensor.type == "data" ? size_of(spec.dtype) : tensor.type == "weight" ? size_of(spec.weight_dtype) : 4);
+        return count * (tensor.type == "data"     ? size_of(spec.dtype)
+                        : tensor.type == "weight" ? size_of(spec.weight_dtype)
+                                                  : 4);
     }
     return 0;
 }

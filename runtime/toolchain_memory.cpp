@@ -34,7 +34,8 @@ std::string_view who_can(std::string_view target)
 {
     if (target == "gfx950") return "; ROCm 6.4 or newer's HIPRTC, or LLVM 20 or newer, can";
     if (target == "gfx1250") return "; ROCm 7.2 or newer's HIPRTC, or LLVM 22 or newer, can";
-    if (target == "host") return "; install LLVM and Clang 17 or newer (Debian: libclang-19-dev llvm-19-dev liblld-19-dev) and build again";
+    if (target == "host")
+        return "; install LLVM and Clang 17 or newer (Debian: libclang-19-dev llvm-19-dev liblld-19-dev) and build again";
     return "";
 }
 

@@ -41,8 +41,9 @@ struct affine {
 
 /// z = (sum of the slices of a row) * r * scale + base with r = 1 / sqrt(sum of squares / K + rms_eps).
 template <class Options, int n, int K, int slices, class Grid>
-MHC_DEVICE void token_coefficients(Grid at, float* shared, const float* partial, affine by, float* pre, float* post, float* mix,
-                                   i64 tokens, i64 pre_token, i64 post_token, i64 mix_token, coefficient_constants k)
+MHC_DEVICE void token_coefficients(Grid at, float* shared, const float* partial, affine by, float* pre, float* post,
+                                   float* mix, i64 tokens, i64 pre_token, i64 post_token, i64 mix_token,
+                                   coefficient_constants k)
 {
     constexpr int m = n * n + 2 * n, lanes = lanes_of(n, Grid::wave_size);
     for_each_matrix<n>(at, shared, tokens, [=](i64 t, bool is_live, balance<n> s, int lane) MHC_INLINE {
@@ -58,7 +59,8 @@ MHC_DEVICE void token_coefficients(Grid at, float* shared, const float* partial,
             const float base = o < n ? by.base_pre[o] : o < 2 * n ? by.base_post[o - n] : by.base_res[o - 2 * n];
             return fma(total(o) * r, scale, base);
         };
-        coefficients<Options, n, lanes>(s, lane, is_live, k, z, pre + t * pre_token, post + t * post_token, mix + t * mix_token);
+        coefficients<Options, n, lanes>(s, lane, is_live, k, z, pre + t * pre_token, post + t * post_token,
+                                        mix + t * mix_token);
     });
 }
 

@@ -1,4 +1,5 @@
-// mhc/device/host.hpp -- the vocabulary on a CPU: a work-group has one lane and wide vectors; the loader calls it once a group.
+// mhc/device/host.hpp -- the vocabulary on a CPU: a work-group has one lane and wide vectors; the loader calls it once a
+// group.
 #pragma once
 
 #define MHC_DEVICE static inline __attribute__((always_inline))

@@ -1,6 +1,7 @@
 // mhc/device/math.hpp -- exp, log, sigmoid in float: the same operations, so the same bits, on every target with fma.
 //
-// Series on reduced ranges; exp and log err by less than 2 units in the last place, which tests/unit/device_math_test.cpp measures.
+// Series on reduced ranges; exp and log err by less than 2 units in the last place, which tests/unit/device_math_test.cpp
+// measures.
 #pragma once
 
 namespace mhc {
@@ -53,7 +54,7 @@ MHC_DEVICE float log(float x)
     const float f = m - 1.0f;
     const float s = f / (m + 1.0f);
     const float s2 = s * s;
-    float q = 0x1.c71c72p-4f;  // 1/9
+    float q = 0x1.c71c72p-4f;        // 1/9
     q = fma(q, s2, 0x1.24924ap-3f);  // 1/7
     q = fma(q, s2, 0x1.99999ap-3f);  // 1/5
     q = fma(q, s2, 0x1.555556p-2f);  // 1/3

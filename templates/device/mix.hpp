@@ -32,7 +32,8 @@ MHC_DEVICE void apply_mix(Grid at, const Data* x, const float* pre, Data* layer_
 {
     for_each_item<Rows>(at, tokens, [=](i64 t, int begin, int end) MHC_INLINE {
         for_each_vector<Rows>(at, begin, end, [=](int c) MHC_INLINE {
-            Rows::store(layer_input + t * Rows::C, c, weighted_sum<Rows, n>(x + t * x_token, x_stream, pre + t * pre_token, c));
+            Rows::store(layer_input + t * Rows::C, c,
+                        weighted_sum<Rows, n>(x + t * x_token, x_stream, pre + t * pre_token, c));
         });
     });
 }

@@ -4,8 +4,8 @@
 // result), the second time from cache.
 #pragma once
 
-#include <mhc/device/rows.hpp>
 #include <mhc/device/mix.hpp>
+#include <mhc/device/rows.hpp>
 
 namespace mhc {
 
@@ -64,7 +64,8 @@ MHC_DEVICE void apply_mix_norm(Grid at, float* slice_sums, const Data* x, const 
 /// RoundAsReference: a and y pass through bf16, as mHC.cu stores them.
 template <class Rows, int n, layout L, bool RoundAsReference, int WeightAlign, class Grid, class Data, class Weight>
 MHC_DEVICE void layer(Grid at, float* slice_sums, const Data* x, const float* coefficients, const Weight* weight, Data* out,
-                      i64 tokens, i64 x_token, i64 x_stream, i64 out_token, i64 out_stream, i64 coefficients_token, float eps)
+                      i64 tokens, i64 x_token, i64 x_stream, i64 out_token, i64 out_stream, i64 coefficients_token,
+                      float eps)
 {
     for_each_token(at, tokens, [=](i64 t) MHC_INLINE {
         const Data* row = x + t * x_token;

@@ -54,7 +54,8 @@ MHC_DEVICE void project(Grid at, const Data* x, Matrix fn, float* partial, i64 t
                 lanes xs[TileTokens];
 #pragma unroll
                 for (int k = 0; k < TileTokens; ++k) {
-                    const i64 t = first_token + k < tokens ? first_token + k : tokens - 1;  // a token past the end is not stored
+                    const i64 t =
+                        first_token + k < tokens ? first_token + k : tokens - 1;  // a token past the end is not stored
                     xs[k] = Rows::load(x + t * x_token + i * x_stream, c);
                     if (RoundAsReference) xs[k] = rounded_to<bf16, W>(xs[k]);
                     squares[k] = fma<W>(xs[k], xs[k], squares[k]);

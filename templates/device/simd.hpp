@@ -14,10 +14,7 @@ MHC_DEVICE vec<float, W> splat(float s)
     return (vec<float, W>)(s);
 }
 
-MHC_DEVICE float fma(float a, float b, float c)
-{
-    return MHC_FUSED ? __builtin_fmaf(a, b, c) : a * b + c;
-}
+MHC_DEVICE float fma(float a, float b, float c) { return MHC_FUSED ? __builtin_fmaf(a, b, c) : a * b + c; }
 
 /// a * b + c in each element, rounded once where the target can.
 template <int W>

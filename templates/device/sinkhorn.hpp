@@ -1,10 +1,13 @@
 // mhc/device/sinkhorn.hpp -- Sinkhorn's iteration on n x n matrices by every variant that public implementations use.
 //
 // A row step divides by the sum over b of S[a,b], a col step by the sum over a. `lanes` lanes of one wave share a matrix, a
-// line each. Steps on logits z keep S as exp(z[a,b] - u[a] - v[b]): a potential of a line is the logarithm of what its
-// entries were divided by, so a step changes n numbers and never rounds an entry. Each potential is a sum hi + lo with lo
-// small: with the exact error of each subtraction this holds entries to a unit in the last place even where logits differ
-// by hundreds, and where exp of a logit alone would overflow.
+// line each. No step ever rounds an entry: S stays what it was at the start, times a factor for each row and each column,
+// and a step makes a line's factor anew. So rounding does not add up over the iterations, even where they converge slowly.
+//
+// Steps on logits z keep S as exp(z[a,b] - u[a] - v[b]): the potential of a line is the logarithm of what its entries were
+// divided by. A potential is a sum hi + lo, lo below the last place of hi; with the exact error of each subtraction this
+// holds entries to a unit in the last place even where logits differ by hundreds, and where exp of a logit alone would
+// overflow.
 #pragma once
 
 #include <mhc/device/math.hpp>
@@ -16,14 +19,22 @@ enum class order { row_col, col_row };
 enum class eps_mode { none, add, add_both, thresh };
 enum class axis { row, col };
 
-/// A matrix of logits or entries with its potentials, in memory that the lanes of a matrix share.
+/// A matrix of logits or entries, with the potentials or the factors of its lines, in memory that its lanes share.
 template <int n>
 struct balance {
     static constexpr int floats = n * n + 4 * n;
     float* entries;  ///< [n, n]
 
-    MHC_MEMBER float& hi(axis line_axis, int line) const { return entries[n * n + (line_axis == axis::row ? 0 : 2 * n) + line]; }
-    MHC_MEMBER float& lo(axis line_axis, int line) const { return entries[n * n + (line_axis == axis::row ? n : 3 * n) + line]; }
+    MHC_MEMBER float& hi(axis line_axis, int line) const
+    {
+        return entries[n * n + (line_axis == axis::row ? 0 : 2 * n) + line];
+    }
+    MHC_MEMBER float& lo(axis line_axis, int line) const
+    {
+        return entries[n * n + (line_axis == axis::row ? n : 3 * n) + line];
+    }
+    /// What the entries of a line are multiplied by; takes the place of the potentials.
+    MHC_MEMBER float& factor(axis line_axis, int line) const { return hi(line_axis, line); }
     MHC_MEMBER float& entry(axis line_axis, int line, int k) const
     {
         return line_axis == axis::row ? entries[line * n + k] : entries[k * n + line];
@@ -48,6 +59,9 @@ MHC_DEVICE float balanced_logit(balance<n> s, int a, int b)
     return e + (error - (s.lo(axis::row, a) + s.lo(axis::col, b)));
 }
 
+/// Lines are summed in four parts, so that an addend is rounded in a quarter of the sums.
+MHC_DEVICE float sum_of(const float (&parts)[4]) { return (parts[0] + parts[1]) + (parts[2] + parts[3]); }
+
 template <axis A, int n>
 MHC_DEVICE float balanced_logit_on(balance<n> s, int line, int k)
 {
@@ -70,22 +84,33 @@ MHC_DEVICE void log_step(balance<n> s, int lane, float eps)
             s.hi(A, line) = difference(old_hi, -top, error);
             s.lo(A, line) = old_lo + error;
         }
-        float total = 0.0f;
-        for (int k = 0; k < n; ++k) total += exp(balanced_logit_on<A>(s, line, k));
-        float divisor = total;
-        if (Mode == eps_mode::add) divisor = total + (has_top ? eps * exp(-top) : eps);
-        const float grown = s.lo(A, line) + log(divisor);
-        const bool stays = Mode == eps_mode::thresh && !((has_top ? top : 0.0f) + log(total) > log(eps));
-        if (stays) {
+        float sums[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+        for (int k = 0; k < n; ++k) sums[k % 4] += exp(balanced_logit_on<A>(s, line, k));
+        const float total = sum_of(sums);  // of the entries times exp(-top), or of zeros
+        const float log_sum = has_top ? top + log(total) : log(total);
+        // Below the largest entry of 1, eps counts against the sum itself; above, against the sum divided by that entry.
+        const bool is_small = Mode == eps_mode::add && !(top > 0.0f);
+        if (Mode == eps_mode::thresh && !(log_sum > log(eps))) {
             s.hi(A, line) = old_hi;
             s.lo(A, line) = old_lo;
-        } else if (divisor < infinity()) {
-            s.lo(A, line) = grown;
-        } else {  // eps * exp(-top) overflowed: the divisor is eps
+        } else if (is_small) {
             s.hi(A, line) = old_hi;
-            s.lo(A, line) = old_lo + log(divisor == divisor ? eps : divisor);
+            s.lo(A, line) = old_lo + log(has_top ? fma(total, exp(top), eps) : total + eps);
+        } else {
+            s.lo(A, line) += log(Mode == eps_mode::add ? fma(eps, exp(-top), total) : total);
         }
+        float low = 0.0f;  // all of the sum that hi can hold goes there, or lo would grow with every step
+        s.hi(A, line) = difference(s.hi(A, line), -s.lo(A, line), low);
+        s.lo(A, line) = low;
     }
+    wave_sync();
+}
+
+/// All factors become 1.
+template <int n, int lanes>
+MHC_DEVICE void start_factors(balance<n> s, int lane)
+{
+    for (int line = lane; line < n; line += lanes) s.factor(axis::row, line) = s.factor(axis::col, line) = 1.0f;
     wave_sync();
 }
 
@@ -96,19 +121,35 @@ MHC_DEVICE void exponentiate(balance<n> s, int lane)
     for (int a = lane; a < n; a += lanes)
         for (int b = 0; b < n; ++b) s.entries[a * n + b] = exp(balanced_logit(s, a, b));
     wave_sync();
+    start_factors<n, lanes>(s, lane);
 }
 
-/// One step on entries.
+/// One step on entries: with q the sum of a line's entries times the other lines' factors, the line's sum is factor * q.
 template <axis A, eps_mode Mode, int n, int lanes>
 MHC_DEVICE void step(balance<n> s, int lane, float eps)
 {
+    constexpr axis other = A == axis::row ? axis::col : axis::row;
     for (int line = lane; line < n; line += lanes) {
-        float total = s.entry(A, line, 0);
-        for (int k = 1; k < n; ++k) total += s.entry(A, line, k);
-        if (Mode == eps_mode::thresh && !(total > eps)) continue;
-        const float scale = 1.0f / (Mode == eps_mode::add ? total + eps : total);
-        for (int k = 0; k < n; ++k) s.entry(A, line, k) *= scale;
+        float sums[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+        for (int k = 0; k < n; ++k) sums[k % 4] = fma(s.entry(A, line, k), s.factor(other, k), sums[k % 4]);
+        const float q = sum_of(sums);
+        const float old = s.factor(A, line);
+        if (Mode == eps_mode::thresh && !(old * q > eps)) continue;
+        float factor = Mode == eps_mode::add ? old / fma(old, q, eps) : 1.0f / q;
+        // A line of zeros is divided by eps again and again: its factor means nothing, but must not become infinite.
+        if (Mode == eps_mode::add && factor > 0x1p120f) factor = 0x1p120f;
+        s.factor(A, line) = factor;
     }
+    wave_sync();
+}
+
+/// Entries take in the factors.
+template <int n, int lanes>
+MHC_DEVICE void apply_factors(balance<n> s, int lane)
+{
+    for (int a = lane; a < n; a += lanes)
+        for (int b = 0; b < n; ++b)  // one after the other: the product of two large factors of a line of zeros is infinite
+            s.entries[a * n + b] = s.entries[a * n + b] * s.factor(axis::row, a) * s.factor(axis::col, b);
     wave_sync();
 }
 
@@ -119,14 +160,16 @@ MHC_DEVICE void softmax_rows(balance<n> s, int lane, float added)
     for (int a = lane; a < n; a += lanes) {
         float top = s.entries[a * n];
         for (int b = 1; b < n; ++b) top = larger(top, s.entries[a * n + b]);
-        float total = 0.0f;
+        float sums[4] = {0.0f, 0.0f, 0.0f, 0.0f};
         for (int b = 0; b < n; ++b) {
-            const float e = exp(s.entries[a * n + b] - top);
+            float error = 0.0f;
+            const float power = exp(difference(s.entries[a * n + b], top, error));
+            const float e = fma(power, error, power);  // e^(d + error), error below the last place of d
             s.entries[a * n + b] = e;
-            total += e;
+            sums[b % 4] += e;
         }
-        const float scale = 1.0f / total;
-        for (int b = 0; b < n; ++b) s.entries[a * n + b] = s.entries[a * n + b] * scale + added;
+        const float total = sum_of(sums);
+        for (int b = 0; b < n; ++b) s.entries[a * n + b] = s.entries[a * n + b] / total + added;
     }
     wave_sync();
 }
@@ -165,11 +208,15 @@ MHC_DEVICE void sinkhorn(balance<n> s, int lane, float eps)
 {
     constexpr int iterations = Options::iterations;
     constexpr bool adds = Options::mode == eps_mode::add;
+    // With an added eps, entries that underflow would be scaled up again by later steps: only logits keep them.
+    constexpr bool stays_in_logs = Options::first == start::log || (Options::first == start::exp && adds);
     wave_sync();
     if constexpr (Options::first == start::identity) {
+        start_factors<n, lanes>(s, lane);
         steps<Options, n, lanes>(s, lane, eps, iterations);
     } else if constexpr (Options::first == start::softmax && adds) {
         softmax_rows<n, lanes>(s, lane, Options::stated == eps_mode::add_both ? eps : 0.0f);
+        start_factors<n, lanes>(s, lane);
         if constexpr (iterations > 0) {
             step<axis::col, Options::mode, n, lanes>(s, lane, eps);
             steps<Options, n, lanes>(s, lane, eps, iterations - 1);
@@ -182,12 +229,12 @@ MHC_DEVICE void sinkhorn(balance<n> s, int lane, float eps)
             log_step<axis::row, eps_mode::none, n, lanes>(s, lane, eps);
             if constexpr (iterations > 0) log_step<axis::col, Options::mode, n, lanes>(s, lane, eps);
         } else {
-            log_steps<Options, n, lanes>(s, lane, eps, Options::first == start::log ? iterations : smaller(iterations, 1));
+            log_steps<Options, n, lanes>(s, lane, eps, stays_in_logs ? iterations : smaller(iterations, 1));
         }
         exponentiate<n, lanes>(s, lane);
-        if constexpr (Options::first != start::log && iterations > 1)
-            steps<Options, n, lanes>(s, lane, eps, iterations - 1);
+        if constexpr (!stays_in_logs && iterations > 1) steps<Options, n, lanes>(s, lane, eps, iterations - 1);
     }
+    apply_factors<n, lanes>(s, lane);
 }
 
 /// Lanes that share a matrix: the power of two that holds n, at most a wave.

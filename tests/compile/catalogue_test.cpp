@@ -43,12 +43,13 @@ std::string faults_of(const codegen::kernel_plan& plan, const cache::code_row& r
     if (k.args.size() != plan.args.size()) return fmt::format("{} arguments, planned {}", k.args.size(), plan.args.size());
     for (std::size_t i = 0; i < k.args.size(); ++i)
         if (k.args[i].offset != plan.args[i].offset || k.args[i].size != plan.args[i].size)
-            faults += fmt::format(" {} at {}+{}, planned {}+{}", name_of(plan.args[i].what), k.args[i].offset, k.args[i].size,
-                                  plan.args[i].offset, plan.args[i].size);
+            faults += fmt::format(" {} at {}+{}, planned {}+{}", name_of(plan.args[i].what), k.args[i].offset,
+                                  k.args[i].size, plan.args[i].offset, plan.args[i].size);
     const jit::resource_description& r = k.resources;
     if (plan.n_streams <= 8 && r.scratch_bytes != 0) faults += fmt::format(" {} bytes of scratch", r.scratch_bytes);
     if (plan.n_streams <= 8 && r.vgpr_spills != 0) faults += fmt::format(" {} spilled VGPRs", r.vgpr_spills);
-    if (r.max_workgroup < static_cast<std::uint32_t>(plan.block)) faults += fmt::format(" for blocks of {}", r.max_workgroup);
+    if (r.max_workgroup < static_cast<std::uint32_t>(plan.block))
+        faults += fmt::format(" for blocks of {}", r.max_workgroup);
     return faults;
 }
 
@@ -114,8 +115,7 @@ void check_target(const std::string& name, jit::compiler_backend backend = jit::
 bool knows(const char* compiler, const std::string& target)
 {
     for (const jit::toolchain_info& info : jit::toolchains(options_for(jit::compiler_backend::automatic)))
-        if (info.name == compiler)
-            return std::find(info.targets.begin(), info.targets.end(), target) != info.targets.end();
+        if (info.name == compiler) return std::find(info.targets.begin(), info.targets.end(), target) != info.targets.end();
     return false;
 }
 
@@ -129,7 +129,10 @@ TEST_CASE("compile: the catalogue for gfx1101 by clang") { check_target("gfx1101
 TEST_CASE("compile: the catalogue for gfx1200 by clang") { check_target("gfx1200"); }
 TEST_CASE("compile: the catalogue for gfx1201 by clang") { check_target("gfx1201"); }
 TEST_CASE("compile: the catalogue for gfx90a by hiprtc") { check_target("gfx90a", jit::compiler_backend::hiprtc); }
-TEST_CASE("compile: the default operators for gfx90a with features") { check_target("gfx90a:sramecc+:xnack-", jit::compiler_backend::clang, 3); }
+TEST_CASE("compile: the default operators for gfx90a with features")
+{
+    check_target("gfx90a:sramecc+:xnack-", jit::compiler_backend::clang, 3);
+}
 
 TEST_CASE("compile: an architecture no toolchain here knows is an error naming one that can")
 {
@@ -141,7 +144,8 @@ TEST_CASE("compile: an architecture no toolchain here knows is an error naming o
         }
         jit::layer_spec spec;
         spec.hidden_dim = 4096;
-        const auto refused = jit::describe(jit::operation::post_fwd, spec, name, 1, true, options_for(jit::compiler_backend::automatic));
+        const auto refused =
+            jit::describe(jit::operation::post_fwd, spec, name, 1, true, options_for(jit::compiler_backend::automatic));
         REQUIRE_FALSE(refused);
         CHECK(refused.error().code == jit::errc::unsupported_target);
         CHECK(refused.error().message.find("ROCm") != std::string::npos);

@@ -1,4 +1,5 @@
-// tests/host/bits_test.cpp -- a token's result has the same bits alone and in any batch, twice, with any strides and alignment.
+// tests/host/bits_test.cpp -- a token's result has the same bits alone and in any batch, twice, with any strides and
+// alignment.
 #include <doctest/doctest.h>
 
 #include <cstring>
@@ -20,8 +21,9 @@ struct size {
     jit::dtype type;
 };
 // Odd and even sizes, one vector and many, and every stream count at which a kernel may change its shape.
-constexpr size sizes[] = {{1, 64, jit::dtype::bf16}, {3, 127, jit::dtype::fp32},  {4, 1280, jit::dtype::bf16}, {4, 7, jit::dtype::fp16},
-                          {8, 64, jit::dtype::fp32}, {16, 127, jit::dtype::bf16}, {32, 7, jit::dtype::fp32}};
+constexpr size sizes[] = {{1, 64, jit::dtype::bf16}, {3, 127, jit::dtype::fp32}, {4, 1280, jit::dtype::bf16},
+                          {4, 7, jit::dtype::fp16},  {8, 64, jit::dtype::fp32},  {16, 127, jit::dtype::bf16},
+                          {32, 7, jit::dtype::fp32}};
 
 test_case base_case(jit::operation op, const size& of)
 {
@@ -33,7 +35,8 @@ test_case base_case(jit::operation op, const size& of)
     made.spec.dtype = of.type;
     made.spec.wanted = jit::operations{op};
     made.spec.norm_weight = op == jit::operation::pre_fwd;
-    made.name = std::string("bits ") + std::string(name_of(op)) + " n=" + std::to_string(of.n_streams) + " C=" + std::to_string(of.hidden_dim);
+    made.name = std::string("bits ") + std::string(name_of(op)) + " n=" + std::to_string(of.n_streams) +
+                " C=" + std::to_string(of.hidden_dim);
     made.seed = seed_of(made.name);
     return made;
 }
@@ -70,7 +73,8 @@ void check_same_bits(const std::string& what, const operands& whole, const outco
             const float* there = expected.outputs.at(name).data() + static_cast<std::size_t>(tokens[i]) * width;
             different += std::memcmp(here, there, width * sizeof(float)) != 0;
         }
-        CHECK_MESSAGE(different == 0, what << ": " << name << " of " << different << " tokens differs from the batch of " << batch);
+        CHECK_MESSAGE(different == 0,
+                      what << ": " << name << " of " << different << " tokens differs from the batch of " << batch);
     }
 }
 
@@ -86,10 +90,12 @@ std::vector<std::int64_t> range(std::int64_t first, std::int64_t count, std::int
 TEST_CASE("bits: a token alone, in 33 at any position and in 320 gives equal bits")
 {
     for_each_batch([](session& on, const test_case& base, const operands& whole, const outcome& expected) {
-        const std::vector<std::vector<std::int64_t>> choices = {{0}, {7}, {160}, {319}, {319, 0}, range(100, 33, 1), range(319, 33, -9)};
+        const std::vector<std::vector<std::int64_t>> choices = {
+            {0}, {7}, {160}, {319}, {319, 0}, range(100, 33, 1), range(319, 33, -9)};
         for (const auto& tokens : choices) {
             const operands some = select_tokens(whole, base.spec, tokens, stride_kind::dense, stride_kind::dense);
-            check_same_bits(base.name + " in " + std::to_string(tokens.size()), whole, expected, run(on, base.spec, some), tokens);
+            check_same_bits(base.name + " in " + std::to_string(tokens.size()), whole, expected, run(on, base.spec, some),
+                            tokens);
         }
     });
 }

@@ -40,7 +40,8 @@ struct digest {
                 lanes[lane] ^= lanes[lane] >> 29;
             }
         }
-        for (; at < memory.size(); ++at) lanes[0] = (lanes[0] ^ static_cast<std::uint64_t>(memory[at])) * 0x9E3779B97F4A7C15ULL;
+        for (; at < memory.size(); ++at)
+            lanes[0] = (lanes[0] ^ static_cast<std::uint64_t>(memory[at])) * 0x9E3779B97F4A7C15ULL;
     }
     std::uint64_t value() const { return ((lanes[0] * 31 + lanes[1]) * 31 + lanes[2]) * 31 + lanes[3]; }
 };

@@ -1,4 +1,5 @@
-// tests/host/device.hpp -- where kernels run in a test: memory and a stream. The numerical tests know nothing else of a target.
+// tests/host/device.hpp -- where kernels run in a test: memory and a stream. The numerical tests know nothing else of a
+// target.
 #pragma once
 
 #include <cstddef>

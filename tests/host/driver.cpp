@@ -26,9 +26,12 @@ using jit::operation;
 std::uint32_t poison(dtype type)
 {
     switch (type) {
-        case dtype::bf16: return 0x7FD57FD5U;
-        case dtype::fp16: return 0x7E557E55U;
-        case dtype::fp32: break;
+        case dtype::bf16:
+            return 0x7FD57FD5U;
+        case dtype::fp16:
+            return 0x7E557E55U;
+        case dtype::fp32:
+            break;
     }
     return 0x7FD5A5A5U;
 }
@@ -97,15 +100,18 @@ launch_memory::launch_memory(session& on, const jit::compiled_layer& layer, cons
         const std::int64_t offset = offset_of(each, of, layer.spec());
         std::unique_ptr<guarded_array>& array = arrays_[each.name];
         if (each.is_output) {
-            array = std::make_unique<guarded_array>(*on.device, each.place.extent() * jit::size_of(each.type), offset, poison(each.type));
+            array = std::make_unique<guarded_array>(*on.device, each.place.extent() * jit::size_of(each.type), offset,
+                                                    poison(each.type));
         } else if (each.type == dtype::fp32) {
-            array = std::make_unique<guarded_array>(*on.device, std::as_bytes(std::span(each.values)), offset, poison(each.type));
+            array = std::make_unique<guarded_array>(*on.device, std::as_bytes(std::span(each.values)), offset,
+                                                    poison(each.type));
         } else {
             const std::vector<std::uint16_t> bits = narrowed(each.values, each.type);
             array = std::make_unique<guarded_array>(*on.device, std::as_bytes(std::span(bits)), offset, poison(each.type));
         }
     }
-    if (workspace_bytes_ > 0) arrays_["workspace"] = std::make_unique<guarded_array>(*on.device, workspace_bytes_, 16, 0xFFFFFFFFU);
+    if (workspace_bytes_ > 0)
+        arrays_["workspace"] = std::make_unique<guarded_array>(*on.device, workspace_bytes_, 16, 0xFFFFFFFFU);
 }
 
 void* launch_memory::pointer(std::string_view name) const
@@ -146,7 +152,8 @@ std::vector<float> launch_memory::output(const operand& of, std::vector<std::str
     for (std::size_t at = 0; at + 4 <= all.size(); at += 4) {
         if (std::memcmp(all.data() + at, &fill, 4) == 0) continue;
         const std::int64_t element = (static_cast<std::int64_t>(at) - array.start()) / element_bytes;
-        problems.push_back(fmt::format("{}: memory outside its rows was written, near element {} of {}", of.name, element, of.place.extent()));
+        problems.push_back(fmt::format("{}: memory outside its rows was written, near element {} of {}", of.name, element,
+                                       of.place.extent()));
         break;
     }
     return dense;
@@ -155,7 +162,8 @@ std::vector<float> launch_memory::output(const operand& of, std::vector<std::str
 void launch_memory::check_inputs(std::vector<std::string>& problems) const
 {
     for (const operand& of : operands_.list) {
-        if (!of.is_output && !arrays_.find(of.name)->second->is_unchanged()) problems.push_back(of.name + ": the input, or memory beside it, was written");
+        if (!of.is_output && !arrays_.find(of.name)->second->is_unchanged())
+            problems.push_back(of.name + ": the input, or memory beside it, was written");
     }
     const auto found = arrays_.find("workspace");
     if (found == arrays_.end()) return;
@@ -165,7 +173,8 @@ void launch_memory::check_inputs(std::vector<std::string>& problems) const
     for (std::size_t at = 0; at < all.size(); ++at) {
         if (at == static_cast<std::size_t>(workspace.start())) at = end;
         if (all[at] == std::byte{0xFF}) continue;
-        problems.push_back(fmt::format("workspace: byte {} of {} was written", static_cast<std::int64_t>(at) - workspace.start(), workspace.bytes()));
+        problems.push_back(fmt::format("workspace: byte {} of {} was written",
+                                       static_cast<std::int64_t>(at) - workspace.start(), workspace.bytes()));
         break;
     }
 }
@@ -211,7 +220,9 @@ std::map<std::string, reference::tensor> expected_of(const jit::layer_spec& spec
 
     std::map<std::string, reference::tensor> expected;
     switch (of.op) {
-        case operation::sinkhorn_fwd: expected["mix"] = reference::sinkhorn_fwd(options, shape, data("logits")); break;
+        case operation::sinkhorn_fwd:
+            expected["mix"] = reference::sinkhorn_fwd(options, shape, data("logits"));
+            break;
         case operation::rmsnorm_fwd: {
             reference::rmsnorm_result found = reference::rmsnorm_fwd(options, shape, data("x"), data("weight"));
             expected["y"] = std::move(found.y);
@@ -221,13 +232,16 @@ std::map<std::string, reference::tensor> expected_of(const jit::layer_spec& spec
         case operation::apply_mix_fwd:
             expected["layer_input"] = reference::apply_mix_fwd(shape, rows("x"), of_token("pre", of.pre_is_static));
             break;
-        case operation::expand_fwd: expected["x"] = reference::expand_fwd(shape, data("h")); break;
+        case operation::expand_fwd:
+            expected["x"] = reference::expand_fwd(shape, data("h"));
+            break;
         case operation::post_fwd:
-            expected["out"] = reference::post_fwd(options.layout, shape, data("y"), rows("x"), of_token("post", of.post_is_static),
-                                                  of_token("mix", of.mix_is_static));
+            expected["out"] = reference::post_fwd(options.layout, shape, data("y"), rows("x"),
+                                                  of_token("post", of.post_is_static), of_token("mix", of.mix_is_static));
             break;
         case operation::pre_fwd: {
-            reference::pre_result found = reference::pre_fwd(options, shape, rows("x"), data("fn"), data("scale"), data("base"), data("norm_weight"));
+            reference::pre_result found =
+                reference::pre_fwd(options, shape, rows("x"), data("fn"), data("scale"), data("base"), data("norm_weight"));
             expected["layer_input"] = std::move(found.layer_input);
             expected["pre"] = std::move(found.pre);
             expected["post"] = std::move(found.post);
@@ -235,13 +249,20 @@ std::map<std::string, reference::tensor> expected_of(const jit::layer_spec& spec
             break;
         }
         case operation::static_layer_fwd:
-            expected["out"] = reference::static_layer_fwd(options, shape, rows("x"), data("h_pre"), data("h_post"), data("h_res"), data("weight"));
+            expected["out"] = reference::static_layer_fwd(options, shape, rows("x"), data("h_pre"), data("h_post"),
+                                                          data("h_res"), data("weight"));
             break;
         case operation::dynamic_layer_fwd:
             expected["out"] = reference::dynamic_layer_fwd(options, shape, rows("x"),
-                                                           {.phi_pre = data("phi_pre"), .phi_post = data("phi_post"), .phi_res = data("phi_res"),
-                                                            .alpha_pre = data("alpha_pre"), .alpha_post = data("alpha_post"), .alpha_res = data("alpha_res"),
-                                                            .b_pre = data("b_pre"), .b_post = data("b_post"), .b_res = data("b_res"),
+                                                           {.phi_pre = data("phi_pre"),
+                                                            .phi_post = data("phi_post"),
+                                                            .phi_res = data("phi_res"),
+                                                            .alpha_pre = data("alpha_pre"),
+                                                            .alpha_post = data("alpha_post"),
+                                                            .alpha_res = data("alpha_res"),
+                                                            .b_pre = data("b_pre"),
+                                                            .b_post = data("b_post"),
+                                                            .b_res = data("b_res"),
                                                             .weight = data("weight")});
             break;
     }

@@ -17,16 +17,20 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
         case operation::sinkhorn_fwd:
             return layer.sinkhorn_fwd({.logits = f32("logits"), .mix = f32("mix"), .tokens = of.tokens}, stream);
         case operation::rmsnorm_fwd:
-            return layer.rmsnorm_fwd({.x = pointer("x"), .weight = pointer("weight"), .y = pointer("y"), .rms = f32("rms"), .tokens = of.tokens}, stream);
+            return layer.rmsnorm_fwd(
+                {.x = pointer("x"), .weight = pointer("weight"), .y = pointer("y"), .rms = f32("rms"), .tokens = of.tokens},
+                stream);
         case operation::apply_mix_fwd:
             return layer.apply_mix_fwd({.x = pointer("x"),
                                         .pre = f32("pre"),
                                         .layer_input = pointer("layer_input"),
                                         .tokens = of.tokens,
                                         .x_strides = of.x_strides,
-                                        .pre_is_static = of.pre_is_static}, stream);
+                                        .pre_is_static = of.pre_is_static},
+                                       stream);
         case operation::expand_fwd:
-            return layer.expand_fwd({.h = pointer("h"), .x = pointer("x"), .tokens = of.tokens, .x_strides = of.x_strides}, stream);
+            return layer.expand_fwd({.h = pointer("h"), .x = pointer("x"), .tokens = of.tokens, .x_strides = of.x_strides},
+                                    stream);
         case operation::post_fwd:
             return layer.post_fwd({.y = pointer("y"),
                                    .x = pointer("x"),
@@ -37,7 +41,8 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
                                    .x_strides = of.x_strides,
                                    .out_strides = of.out_strides,
                                    .post_is_static = of.post_is_static,
-                                   .mix_is_static = of.mix_is_static}, stream);
+                                   .mix_is_static = of.mix_is_static},
+                                  stream);
         case operation::pre_fwd:
             return layer.pre_fwd({.x = pointer("x"),
                                   .fn = pointer("fn"),
@@ -50,7 +55,8 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
                                   .mix = f32("mix"),
                                   .workspace = pointer("workspace"),
                                   .tokens = of.tokens,
-                                  .x_strides = of.x_strides}, stream);
+                                  .x_strides = of.x_strides},
+                                 stream);
         case operation::static_layer_fwd:
             return layer.static_layer_fwd({.x = pointer("x"),
                                            .h_pre = f32("h_pre"),
@@ -61,7 +67,8 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
                                            .workspace = pointer("workspace"),
                                            .tokens = of.tokens,
                                            .x_strides = of.x_strides,
-                                           .out_strides = of.out_strides}, stream);
+                                           .out_strides = of.out_strides},
+                                          stream);
         case operation::dynamic_layer_fwd:
             return layer.dynamic_layer_fwd({.x = pointer("x"),
                                             .phi_pre = pointer("phi_pre"),
@@ -78,7 +85,8 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
                                             .workspace = pointer("workspace"),
                                             .tokens = of.tokens,
                                             .x_strides = of.x_strides,
-                                            .out_strides = of.out_strides}, stream);
+                                            .out_strides = of.out_strides},
+                                           stream);
     }
     return jit::failure{jit::errc::bad_spec, "unknown operator"};
 }

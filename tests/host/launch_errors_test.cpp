@@ -1,4 +1,5 @@
-// tests/host/launch_errors_test.cpp -- a wrong argument gives launch_failed with the argument's name, and nothing is written.
+// tests/host/launch_errors_test.cpp -- a wrong argument gives launch_failed with the argument's name, and nothing is
+// written.
 #include <doctest/doctest.h>
 
 #include <limits>
@@ -162,15 +163,16 @@ TEST_CASE("launch errors: strides that are negative, too large or unaligned are 
 
 TEST_CASE("launch errors: an output whose rows overlap is refused")
 {
-    for (const operation op : {operation::expand_fwd, operation::post_fwd, operation::static_layer_fwd, operation::dynamic_layer_fwd}) {
+    for (const operation op :
+         {operation::expand_fwd, operation::post_fwd, operation::static_layer_fwd, operation::dynamic_layer_fwd}) {
         const wrong_launch wrong(op);
         const bool is_x = op == operation::expand_fwd;
-        const jit::strides overlapping[] = {{0, jit::dense},          // every token in one place
-                                            {jit::dense, 0},          // every stream in one place
-                                            {3 * 64, jit::dense},     // the last stream lies on the next token's first
-                                            {4 * 64, 56},             // a stream begins before the last has ended
-                                            {64, 2 * 64},             // [n, T, C] with room for two of three tokens
-                                            {64, 64}};                // diagonals coincide
+        const jit::strides overlapping[] = {{0, jit::dense},       // every token in one place
+                                            {jit::dense, 0},       // every stream in one place
+                                            {3 * 64, jit::dense},  // the last stream lies on the next token's first
+                                            {4 * 64, 56},          // a stream begins before the last has ended
+                                            {64, 2 * 64},          // [n, T, C] with room for two of three tokens
+                                            {64, 64}};             // diagonals coincide
         for (const jit::strides& strides : overlapping) {
             CAPTURE(strides.token);
             CAPTURE(strides.stream);

@@ -1,4 +1,5 @@
-// tests/host/math_test.cpp -- the device's exp, log and sigmoid against float64, over every binade, as the compiler here builds them.
+// tests/host/math_test.cpp -- the device's exp, log and sigmoid against float64, over every binade, as the compiler here
+// builds them.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -55,7 +56,8 @@ TEST_CASE("math: exp errs by less than 2 units in the last place")
     const auto exact = [](double x) { return std::exp(x); };
     for (const std::uint32_t sign : {0U, sign_bit}) {
         float where = 0;
-        const double error = worst(sign, sign | infinity_bits, [](float x) { return mhc::exp(x); }, exact, where);
+        const double error = worst(
+            sign, sign | infinity_bits, [](float x) { return mhc::exp(x); }, exact, where);
         CAPTURE(where);
         CHECK(error < 2);
         MESSAGE("exp: " << error << " units at " << where);
@@ -70,7 +72,8 @@ TEST_CASE("math: exp errs by less than 2 units in the last place")
 TEST_CASE("math: log errs by less than 2 units in the last place, for denormal numbers too")
 {
     float where = 0;
-    const double error = worst(1, infinity_bits, [](float x) { return mhc::log(x); }, [](double x) { return std::log(x); }, where);
+    const double error = worst(
+        1, infinity_bits, [](float x) { return mhc::log(x); }, [](double x) { return std::log(x); }, where);
     CAPTURE(where);
     CHECK(error < 2);
     MESSAGE("log: " << error << " units at " << where);
@@ -85,8 +88,9 @@ TEST_CASE("math: sigmoid errs by less than 4 units in the last place and is 0 an
     // exp's 2 units, the sum, the quotient and the product add half a unit each, and a quotient near 1/2 doubles them.
     for (const std::uint32_t sign : {0U, sign_bit}) {
         float where = 0;
-        const double error = worst(sign, sign | infinity_bits, [](float x) { return mhc::sigmoid(x); },
-                                   [](double x) { return 1 / (1 + std::exp(-x)); }, where);
+        const double error = worst(
+            sign, sign | infinity_bits, [](float x) { return mhc::sigmoid(x); },
+            [](double x) { return 1 / (1 + std::exp(-x)); }, where);
         CAPTURE(where);
         CHECK(error < 4);
         MESSAGE("sigmoid: " << error << " units at " << where);

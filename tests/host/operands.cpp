@@ -36,7 +36,8 @@ public:
 
     void output(const char* name, dtype type, const placement& place)
     {
-        made_.list.push_back({.name = name, .type = type, .is_output = true, .is_per_token = true, .place = place, .values = {}});
+        made_.list.push_back(
+            {.name = name, .type = type, .is_output = true, .is_per_token = true, .place = place, .values = {}});
     }
 
     void input(const char* name, dtype type, bool is_per_token, const placement& place, float mean, float deviation)
@@ -51,7 +52,8 @@ public:
             std::transform(dense.begin() + begin, dense.begin() + end, dense.begin() + begin,
                            [type](float v) { return reference::rounded(type, v); });
         });
-        made_.list.push_back({.name = name, .type = type, .is_per_token = is_per_token, .place = place, .values = placed(dense, place)});
+        made_.list.push_back(
+            {.name = name, .type = type, .is_per_token = is_per_token, .place = place, .values = placed(dense, place)});
     }
 
     /// A data tensor whose tokens have scales from 1/4 to 4.
@@ -60,7 +62,8 @@ public:
         std::vector<float> dense = normals(seed_of(name) ^ case_.seed, place.size(), 0.05F, 1);
         const std::int64_t token_size = place.streams * place.width;
         for (std::int64_t t = 0; t < place.tokens; ++t) {
-            const float scale = std::ldexp(1.0F, static_cast<int>(random_bits(case_.seed, static_cast<std::uint64_t>(t)) % 5) - 2);
+            const float scale =
+                std::ldexp(1.0F, static_cast<int>(random_bits(case_.seed, static_cast<std::uint64_t>(t)) % 5) - 2);
             for (std::int64_t i = t * token_size; i < (t + 1) * token_size; ++i) dense[static_cast<std::size_t>(i)] *= scale;
         }
         input(name, spec().dtype, true, place, std::move(dense));
@@ -97,7 +100,9 @@ public:
     {
         const float projection_spread = 1 / std::sqrt(static_cast<float>(n_ * c_));  // so that logits are of size 1
         switch (case_.op) {
-            case operation::sinkhorn_fwd: logits(); break;
+            case operation::sinkhorn_fwd:
+                logits();
+                break;
             case operation::rmsnorm_fwd:
                 data_input("x", dense_rows(tokens_, c_));
                 if (case_.has_weight) weights("weight", 1, c_, 1, 0.3F);
@@ -115,7 +120,9 @@ public:
                 data_input("h", dense_rows(tokens_, c_));
                 streams_output("x", made_.x_strides);
                 break;
-            case operation::post_fwd: post(); break;
+            case operation::post_fwd:
+                post();
+                break;
             case operation::pre_fwd:
                 streams_input();
                 weights("fn", n_ * n_ + 2 * n_, n_ * c_, 0, projection_spread);
@@ -170,8 +177,10 @@ private:
 
     void post()
     {
-        made_.post_is_static = case_.coefficients == coefficient_kind::all_static || case_.coefficients == coefficient_kind::post_static;
-        made_.mix_is_static = case_.coefficients == coefficient_kind::all_static || case_.coefficients == coefficient_kind::mix_static;
+        made_.post_is_static =
+            case_.coefficients == coefficient_kind::all_static || case_.coefficients == coefficient_kind::post_static;
+        made_.mix_is_static =
+            case_.coefficients == coefficient_kind::all_static || case_.coefficients == coefficient_kind::mix_static;
         data_input("y", dense_rows(tokens_, c_));
         streams_input();
         coefficients("post", made_.post_is_static, n_, 1, 0.5F);
@@ -254,7 +263,8 @@ operands select_tokens(const operands& from, const jit::layer_spec& spec, const 
         }
         if (of.is_output) continue;
         std::vector<float> chosen;
-        for (const std::int64_t t : tokens) chosen.insert(chosen.end(), all.begin() + t * token_size, all.begin() + (t + 1) * token_size);
+        for (const std::int64_t t : tokens)
+            chosen.insert(chosen.end(), all.begin() + t * token_size, all.begin() + (t + 1) * token_size);
         of.values = placed(chosen, of.place);
     }
     return made;

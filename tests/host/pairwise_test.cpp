@@ -59,7 +59,8 @@ void check_group(const case_group& group)
         }
         for (const std::string& problem : found.problems) FAIL_CHECK(problem);
         CHECK(found.problems.empty());
-        add_to_summary(group.name(), of, found, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+        add_to_summary(group.name(), of, found,
+                       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
     }
 }
 
@@ -74,7 +75,10 @@ TEST_CASE("pairwise: sinkhorn_fwd agrees for every start, order, eps mode and it
 
 TEST_CASE("pairwise: rmsnorm_fwd agrees with the float64 reference") { check_group({.op = jit::operation::rmsnorm_fwd}); }
 
-TEST_CASE("pairwise: apply_mix_fwd agrees with the float64 reference") { check_group({.op = jit::operation::apply_mix_fwd}); }
+TEST_CASE("pairwise: apply_mix_fwd agrees with the float64 reference")
+{
+    check_group({.op = jit::operation::apply_mix_fwd});
+}
 
 TEST_CASE("pairwise: expand_fwd agrees with the float64 reference") { check_group({.op = jit::operation::expand_fwd}); }
 
@@ -82,6 +86,12 @@ TEST_CASE("pairwise: post_fwd agrees with the float64 reference") { check_group(
 
 TEST_CASE("pairwise: pre_fwd agrees with the float64 reference") { check_group({.op = jit::operation::pre_fwd}); }
 
-TEST_CASE("pairwise: static_layer_fwd agrees with the float64 reference") { check_group({.op = jit::operation::static_layer_fwd}); }
+TEST_CASE("pairwise: static_layer_fwd agrees with the float64 reference")
+{
+    check_group({.op = jit::operation::static_layer_fwd});
+}
 
-TEST_CASE("pairwise: dynamic_layer_fwd agrees with the float64 reference") { check_group({.op = jit::operation::dynamic_layer_fwd}); }
+TEST_CASE("pairwise: dynamic_layer_fwd agrees with the float64 reference")
+{
+    check_group({.op = jit::operation::dynamic_layer_fwd});
+}

@@ -32,11 +32,11 @@ struct summary_printer final : doctest::IReporter {
     void test_run_end(const doctest::TestRunStats&) override
     {
         if (rows().empty()) return;
-        std::printf("\n%-26s %6s %6s %12s %14s %15s %8s  %s\n", "group", "cases", "failed", "elements", "norm/bound", "element/bound", "seconds",
-                    "nearest to a bound");
+        std::printf("\n%-26s %6s %6s %12s %14s %15s %8s  %s\n", "group", "cases", "failed", "elements", "norm/bound",
+                    "element/bound", "seconds", "nearest to a bound");
         for (const row& of : rows()) {
-            std::printf("%-26s %6d %6d %12lld %14.3f %15.3f %8.1f  %s\n", of.group.c_str(), of.cases, of.failed, static_cast<long long>(of.elements),
-                        of.norm_ratio, of.element_ratio, of.seconds, of.worst.c_str());
+            std::printf("%-26s %6d %6d %12lld %14.3f %15.3f %8.1f  %s\n", of.group.c_str(), of.cases, of.failed,
+                        static_cast<long long>(of.elements), of.norm_ratio, of.element_ratio, of.seconds, of.worst.c_str());
         }
     }
     void report_query(const doctest::QueryData&) override {}

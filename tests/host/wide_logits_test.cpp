@@ -1,4 +1,5 @@
-// tests/host/wide_logits_test.cpp -- Sinkhorn of logits that overflow, underflow or are minus infinity, against the reference.
+// tests/host/wide_logits_test.cpp -- Sinkhorn of logits that overflow, underflow or are minus infinity, against the
+// reference.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -23,8 +24,11 @@ struct named_preset {
     jit::preset preset;
     const char* name;
 };
-constexpr named_preset presets[] = {{jit::preset::paper, "paper"}, {jit::preset::mhc_cu, "mhc_cu"}, {jit::preset::deepseek, "deepseek"},
-                                    {jit::preset::liger, "liger"}, {jit::preset::aiter_triton, "aiter_triton"}};
+constexpr named_preset presets[] = {{jit::preset::paper, "paper"},
+                                    {jit::preset::mhc_cu, "mhc_cu"},
+                                    {jit::preset::deepseek, "deepseek"},
+                                    {jit::preset::liger, "liger"},
+                                    {jit::preset::aiter_triton, "aiter_triton"}};
 
 test_case logits_case(const std::string& name, int n, const jit::layer_options& options, float spread)
 {
@@ -85,8 +89,9 @@ TEST_CASE("wide logits: sinkhorn_fwd agrees at standard deviations 6, 40 and 100
     for (const auto& [preset, name] : presets) {
         for (const float spread : {6.0F, 40.0F, 100.0F}) {
             for (const int n : {2, 3, 4, 5, 8, 16, 32}) {
-                const test_case of = logits_case("wide " + std::string(name) + " spread=" + std::to_string(static_cast<int>(spread)), n,
-                                                 reference::options_of(preset), spread);
+                const test_case of =
+                    logits_case("wide " + std::string(name) + " spread=" + std::to_string(static_cast<int>(spread)), n,
+                                reference::options_of(preset), spread);
                 check("wide logits", of, make_operands(of));
             }
         }
@@ -95,18 +100,21 @@ TEST_CASE("wide logits: sinkhorn_fwd agrees at standard deviations 6, 40 and 100
 
 TEST_CASE("wide logits: sinkhorn_fwd agrees in the log domain with every eps mode, and from exp with a threshold")
 {
-    // Not exp with an added eps: by the page its steps from the third on are float32 numbers, and an entry that vanished there
-    // (e^-104 and less) stays 0, where exact steps would divide it by eps until it counts. No preset does that.
+    // Not exp with an added eps: by the page its steps from the third on are float32 numbers, and an entry that vanished
+    // there (e^-104 and less) stays 0, where exact steps would divide it by eps until it counts. No preset does that.
     for (const sinkhorn_start start : {sinkhorn_start::log, sinkhorn_start::exp}) {
-        for (const sinkhorn_eps_mode mode : {sinkhorn_eps_mode::add, sinkhorn_eps_mode::add_both, sinkhorn_eps_mode::thresh}) {
+        for (const sinkhorn_eps_mode mode :
+             {sinkhorn_eps_mode::add, sinkhorn_eps_mode::add_both, sinkhorn_eps_mode::thresh}) {
             if (start == sinkhorn_start::exp && mode != sinkhorn_eps_mode::thresh) continue;
             for (const float eps : {1e-6F, 0.02F}) {
                 for (const float spread : {6.0F, 40.0F}) {
                     for (const int n : {2, 4, 5, 32}) {
-                        jit::layer_options options = sinkhorn_options(start, n == 5 ? sinkhorn_order::col_row : sinkhorn_order::row_col, mode);
+                        jit::layer_options options =
+                            sinkhorn_options(start, n == 5 ? sinkhorn_order::col_row : sinkhorn_order::row_col, mode);
                         options.sinkhorn_eps = eps;
-                        const test_case of = logits_case("wide start=" + std::to_string(static_cast<int>(start)) + " mode=" +
-                                                             std::to_string(static_cast<int>(mode)) + " eps=" + std::to_string(eps) +
+                        const test_case of = logits_case("wide start=" + std::to_string(static_cast<int>(start)) +
+                                                             " mode=" + std::to_string(static_cast<int>(mode)) +
+                                                             " eps=" + std::to_string(eps) +
                                                              " spread=" + std::to_string(static_cast<int>(spread)),
                                                          n, options, spread);
                         check("wide logits", of, make_operands(of));
@@ -128,7 +136,7 @@ TEST_CASE("wide logits: a layer with wide h_res agrees, with every preset")
             of.spec.wanted = jit::operations{of.op};
             operands made = make_operands(of);
             for (float& h : made.at("h_res").values) h *= 60;
-            for (float& h : made.at("h_pre").values) h *= 60;   // sigmoids of either end: no overflow in exp(-z)
+            for (float& h : made.at("h_pre").values) h *= 60;  // sigmoids of either end: no overflow in exp(-z)
             for (float& h : made.at("h_post").values) h *= 60;
             check("wide layer", of, made);
         }
@@ -142,14 +150,17 @@ TEST_CASE("wide logits: minus infinity is an entry of zero wherever the formula 
             for (const sinkhorn_start start : {sinkhorn_start::exp, sinkhorn_start::log, sinkhorn_start::softmax}) {
                 const bool is_softmax = start == sinkhorn_start::softmax;
                 if (is_softmax && order == sinkhorn_order::col_row) continue;
-                for (const sinkhorn_eps_mode mode : {sinkhorn_eps_mode::none, sinkhorn_eps_mode::add, sinkhorn_eps_mode::add_both, sinkhorn_eps_mode::thresh}) {
-                    for (const pattern which : {pattern::scattered, pattern::scattered_off_diagonal, pattern::a_row, pattern::a_column, pattern::everything}) {
+                for (const sinkhorn_eps_mode mode : {sinkhorn_eps_mode::none, sinkhorn_eps_mode::add,
+                                                     sinkhorn_eps_mode::add_both, sinkhorn_eps_mode::thresh}) {
+                    for (const pattern which : {pattern::scattered, pattern::scattered_off_diagonal, pattern::a_row,
+                                                pattern::a_column, pattern::everything}) {
                         // A line of nothing divided by its sum is 0/0, and so is a softmax of one: not finite.
                         const bool keeps_diagonal = which == pattern::scattered_off_diagonal;
                         if (mode == sinkhorn_eps_mode::none && !keeps_diagonal) continue;
                         if (is_softmax && !keeps_diagonal && !(which == pattern::a_column && n > 1)) continue;
-                        const test_case of = logits_case("minus infinity start=" + std::to_string(static_cast<int>(start)) + " order=" +
-                                                             std::to_string(static_cast<int>(order)) + " mode=" + std::to_string(static_cast<int>(mode)) +
+                        const test_case of = logits_case("minus infinity start=" + std::to_string(static_cast<int>(start)) +
+                                                             " order=" + std::to_string(static_cast<int>(order)) +
+                                                             " mode=" + std::to_string(static_cast<int>(mode)) +
                                                              " pattern=" + std::to_string(static_cast<int>(which)),
                                                          n, sinkhorn_options(start, order, mode), 3);
                         operands made = make_operands(of);

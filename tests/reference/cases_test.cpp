@@ -38,7 +38,8 @@ TEST_CASE("cases: every possible pair of values of two factors is in a case that
                         if (impossible(f, v, g, w)) continue;
                         const bool is_without_tokens = (f == factor::tokens && v == 0) || (g == factor::tokens && w == 0);
                         const bool covered = std::any_of(cases.begin(), cases.end(), [&](const choice& of) {
-                            return chosen(of, f) == v && chosen(of, g) == w && (is_without_tokens || chosen(of, factor::tokens) != 0);
+                            return chosen(of, f) == v && chosen(of, g) == w &&
+                                   (is_without_tokens || chosen(of, factor::tokens) != 0);
                         });
                         ++pairs;
                         missing += !covered;
@@ -58,7 +59,8 @@ TEST_CASE("cases: at most 400 a group, none larger than 2^31 multiplications, no
         CAPTURE(group.name());
         for (const choice& of : pairwise_choices(group, {})) {
             CHECK(work_of(group, of) <= std::int64_t{1} << 31);
-            CHECK_FALSE((value_name(factor::dtype, chosen(of, factor::dtype)) == "fp32" && chosen(of, factor::alignment) == 2));
+            CHECK_FALSE(
+                (value_name(factor::dtype, chosen(of, factor::dtype)) == "fp32" && chosen(of, factor::alignment) == 2));
         }
         const std::vector<test_case> cases = all_cases(group, {}, false);
         CHECK(cases.size() <= 400);
@@ -124,8 +126,10 @@ TEST_CASE("cases: rows keep their alignment and, but for repeated ones, never ov
                 CHECK(s.stream * bytes % row_alignment(of.spec) == 0);
                 CHECK((of.spec.n_streams - 1) * s.stream + of.spec.hidden_dim <= std::int64_t{1} << 31);
                 if (kind == stride_kind::repeated_token || kind == stride_kind::repeated_stream) continue;
-                const bool streams_inside = s.stream >= of.spec.hidden_dim && s.token >= (of.spec.n_streams - 1) * s.stream + of.spec.hidden_dim;
-                const bool tokens_inside = s.token >= of.spec.hidden_dim && s.stream >= (of.tokens - 1) * s.token + of.spec.hidden_dim;
+                const bool streams_inside =
+                    s.stream >= of.spec.hidden_dim && s.token >= (of.spec.n_streams - 1) * s.stream + of.spec.hidden_dim;
+                const bool tokens_inside =
+                    s.token >= of.spec.hidden_dim && s.stream >= (of.tokens - 1) * s.token + of.spec.hidden_dim;
                 CHECK((streams_inside || tokens_inside));
             }
             CHECK((of.out_strides != stride_kind::repeated_token && of.out_strides != stride_kind::repeated_stream));
@@ -152,7 +156,8 @@ TEST_CASE("cases: the product by hand has every n, C, T and dtype that fits")
     std::set<std::array<int, 4>> seen;
     for (const choice& of : product_choices(group, {})) {
         CHECK(work_of(group, of) <= std::int64_t{1} << 31);
-        seen.insert({chosen(of, factor::n_streams), chosen(of, factor::hidden_dim), chosen(of, factor::tokens), chosen(of, factor::dtype)});
+        seen.insert({chosen(of, factor::n_streams), chosen(of, factor::hidden_dim), chosen(of, factor::tokens),
+                     chosen(of, factor::dtype)});
     }
     CHECK(seen.size() == 8 * 8 * 5 * 3 - 3);  // only n=32, C=7168, T=320 is above 2^31
 }

@@ -11,7 +11,7 @@
 namespace mhc::reference {
 namespace {
 
-constexpr std::int64_t rows_at_once = 4;     // rows of w that share one pass over x
+constexpr std::int64_t rows_at_once = 4;       // rows of w that share one pass over x
 constexpr std::int64_t columns_at_once = 512;  // channels whose widened values stay in the first cache
 
 /// One token after another as K float64 numbers, padded with zeros to a multiple of columns_at_once.
@@ -81,7 +81,8 @@ void project(const flat_tokens& x, std::int64_t tokens, const float* w, std::int
                 for (std::int64_t t = 0; t < tokens; ++t) {
                     double token_sums[rows_at_once] = {};
                     add_products(block, x.of(t) + k, token_sums);
-                    for (std::int64_t r = 0; r < rows_at_once; ++r) sums[static_cast<std::size_t>(t * rows_at_once + r)] += token_sums[r];
+                    for (std::int64_t r = 0; r < rows_at_once; ++r)
+                        sums[static_cast<std::size_t>(t * rows_at_once + r)] += token_sums[r];
                 }
             }
             for (std::int64_t t = 0; t < tokens; ++t) {

@@ -70,7 +70,8 @@ float from_fp16(std::uint16_t bits)
     } else if (exponent == 0) {
         magnitude = static_cast<float>(fraction) * 0x1p-24F;
     } else {
-        const std::uint32_t widened = (static_cast<std::uint32_t>(exponent + 112) << 23) | (static_cast<std::uint32_t>(fraction) << 13);
+        const std::uint32_t widened =
+            (static_cast<std::uint32_t>(exponent + 112) << 23) | (static_cast<std::uint32_t>(fraction) << 13);
         magnitude = std::bit_cast<float>(widened);
     }
     return (bits & 0x8000) != 0 ? -magnitude : magnitude;
@@ -79,9 +80,12 @@ float from_fp16(std::uint16_t bits)
 float rounded(jit::dtype type, float value)
 {
     switch (type) {
-        case jit::dtype::bf16: return from_bf16(bf16_bits(value));
-        case jit::dtype::fp16: return from_fp16(fp16_bits(value));
-        case jit::dtype::fp32: break;
+        case jit::dtype::bf16:
+            return from_bf16(bf16_bits(value));
+        case jit::dtype::fp16:
+            return from_fp16(fp16_bits(value));
+        case jit::dtype::fp32:
+            break;
     }
     return value;
 }

@@ -1,4 +1,5 @@
-// tests/reference/dtypes_test.cpp -- bf16 and fp16 conversions against the definition of the formats, over every number there is.
+// tests/reference/dtypes_test.cpp -- bf16 and fp16 conversions against the definition of the formats, over every number
+// there is.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -54,10 +55,11 @@ TEST_CASE("dtypes: float32 is rounded to the nearest number, ties to the even on
         const float middle = std::isinf(high) ? 65520.0F : (low + high) / 2;
         for (const float v : {middle, std::nextafter(middle, 0.0F), std::nextafter(middle, 3.4e38F)}) check(v), check(-v);
     }
-    for (std::uint64_t i = 0; i < 200'000; ++i) check(std::ldexp(testing::random_normal(1, i), static_cast<int>(i % 60) - 30));
+    for (std::uint64_t i = 0; i < 200'000; ++i)
+        check(std::ldexp(testing::random_normal(1, i), static_cast<int>(i % 60) - 30));
     CHECK(wrong == 0);
-    CHECK(rounded_to_bf16(1.00390625) == 1.0);        // half way between 1 and 1.0078125: even is 1
-    CHECK(rounded_to_bf16(1.01171875) == 1.015625);   // half way between 1.0078125 and 1.015625
+    CHECK(rounded_to_bf16(1.00390625) == 1.0);       // half way between 1 and 1.0078125: even is 1
+    CHECK(rounded_to_bf16(1.01171875) == 1.015625);  // half way between 1.0078125 and 1.015625
     CHECK(rounded_to_fp16(65519.9) == 65504.0);
     CHECK(std::isinf(rounded_to_fp16(65520.0)));
 }

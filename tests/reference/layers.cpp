@@ -58,7 +58,8 @@ branch normalised_branch(const jit::layer_options& options, const shape& of, con
     const std::vector<double> a_doubt = round_to_bf16(a, fp32_error(a, bound));
     const double rms = rms_normalise(a, norm_eps(options), weight);
     std::vector<double> y_error = fp32_error(a, bound);
-    for (std::size_t c = 0; c < y_error.size(); ++c) y_error[c] += a_doubt[c] / rms * std::abs(static_cast<double>(weight[c]));
+    for (std::size_t c = 0; c < y_error.size(); ++c)
+        y_error[c] += a_doubt[c] / rms * std::abs(static_cast<double>(weight[c]));
     std::vector<double> y_doubt = round_to_bf16(a, y_error);
     return {std::move(a), std::move(y_doubt)};
 }

@@ -26,7 +26,10 @@ reference::tensor four()
     return made;
 }
 
-comparison against_four(const std::vector<float>& out, bounds allowed) { return compare(out, four(), allowed, {{"t", 2}, {"c", 2}}); }
+comparison against_four(const std::vector<float>& out, bounds allowed)
+{
+    return compare(out, four(), allowed, {{"t", 2}, {"c", 2}});
+}
 
 }  // namespace
 
@@ -91,7 +94,8 @@ TEST_CASE("numeric: where terms cancel the norm is that of the absolute terms")
     reference::tensor cancelled = four();
     for (double& term : cancelled.terms) term *= 100;
     const std::vector<float> out = {1.5F, -2.5F, 3.5F, 4.5F};  // error norm 1
-    CHECK(compare(out, cancelled, {0.001, 1}, {{"c", 4}}).norm_ratio == doctest::Approx(1 / (0.001 * 200 * std::sqrt(30.0))));
+    CHECK(compare(out, cancelled, {0.001, 1}, {{"c", 4}}).norm_ratio ==
+          doctest::Approx(1 / (0.001 * 200 * std::sqrt(30.0))));
     CHECK(against_four(out, {0.001, 1}).norm_ratio == doctest::Approx(1 / (0.001 * std::sqrt(30.0))));
 }
 

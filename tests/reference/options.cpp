@@ -22,16 +22,30 @@ jit::layer_options options_of(jit::preset name)
         int sinkhorn_iters;
         float rms_eps, pre_eps, post_mult;
     };
-    static constexpr row paper{mix_layout::out_in, sinkhorn_start::exp, sinkhorn_order::col_row, sinkhorn_eps_mode::none,
-                               0, 20, 1e-6F, 0, 2};
-    static constexpr row mhc_cu{mix_layout::out_in, sinkhorn_start::exp, sinkhorn_order::row_col, sinkhorn_eps_mode::thresh,
-                                1e-5F, 20, 1e-5F, 0, 2};
-    static constexpr row deepseek{mix_layout::src_dst, sinkhorn_start::softmax, sinkhorn_order::row_col,
-                                  sinkhorn_eps_mode::add_both, 1e-6F, 20, 1e-6F, 1e-6F, 1};
-    static constexpr row liger{mix_layout::out_in, sinkhorn_start::softmax, sinkhorn_order::row_col,
-                               sinkhorn_eps_mode::add_both, 1e-6F, 20, 1e-6F, 0, 2};
-    static constexpr row aiter_triton{mix_layout::src_dst, sinkhorn_start::log, sinkhorn_order::row_col,
-                                      sinkhorn_eps_mode::none, 0, 20, 1e-6F, 0, 2};
+    static constexpr row paper{
+        mix_layout::out_in, sinkhorn_start::exp, sinkhorn_order::col_row, sinkhorn_eps_mode::none, 0, 20, 1e-6F, 0, 2};
+    static constexpr row mhc_cu{
+        mix_layout::out_in, sinkhorn_start::exp, sinkhorn_order::row_col, sinkhorn_eps_mode::thresh, 1e-5F, 20, 1e-5F, 0, 2};
+    static constexpr row deepseek{mix_layout::src_dst,
+                                  sinkhorn_start::softmax,
+                                  sinkhorn_order::row_col,
+                                  sinkhorn_eps_mode::add_both,
+                                  1e-6F,
+                                  20,
+                                  1e-6F,
+                                  1e-6F,
+                                  1};
+    static constexpr row liger{mix_layout::out_in,
+                               sinkhorn_start::softmax,
+                               sinkhorn_order::row_col,
+                               sinkhorn_eps_mode::add_both,
+                               1e-6F,
+                               20,
+                               1e-6F,
+                               0,
+                               2};
+    static constexpr row aiter_triton{
+        mix_layout::src_dst, sinkhorn_start::log, sinkhorn_order::row_col, sinkhorn_eps_mode::none, 0, 20, 1e-6F, 0, 2};
 
     const row& chosen = name == jit::preset::paper      ? paper
                         : name == jit::preset::mhc_cu   ? mhc_cu
@@ -54,16 +68,22 @@ jit::layer_options options_of(jit::preset name)
     return options;
 }
 
-double norm_eps(const jit::layer_options& options) { return static_cast<double>(options.norm_eps.value_or(options.rms_eps)); }
+double norm_eps(const jit::layer_options& options)
+{
+    return static_cast<double>(options.norm_eps.value_or(options.rms_eps));
+}
 
 double fp32_bound(std::int64_t flat_dim) { return std::max(1e-5, 1e-6 * std::sqrt(static_cast<double>(flat_dim))); }
 
 double projected_bound(jit::projection arithmetic, std::int64_t flat_dim)
 {
     switch (arithmetic) {
-        case jit::projection::strict: return std::max(2e-6, 1e-6 * std::sqrt(static_cast<double>(flat_dim)));
-        case jit::projection::tf32: return 5e-4;
-        case jit::projection::split: break;
+        case jit::projection::strict:
+            return std::max(2e-6, 1e-6 * std::sqrt(static_cast<double>(flat_dim)));
+        case jit::projection::tf32:
+            return 5e-4;
+        case jit::projection::split:
+            break;
     }
     return fp32_bound(flat_dim);
 }

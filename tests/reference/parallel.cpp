@@ -13,7 +13,8 @@ void parallel_for(std::int64_t count, std::int64_t cost, const std::function<voi
     constexpr std::int64_t least_work_of_a_thread = 50'000;
     const std::int64_t processors = std::max<std::int64_t>(1, std::thread::hardware_concurrency());
     const std::int64_t worthwhile = count * std::max<std::int64_t>(cost, 1) / least_work_of_a_thread;
-    const std::int64_t pieces = std::clamp<std::int64_t>(std::min(processors, worthwhile), 1, std::max<std::int64_t>(count, 1));
+    const std::int64_t pieces =
+        std::clamp<std::int64_t>(std::min(processors, worthwhile), 1, std::max<std::int64_t>(count, 1));
 
     std::vector<std::thread> threads;
     for (std::int64_t piece = 1; piece < pieces; ++piece) {

@@ -1,4 +1,5 @@
-// tests/reference/reference.hpp -- the eight operators in float64, written from their formulas. Start here to learn what one computes.
+// tests/reference/reference.hpp -- the eight operators in float64, written from their formulas. Start here to learn what one
+// computes.
 //
 // T tokens, n streams, C channels, K = n*C, x_i the row of stream i of one token. Every function takes values that already
 // have their dtype's precision (as float32), works in float64 and rounds nothing unless `reference_rounding` asks for it.

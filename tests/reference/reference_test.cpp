@@ -87,8 +87,8 @@ TEST_CASE("sinkhorn reference: softmax is the row step of the first iteration")
 TEST_CASE("sinkhorn reference: exp and log starts are one function, for every order, eps mode and count")
 {
     for (const sinkhorn_order order : {sinkhorn_order::row_col, sinkhorn_order::col_row}) {
-        for (const sinkhorn_eps_mode mode : {sinkhorn_eps_mode::none, sinkhorn_eps_mode::add, sinkhorn_eps_mode::add_both,
-                                             sinkhorn_eps_mode::thresh}) {
+        for (const sinkhorn_eps_mode mode :
+             {sinkhorn_eps_mode::none, sinkhorn_eps_mode::add, sinkhorn_eps_mode::add_both, sinkhorn_eps_mode::thresh}) {
             for (const int iters : {0, 1, 2, 20}) {
                 std::vector<double> a(25), b;
                 for (std::size_t i = 0; i < a.size(); ++i) a[i] = 4 * static_cast<double>(testing::random_normal(2, i));
@@ -106,7 +106,8 @@ TEST_CASE("sinkhorn reference: wide logits stay finite, and lines that vanish fo
     std::vector<double> wide(16);
     for (std::uint64_t seed = 0; seed < 200; ++seed) {
         for (std::size_t i = 0; i < wide.size(); ++i) wide[i] = 300 * static_cast<double>(testing::random_normal(seed, i));
-        sinkhorn(sinkhorn_options(sinkhorn_start::exp, sinkhorn_order::col_row, sinkhorn_eps_mode::none, 0, 20), 4, wide.data());
+        sinkhorn(sinkhorn_options(sinkhorn_start::exp, sinkhorn_order::col_row, sinkhorn_eps_mode::none, 0, 20), 4,
+                 wide.data());
         for (std::size_t row = 0; row < 4; ++row) {
             CHECK(wide[4 * row] + wide[4 * row + 1] + wide[4 * row + 2] + wide[4 * row + 3] == Approx(1));
         }
@@ -126,7 +127,7 @@ TEST_CASE("sinkhorn reference: wide logits stay finite, and lines that vanish fo
 TEST_CASE("rmsnorm reference: by hand")
 {
     jit::layer_options options = reference::options_of(jit::preset::paper);
-    options.rms_eps = 100;   // must not be read beside norm_eps
+    options.rms_eps = 100;  // must not be read beside norm_eps
     options.norm_eps = 3.5F;
     const std::vector<float> x = {3, 4}, weight = {2, -1};
     const rmsnorm_result found = rmsnorm_fwd(options, {.tokens = 1, .hidden_dim = 2}, x.data(), weight.data());
@@ -151,7 +152,8 @@ TEST_CASE("stream references: sums over streams, both layouts, strides, static c
     const tensor out = post_fwd(jit::mix_layout::out_in, of, y.data(), dense(x, 2, 1), {post.data(), 0}, {mix.data(), 0});
     check_all(out.value, {10 + 1 - 4, -10 + 3 - 8, 20 + 3 + 10, -20 + 9 + 20});
     check_all(out.terms, {10 + 1 + 4, 10 + 3 + 8, 33, 49});
-    const tensor turned = post_fwd(jit::mix_layout::src_dst, of, y.data(), dense(x, 2, 1), {post.data(), 0}, {mix.data(), 0});
+    const tensor turned =
+        post_fwd(jit::mix_layout::src_dst, of, y.data(), dense(x, 2, 1), {post.data(), 0}, {mix.data(), 0});
     check_all(turned.value, {10 + 1 - 6, -10 + 2 - 8, 20 + 3 + 15, -20 + 6 + 20});
 }
 
@@ -210,11 +212,19 @@ struct small_layer {
     {
         return static_layer_fwd(options, of, dense(x, 3, 70), h_pre.data(), h_post.data(), h_res.data(), weight.data());
     }
-    tensor dynamic_layer(const jit::layer_options& options, const std::vector<float>& x_used, const std::vector<float>& phi_used) const
+    tensor dynamic_layer(const jit::layer_options& options, const std::vector<float>& x_used,
+                         const std::vector<float>& phi_used) const
     {
-        const dynamic_weights weights{.phi_pre = phi_used.data(), .phi_post = phi_used.data() + 630, .phi_res = phi_used.data() + 1260,
-                                      .alpha_pre = alpha.data(), .alpha_post = alpha.data() + 1, .alpha_res = alpha.data() + 2,
-                                      .b_pre = h_pre.data(), .b_post = h_post.data(), .b_res = h_res.data(), .weight = weight.data()};
+        const dynamic_weights weights{.phi_pre = phi_used.data(),
+                                      .phi_post = phi_used.data() + 630,
+                                      .phi_res = phi_used.data() + 1260,
+                                      .alpha_pre = alpha.data(),
+                                      .alpha_post = alpha.data() + 1,
+                                      .alpha_res = alpha.data() + 2,
+                                      .b_pre = h_pre.data(),
+                                      .b_post = h_post.data(),
+                                      .b_res = h_res.data(),
+                                      .weight = weight.data()};
         return dynamic_layer_fwd(options, of, dense(x_used, 3, 70), weights);
     }
 };
@@ -234,12 +244,15 @@ TEST_CASE("layer references: a layer is apply_mix, rmsnorm and post with the coe
             all.insert(all.end(), s.h_res.begin(), s.h_res.end());
             return all;
         }();
-        const pre_result pre = pre_fwd(options, s.of, dense(s.x, 3, 70), s.phi.data(), scale.data(), base.data(), s.weight.data());
+        const pre_result pre =
+            pre_fwd(options, s.of, dense(s.x, 3, 70), s.phi.data(), scale.data(), base.data(), s.weight.data());
         const auto narrow = [](const tensor& from) { return std::vector<float>(from.value.begin(), from.value.end()); };
         const auto y = narrow(pre.layer_input), post = narrow(pre.post), mix = narrow(pre.mix);
-        const tensor expected = post_fwd(options.layout, s.of, y.data(), dense(s.x, 3, 70), {post.data(), 3}, {mix.data(), 9});
+        const tensor expected =
+            post_fwd(options.layout, s.of, y.data(), dense(s.x, 3, 70), {post.data(), 3}, {mix.data(), 9});
         const tensor found = s.dynamic_layer(options, s.x, s.phi);
-        for (std::size_t i = 0; i < found.value.size(); ++i) CHECK(found.value[i] == Approx(expected.value[i]).epsilon(1e-5));
+        for (std::size_t i = 0; i < found.value.size(); ++i)
+            CHECK(found.value[i] == Approx(expected.value[i]).epsilon(1e-5));
     }
 }
 
@@ -265,8 +278,8 @@ TEST_CASE("layer references: reference_rounding rounds x and phi for the coeffic
         return v;
     };
     const tensor found = s.dynamic_layer(options, s.x, s.phi);
-    check_all(found.value, s.dynamic_layer(options, s.x, in_bf16(s.phi)).value);           // phi rounded already: no change
-    CHECK(found.value != s.dynamic_layer(options, in_bf16(s.x), s.phi).value);             // x also goes the exact way
+    check_all(found.value, s.dynamic_layer(options, s.x, in_bf16(s.phi)).value);  // phi rounded already: no change
+    CHECK(found.value != s.dynamic_layer(options, in_bf16(s.x), s.phi).value);    // x also goes the exact way
     options.reference_rounding = false;
     CHECK(found.value != s.dynamic_layer(options, s.x, s.phi).value);
 
@@ -274,6 +287,7 @@ TEST_CASE("layer references: reference_rounding rounds x and phi for the coeffic
     options.reference_rounding = true;
     options.post_mult = 2;
     const std::vector<float> nothing(9, -std::numeric_limits<float>::infinity()), zero(3, 0.0F);
-    const tensor branch = static_layer_fwd(options, s.of, dense(s.x, 3, 70), s.h_pre.data(), zero.data(), nothing.data(), s.weight.data());
+    const tensor branch =
+        static_layer_fwd(options, s.of, dense(s.x, 3, 70), s.h_pre.data(), zero.data(), nothing.data(), s.weight.data());
     for (const double v : branch.value) CHECK(v == rounded_to_bf16(v));
 }

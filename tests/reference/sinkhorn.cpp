@@ -60,10 +60,15 @@ void divide_by_sum(const jit::layer_options& options, const line& x)
     for (std::int64_t i = 0; i < x.size; ++i) sum += x[i];
     double divisor = sum;
     switch (options.eps_mode) {
-        case sinkhorn_eps_mode::none: break;
+        case sinkhorn_eps_mode::none:
+            break;
         case sinkhorn_eps_mode::add:
-        case sinkhorn_eps_mode::add_both: divisor = sum + eps; break;
-        case sinkhorn_eps_mode::thresh: divisor = sum > eps ? sum : 1; break;
+        case sinkhorn_eps_mode::add_both:
+            divisor = sum + eps;
+            break;
+        case sinkhorn_eps_mode::thresh:
+            divisor = sum > eps ? sum : 1;
+            break;
     }
     for (std::int64_t i = 0; i < x.size; ++i) x[i] /= divisor;
 }
@@ -75,10 +80,15 @@ void subtract_log_of_sum(const jit::layer_options& options, const line& z)
     const double log_sum = logsumexp(z);
     double log_divisor = log_sum;
     switch (options.eps_mode) {
-        case sinkhorn_eps_mode::none: break;
+        case sinkhorn_eps_mode::none:
+            break;
         case sinkhorn_eps_mode::add:
-        case sinkhorn_eps_mode::add_both: log_divisor = logaddexp(log_sum, log_eps); break;
-        case sinkhorn_eps_mode::thresh: log_divisor = log_sum > log_eps ? log_sum : 0; break;
+        case sinkhorn_eps_mode::add_both:
+            log_divisor = logaddexp(log_sum, log_eps);
+            break;
+        case sinkhorn_eps_mode::thresh:
+            log_divisor = log_sum > log_eps ? log_sum : 0;
+            break;
     }
     for (std::int64_t i = 0; i < z.size; ++i) z[i] -= log_divisor;
 }
@@ -95,14 +105,20 @@ void sinkhorn(const jit::layer_options& options, std::int64_t n, double* matrix)
     std::int64_t log_steps = 0;
     std::int64_t done = 0;
     switch (options.start) {
-        case sinkhorn_start::identity: break;
-        case sinkhorn_start::exp: log_steps = std::min<std::int64_t>(2, steps); break;
-        case sinkhorn_start::log: log_steps = steps; break;
+        case sinkhorn_start::identity:
+            break;
+        case sinkhorn_start::exp:
+            log_steps = std::min<std::int64_t>(2, steps);
+            break;
+        case sinkhorn_start::log:
+            log_steps = steps;
+            break;
         case sinkhorn_start::softmax:
             // The softmax over b is the row step of the first iteration; without iterations it is the result.
             for_each_line(true, n, matrix, [&](const line& z) {
                 const double log_sum = logsumexp(z);
-                const double eps = options.eps_mode == sinkhorn_eps_mode::add_both ? static_cast<double>(options.sinkhorn_eps) : 0.0;
+                const double eps =
+                    options.eps_mode == sinkhorn_eps_mode::add_both ? static_cast<double>(options.sinkhorn_eps) : 0.0;
                 for (std::int64_t i = 0; i < z.size; ++i) z[i] = std::exp(z[i] - log_sum) + eps;
             });
             done = 1;

@@ -53,7 +53,8 @@ std::vector<double> mixing_matrix(jit::mix_layout layout, std::int64_t n, const 
     std::vector<double> m(static_cast<std::size_t>(n * n));
     for (std::int64_t i = 0; i < n; ++i) {
         for (std::int64_t j = 0; j < n; ++j) {
-            m[static_cast<std::size_t>(i * n + j)] = layout == jit::mix_layout::out_in ? stored[i * n + j] : stored[j * n + i];
+            m[static_cast<std::size_t>(i * n + j)] =
+                layout == jit::mix_layout::out_in ? stored[i * n + j] : stored[j * n + i];
         }
     }
     return m;

@@ -1,4 +1,5 @@
-// tests/reference/streams.hpp -- one token's sums over streams and its RMS norm, with absolute terms; shared by the operators.
+// tests/reference/streams.hpp -- one token's sums over streams and its RMS norm, with absolute terms; shared by the
+// operators.
 #pragma once
 
 #include <cstdint>

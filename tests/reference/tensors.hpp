@@ -1,4 +1,5 @@
-// tests/reference/tensors.hpp -- what the references take (float32 arrays, strided rows) and return (float64 with its terms).
+// tests/reference/tensors.hpp -- what the references take (float32 arrays, strided rows) and return (float64 with its
+// terms).
 //
 // Every dtype of the library (bf16, fp16, fp32) is a subset of float32, so inputs are float32 arrays that already hold the
 // rounded values; they are widened to float64 where they are read.
@@ -49,10 +50,7 @@ struct tensor {
     std::vector<double> rounding_doubt;
 
     tensor() = default;
-    explicit tensor(std::int64_t size)
-        : value(static_cast<std::size_t>(size)), terms(static_cast<std::size_t>(size))
-    {
-    }
+    explicit tensor(std::int64_t size) : value(static_cast<std::size_t>(size)), terms(static_cast<std::size_t>(size)) {}
 };
 
 }  // namespace mhc::reference

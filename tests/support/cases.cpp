@@ -24,8 +24,9 @@ constexpr jit::mix_layout layout_values[] = {jit::mix_layout::out_in, jit::mix_l
 // The preset most people use comes first, and mhc_cu where a layer is its own.
 constexpr jit::preset preset_values[] = {jit::preset::mhc_cu, jit::preset::paper, jit::preset::deepseek, jit::preset::liger,
                                          jit::preset::aiter_triton};
-constexpr stride_kind stride_values[] = {stride_kind::dense,       stride_kind::padded_token,   stride_kind::padded_stream,
-                                         stride_kind::interleaved, stride_kind::repeated_token, stride_kind::repeated_stream};
+constexpr stride_kind stride_values[] = {stride_kind::dense,          stride_kind::padded_token,
+                                         stride_kind::padded_stream,  stride_kind::interleaved,
+                                         stride_kind::repeated_token, stride_kind::repeated_stream};
 constexpr coefficient_kind coefficient_values[] = {coefficient_kind::per_token, coefficient_kind::all_static,
                                                    coefficient_kind::post_static, coefficient_kind::mix_static};
 constexpr int alignment_values[] = {16, 4, 2};
@@ -114,29 +115,50 @@ std::vector<case_group> case_groups()
 int value_count(const case_group& group, factor of)
 {
     const operation op = group.op;
-    const auto all_if = [](bool meaningful, const auto& values) { return meaningful ? static_cast<int>(std::size(values)) : 1; };
+    const auto all_if = [](bool meaningful, const auto& values) {
+        return meaningful ? static_cast<int>(std::size(values)) : 1;
+    };
     const bool has_weights = op == operation::rmsnorm_fwd || projects(op) || is_layer(op);
     const bool sweeps = group.sweeps_sinkhorn;
     switch (of) {
-        case factor::n_streams: return all_if(true, n_streams_values);
-        case factor::hidden_dim: return all_if(!sweeps, hidden_dim_values);
-        case factor::tokens: return all_if(true, tokens_values);
-        case factor::dtype: return all_if(!sweeps, dtype_values);
-        case factor::layout: return all_if(!sweeps, layout_values);
-        case factor::preset: return all_if(!sweeps, preset_values);
-        case factor::options: return !sweeps && (uses_sinkhorn(op) || op == operation::rmsnorm_fwd) ? 2 : 1;
-        case factor::x_strides: return all_if(reads_streams(op), stride_values);
-        case factor::out_strides: return writes_streams(op) ? 4 : 1;  // an output's rows may not repeat
-        case factor::coefficients: return op == operation::post_fwd ? 4 : op == operation::apply_mix_fwd ? 2 : 1;
-        case factor::weight_dtype: return all_if(has_weights, weight_dtype_values);
-        case factor::weight: return op == operation::rmsnorm_fwd || op == operation::pre_fwd ? 2 : 1;
-        case factor::alignment: return all_if(op != operation::sinkhorn_fwd, alignment_values);
-        case factor::rounding: return is_layer(op) ? 2 : 1;
-        case factor::projection: return all_if(projects(op), projection_values);
-        case factor::spread: return all_if(op == operation::sinkhorn_fwd, spread_values);
-        case factor::sinkhorn: return sweeps ? sinkhorn_kind_count : 1;
-        case factor::eps: return all_if(sweeps, eps_values);
-        case factor::iters: return all_if(sweeps, iters_values);
+        case factor::n_streams:
+            return all_if(true, n_streams_values);
+        case factor::hidden_dim:
+            return all_if(!sweeps, hidden_dim_values);
+        case factor::tokens:
+            return all_if(true, tokens_values);
+        case factor::dtype:
+            return all_if(!sweeps, dtype_values);
+        case factor::layout:
+            return all_if(!sweeps, layout_values);
+        case factor::preset:
+            return all_if(!sweeps, preset_values);
+        case factor::options:
+            return !sweeps && (uses_sinkhorn(op) || op == operation::rmsnorm_fwd) ? 2 : 1;
+        case factor::x_strides:
+            return all_if(reads_streams(op), stride_values);
+        case factor::out_strides:
+            return writes_streams(op) ? 4 : 1;  // an output's rows may not repeat
+        case factor::coefficients:
+            return op == operation::post_fwd ? 4 : op == operation::apply_mix_fwd ? 2 : 1;
+        case factor::weight_dtype:
+            return all_if(has_weights, weight_dtype_values);
+        case factor::weight:
+            return op == operation::rmsnorm_fwd || op == operation::pre_fwd ? 2 : 1;
+        case factor::alignment:
+            return all_if(op != operation::sinkhorn_fwd, alignment_values);
+        case factor::rounding:
+            return is_layer(op) ? 2 : 1;
+        case factor::projection:
+            return all_if(projects(op), projection_values);
+        case factor::spread:
+            return all_if(op == operation::sinkhorn_fwd, spread_values);
+        case factor::sinkhorn:
+            return sweeps ? sinkhorn_kind_count : 1;
+        case factor::eps:
+            return all_if(sweeps, eps_values);
+        case factor::iters:
+            return all_if(sweeps, iters_values);
     }
     return 1;
 }
@@ -145,29 +167,47 @@ std::string value_name(factor of, int value)
 {
     const auto i = static_cast<std::size_t>(value);
     switch (of) {
-        case factor::n_streams: return fmt::format("n={}", n_streams_values[i]);
-        case factor::hidden_dim: return fmt::format("C={}", hidden_dim_values[i]);
-        case factor::tokens: return fmt::format("T={}", tokens_values[i]);
-        case factor::dtype: return named(dtype_names, dtype_values[i]);
-        case factor::layout: return named(layout_names, layout_values[i]);
-        case factor::preset: return named(preset_names, preset_values[i]);
-        case factor::options: return value == 0 ? "preset_options" : "changed_options";
-        case factor::x_strides: return fmt::format("x={}", name_of(stride_values[i]));
-        case factor::out_strides: return fmt::format("out={}", name_of(stride_values[i]));
-        case factor::coefficients: return fmt::format("coef={}", named(coefficient_names, coefficient_values[i]));
-        case factor::weight_dtype: return fmt::format("w={}", named(dtype_names, weight_dtype_values[i]));
-        case factor::weight: return value == 0 ? "weight" : "no_weight";
-        case factor::alignment: return fmt::format("align={}", alignment_values[i]);
-        case factor::rounding: return value == 0 ? "exact" : "reference_rounding";
-        case factor::projection: return named(projection_names, projection_values[i]);
-        case factor::spread: return fmt::format("spread={}", spread_values[i]);
+        case factor::n_streams:
+            return fmt::format("n={}", n_streams_values[i]);
+        case factor::hidden_dim:
+            return fmt::format("C={}", hidden_dim_values[i]);
+        case factor::tokens:
+            return fmt::format("T={}", tokens_values[i]);
+        case factor::dtype:
+            return named(dtype_names, dtype_values[i]);
+        case factor::layout:
+            return named(layout_names, layout_values[i]);
+        case factor::preset:
+            return named(preset_names, preset_values[i]);
+        case factor::options:
+            return value == 0 ? "preset_options" : "changed_options";
+        case factor::x_strides:
+            return fmt::format("x={}", name_of(stride_values[i]));
+        case factor::out_strides:
+            return fmt::format("out={}", name_of(stride_values[i]));
+        case factor::coefficients:
+            return fmt::format("coef={}", named(coefficient_names, coefficient_values[i]));
+        case factor::weight_dtype:
+            return fmt::format("w={}", named(dtype_names, weight_dtype_values[i]));
+        case factor::weight:
+            return value == 0 ? "weight" : "no_weight";
+        case factor::alignment:
+            return fmt::format("align={}", alignment_values[i]);
+        case factor::rounding:
+            return value == 0 ? "exact" : "reference_rounding";
+        case factor::projection:
+            return named(projection_names, projection_values[i]);
+        case factor::spread:
+            return fmt::format("spread={}", spread_values[i]);
         case factor::sinkhorn: {
             const sinkhorn_kind kind = sinkhorn_kind_at(value);
             return fmt::format("{} {} {}", named(start_names, kind.start), named(order_names, kind.order),
                                named(eps_mode_names, kind.eps_mode));
         }
-        case factor::eps: return fmt::format("eps={}", eps_values[i]);
-        case factor::iters: return fmt::format("iters={}", iters_values[i]);
+        case factor::eps:
+            return fmt::format("eps={}", eps_values[i]);
+        case factor::iters:
+            return fmt::format("iters={}", iters_values[i]);
     }
     return "?";
 }
@@ -238,7 +278,8 @@ std::vector<test_case> named_corners(const case_group& group)
         set(factor::n_streams, position(n_streams_values, n));
         set(factor::hidden_dim, position(hidden_dim_values, hidden_dim));
         set(factor::tokens, position(tokens_values, tokens));
-        set(factor::dtype, static_cast<int>(std::find(std::begin(dtype_values), std::end(dtype_values), type) - std::begin(dtype_values)));
+        set(factor::dtype,
+            static_cast<int>(std::find(std::begin(dtype_values), std::end(dtype_values), type) - std::begin(dtype_values)));
         if (is_strided) {
             set(factor::x_strides, static_cast<int>(stride_kind::padded_stream));
             set(factor::out_strides, static_cast<int>(stride_kind::interleaved));
@@ -276,12 +317,18 @@ jit::strides strides_of(stride_kind kind, const jit::layer_spec& spec, std::int6
     const std::int64_t c = spec.hidden_dim;
     const std::int64_t gap = 3 * std::max<std::int64_t>(1, row_alignment(spec) / jit::size_of(spec.dtype));
     switch (kind) {
-        case stride_kind::dense: return {n * c, c};
-        case stride_kind::padded_token: return {n * c + gap, c};
-        case stride_kind::padded_stream: return {n * (c + gap) + gap, c + gap};
-        case stride_kind::interleaved: return {c, std::max<std::int64_t>(tokens, 1) * c};
-        case stride_kind::repeated_token: return {0, c};
-        case stride_kind::repeated_stream: return {c, 0};
+        case stride_kind::dense:
+            return {n * c, c};
+        case stride_kind::padded_token:
+            return {n * c + gap, c};
+        case stride_kind::padded_stream:
+            return {n * (c + gap) + gap, c + gap};
+        case stride_kind::interleaved:
+            return {c, std::max<std::int64_t>(tokens, 1) * c};
+        case stride_kind::repeated_token:
+            return {0, c};
+        case stride_kind::repeated_stream:
+            return {c, 0};
     }
     return {n * c, c};
 }

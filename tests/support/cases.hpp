@@ -18,11 +18,11 @@ namespace mhc::testing {
 /// How the rows of a [T, n, C] tensor lie in memory.
 enum class stride_kind : std::uint8_t {
     dense,
-    padded_token,      ///< a gap after each token
-    padded_stream,     ///< a gap after each stream, and another after each token
-    interleaved,       ///< [n, T, C]: the stream stride is larger than the token stride
-    repeated_token,    ///< token stride 0: every token is the same (inputs only)
-    repeated_stream,   ///< stream stride 0: every stream is the same (inputs only)
+    padded_token,     ///< a gap after each token
+    padded_stream,    ///< a gap after each stream, and another after each token
+    interleaved,      ///< [n, T, C]: the stream stride is larger than the token stride
+    repeated_token,   ///< token stride 0: every token is the same (inputs only)
+    repeated_stream,  ///< stream stride 0: every stream is the same (inputs only)
 };
 
 /// Which coefficients are static. For apply_mix_fwd the first two; for post_fwd all.
@@ -37,15 +37,32 @@ struct test_case {
     stride_kind x_strides = stride_kind::dense;
     stride_kind out_strides = stride_kind::dense;
     coefficient_kind coefficients = coefficient_kind::per_token;
-    bool has_weight = true;    ///< rmsnorm_fwd: false launches without the optional weight
+    bool has_weight = true;     ///< rmsnorm_fwd: false launches without the optional weight
     float logit_spread = 1.0F;  ///< standard deviation of what becomes Sinkhorn's logits
     std::uint64_t seed = 0;
 };
 
 /// The factors. Each operator has some of them; the others keep their first value.
 enum class factor : std::uint8_t {
-    n_streams, hidden_dim, tokens, dtype, layout, preset, options, x_strides, out_strides, coefficients, weight_dtype,
-    weight, alignment, rounding, projection, spread, sinkhorn, eps, iters,
+    n_streams,
+    hidden_dim,
+    tokens,
+    dtype,
+    layout,
+    preset,
+    options,
+    x_strides,
+    out_strides,
+    coefficients,
+    weight_dtype,
+    weight,
+    alignment,
+    rounding,
+    projection,
+    spread,
+    sinkhorn,
+    eps,
+    iters,
 };
 inline constexpr int factor_count = 19;
 

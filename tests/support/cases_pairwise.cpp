@@ -33,12 +33,13 @@ struct maker {
         const auto chosen = [&](factor f) { return made[static_cast<std::size_t>(f)]; };
         const auto is = [&](factor f, const char* name) { return chosen(f) != open && value_name(f, chosen(f)) == name; };
         if (is(factor::dtype, "fp32") && is(factor::alignment, "align=2")) return false;  // below the size of an element
-        if (chosen(factor::n_streams) == open || chosen(factor::hidden_dim) == open || chosen(factor::tokens) == open) return true;
+        if (chosen(factor::n_streams) == open || chosen(factor::hidden_dim) == open || chosen(factor::tokens) == open)
+            return true;
         return work_of(group, made) <= limits.work_max;
     }
 
-    /// Whether the open factors can be filled, without falling back on no tokens. The rules above tie disjoint groups of two or three factors, so that trying
-    /// values in order does not search far.
+    /// Whether the open factors can be filled, without falling back on no tokens. The rules above tie disjoint groups of two
+    /// or three factors, so that trying values in order does not search far.
     bool completable(choice made) const
     {
         if (!allowed(made)) return false;
@@ -111,7 +112,8 @@ private:
     }
 
     std::array<int, factor_count> counts_;
-    std::vector<char> missing_ = std::vector<char>(static_cast<std::size_t>(factor_count * factor_count * values_max * values_max));
+    std::vector<char> missing_ =
+        std::vector<char>(static_cast<std::size_t>(factor_count * factor_count * values_max * values_max));
 };
 
 /// How many missing pairs factor f has at value v with what is chosen.
@@ -172,8 +174,8 @@ std::vector<choice> pairwise_choices(const case_group& group, const case_limits&
 std::vector<choice> product_choices(const case_group& group, const case_limits& limits)
 {
     const maker by(group, limits);
-    const std::vector<factor> crossed = {factor::n_streams, factor::hidden_dim, factor::tokens, factor::dtype, factor::preset,
-                                         factor::sinkhorn,  factor::iters};
+    const std::vector<factor> crossed = {factor::n_streams, factor::hidden_dim, factor::tokens, factor::dtype,
+                                         factor::preset,    factor::sinkhorn,   factor::iters};
     std::vector<choice> cases = {by.empty()};
     for (const factor f : crossed) {
         const auto at = static_cast<std::size_t>(f);

@@ -33,10 +33,7 @@ std::string index_of(std::int64_t element, const std::vector<dimension>& dims)
     return fmt::format("[{}]", text);
 }
 
-bool agree_where_not_finite(double out, double expected)
-{
-    return std::isnan(expected) ? std::isnan(out) : out == expected;
-}
+bool agree_where_not_finite(double out, double expected) { return std::isnan(expected) ? std::isnan(out) : out == expected; }
 
 }  // namespace
 
@@ -112,8 +109,8 @@ comparison compare(std::span<const float> out, const reference::tensor& expected
                                     std::abs(static_cast<double>(out[worst]) - expected.value[worst]), worst_bound);
     }
     if (found.norm_ratio > 1) {
-        found.message += fmt::format("{}norm of the error {:.3g} > {:.3g} ({:.3g} relative)", found.message.empty() ? "" : "; ",
-                                     error_norm, norm_bound, allowed.relative);
+        found.message += fmt::format("{}norm of the error {:.3g} > {:.3g} ({:.3g} relative)",
+                                     found.message.empty() ? "" : "; ", error_norm, norm_bound, allowed.relative);
     }
     return found;
 }

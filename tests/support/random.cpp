@@ -22,7 +22,10 @@ std::uint64_t seed_of(std::string_view name)
     return seed;
 }
 
-std::uint64_t random_bits(std::uint64_t seed, std::uint64_t index) { return mixed(seed + (index + 1) * 0x9E3779B97F4A7C15ULL); }
+std::uint64_t random_bits(std::uint64_t seed, std::uint64_t index)
+{
+    return mixed(seed + (index + 1) * 0x9E3779B97F4A7C15ULL);
+}
 
 float random_normal(std::uint64_t seed, std::uint64_t index)
 {

@@ -142,11 +142,11 @@ class Arguments(ToolCase):
     def test_a_full_disk_leaves_nothing(self):
         def no_large_files():
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))  # bytes: less than any .npy file has
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))  # the database fits, the result does not
 
-        call = ["mhc-eval", "apply_mix_fwd", "--target", "host", "--in", self.x, self.pre, "--out-dir"]
-        self.good(*call, self.path("warm"))
-        done = self.run_tool(*call, self.path("out/below"), preexec_fn=no_large_files)
+        h = self.save("h", self.normal(512, 1024))
+        done = self.run_tool("mhc-eval", "expand_fwd", "--target", "host", "--in", h, "--set", "n_streams=1", "--out-dir",
+                             self.path("out/below"), preexec_fn=no_large_files)
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn("mhc-eval: cannot write", done.stderr)
         self.assertIn("File too large", done.stderr)

@@ -48,7 +48,8 @@ constexpr float infinity = std::numeric_limits<float>::infinity();
 
 TEST_CASE("device math: exp errs by less than 2 units in the last place")
 {
-    const double worst = worst_ulps([](float x) { return mhc::exp(x); }, [](double x) { return std::exp(x); }, -103.0F, 88.72F, 997);
+    const double worst =
+        worst_ulps([](float x) { return mhc::exp(x); }, [](double x) { return std::exp(x); }, -103.0F, 88.72F, 997);
     MESSAGE("exp: " << worst << " ulp");
     CHECK(worst < 2);
 }
@@ -63,7 +64,8 @@ TEST_CASE("device math: log errs by less than 2 units in the last place")
 
 TEST_CASE("device math: sigmoid errs by less than 4 units in the last place")
 {
-    const double worst = worst_ulps([](float x) { return mhc::sigmoid(x); }, [](double x) { return 1 / (1 + std::exp(-x)); }, -87.0F, 100.0F, 997);
+    const double worst = worst_ulps([](float x) { return mhc::sigmoid(x); }, [](double x) { return 1 / (1 + std::exp(-x)); },
+                                    -87.0F, 100.0F, 997);
     MESSAGE("sigmoid: " << worst << " ulp");
     CHECK(worst < 4);
 }

@@ -203,7 +203,8 @@ TEST_CASE("engine: log lines go to the sink at its level, which may change later
     auto made = engine::create(o).value();
     REQUIRE(layer(small(), *made));
     const auto compiled_lines = [&] {
-        return std::count_if(lines.begin(), lines.end(), [](const std::string& l) { return l.starts_with("compiled mhc_"); });
+        return std::count_if(lines.begin(), lines.end(),
+                             [](const std::string& l) { return l.starts_with("compiled mhc_"); });
     };
     CHECK(compiled_lines() == 2);
     made->set_log(log_level::off);

@@ -34,7 +34,8 @@ std::string with_header(const std::string& header, char major = 1, const std::st
 {
     std::string bytes = "\x93NUMPY";
     bytes += {major, '\0'};
-    for (int shift = 0; shift < (major == 1 ? 16 : 32); shift += 8) bytes += static_cast<char>((header.size() >> shift) & 0xFF);
+    for (int shift = 0; shift < (major == 1 ? 16 : 32); shift += 8)
+        bytes += static_cast<char>((header.size() >> shift) & 0xFF);
     return bytes + header + values;
 }
 
@@ -49,10 +50,7 @@ std::string why_refused(const std::string& bytes)
     return array.error().message;
 }
 
-bool has(const std::string& text, const std::string& part)
-{
-    return text.find(part) != std::string::npos;
-}
+bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 const std::string good_header = "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }";
 const std::string two_values(8, '\0');
@@ -95,7 +93,8 @@ TEST_CASE("npy: a type that is not little-endian float32 is named, with what to 
     CHECK(has(why_refused(header("'<i4'")), "int32"));
     CHECK(has(why_refused(header("'|O'")), "'|O'"));
     CHECK(has(why_refused(header("[('a', '<f4'), ('b', '<i4')]")), "structured"));
-    CHECK(has(why_refused(with_header("{'descr': '<f4', 'fortran_order': True, 'shape': (1, 2), }", 1, two_values)), "fortran_order True"));
+    CHECK(has(why_refused(with_header("{'descr': '<f4', 'fortran_order': True, 'shape': (1, 2), }", 1, two_values)),
+              "fortran_order True"));
 }
 
 TEST_CASE("npy: a truncated or overlong file is refused")
@@ -133,14 +132,14 @@ TEST_CASE("npy: a header that claims the impossible allocates nothing")
 
 TEST_CASE("npy: a malformed header is refused")
 {
-    for (const char* text : {"", "{", "{}", "(2,)", "{'descr' '<f4'}", "{'descr': '<f4'}", "{'descr': '<f4", "nonsense",
-                             "{'descr': '<f4', 'fortran_order': 0, 'shape': (2,)}",
-                             "{'descr': '<f4', 'fortran_order': False, 'shape': (2,}",
-                             "{'descr': '<f4', 'fortran_order': False, 'shape': 2}",
-                             "{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (2,)}",
-                             "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), 'other': 1}",
-                             "{'descr': [[[, 'fortran_order': False, 'shape': (2,)}",
-                             "{'descr': '<f4', 'fortran_order': False, 'shape': (2,)} trailing"}) {
+    for (const char* text :
+         {"", "{", "{}", "(2,)", "{'descr' '<f4'}", "{'descr': '<f4'}", "{'descr': '<f4", "nonsense",
+          "{'descr': '<f4', 'fortran_order': 0, 'shape': (2,)}", "{'descr': '<f4', 'fortran_order': False, 'shape': (2,}",
+          "{'descr': '<f4', 'fortran_order': False, 'shape': 2}",
+          "{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (2,)}",
+          "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), 'other': 1}",
+          "{'descr': [[[, 'fortran_order': False, 'shape': (2,)}",
+          "{'descr': '<f4', 'fortran_order': False, 'shape': (2,)} trailing"}) {
         CAPTURE(text);
         CHECK(has(why_refused(with_header(text, 1, two_values)), "header"));
     }

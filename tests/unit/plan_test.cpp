@@ -167,7 +167,8 @@ TEST_CASE("target: names are parsed, features kept in one order, unknown ones re
     CHECK(parse_target("gfx1100").value().wave_size == 32);
     CHECK(parse_target("gfx90a:xnack-:sramecc+").value().name == "gfx90a:sramecc+:xnack-");
     CHECK(parse_target("gfx950").value().lds_bytes_max == 163840);
-    for (const char* bad : {"", "gfx", "gfx999", "gfx90a:", "gfx90a:xnack", "gfx90a:xnack+:xnack-", "gfx1100:xnack+", "sm_90", "host:x86-64-v9"}) {
+    for (const char* bad : {"", "gfx", "gfx999", "gfx90a:", "gfx90a:xnack", "gfx90a:xnack+:xnack-", "gfx1100:xnack+",
+                            "sm_90", "host:x86-64-v9"}) {
         CAPTURE(bad);
         const auto parsed = parse_target(bad);
         REQUIRE_FALSE(parsed);
@@ -178,7 +179,8 @@ TEST_CASE("target: names are parsed, features kept in one order, unknown ones re
 
 TEST_CASE("target: a host's name depends on its features alone")
 {
-    const target a = host_target("x86_64", {"avx2", "fma"}), b = host_target("x86_64", {"fma", "avx2"}), c = host_target("x86_64", {"avx2"});
+    const target a = host_target("x86_64", {"avx2", "fma"}), b = host_target("x86_64", {"fma", "avx2"}),
+                 c = host_target("x86_64", {"avx2"});
     CHECK(a.name == b.name);
     CHECK(a.name != c.name);
     CHECK(a.name.starts_with("host:"));

@@ -79,8 +79,9 @@ TEST_CASE("spec: options that contradict are refused")
 
 TEST_CASE("spec: presets are the public implementations' options")
 {
-    const layer_options paper = options_of(preset::paper), cu = options_of(preset::mhc_cu), ds = options_of(preset::deepseek),
-                        liger = options_of(preset::liger), triton = options_of(preset::aiter_triton);
+    const layer_options paper = options_of(preset::paper), cu = options_of(preset::mhc_cu),
+                        ds = options_of(preset::deepseek), liger = options_of(preset::liger),
+                        triton = options_of(preset::aiter_triton);
     CHECK(paper.order == sinkhorn_order::col_row);
     CHECK(paper.start == sinkhorn_start::exp);
     CHECK(paper.rms_eps == 1e-6F);

@@ -19,7 +19,8 @@ public:
     void* allocate(std::size_t bytes, std::size_t alignment) override
     {
         // Linux promises memory it does not have, and ends the process on first use; so what cannot be is refused here.
-        const auto physical = static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+        const auto physical =
+            static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
         if (bytes > physical || used_ > physical - bytes)
             fail(fmt::format("cannot allocate {} more: this machine has {}; use fewer tokens or smaller strides",
                              bytes_text(static_cast<long long>(bytes)), bytes_text(static_cast<long long>(physical))));

@@ -1,8 +1,8 @@
 // tools/common/engine_flags.cpp -- the command-line flags that say which engine a tool works with.
 #include "tools/common/engine_flags.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include "tools/common/tool.hpp"
 
@@ -27,7 +27,8 @@ void add_target_flag(CLI::App& app, engine_flags& flags)
 
 void add_cache_flag(CLI::App& app, engine_flags& flags)
 {
-    app.add_option("--cache-dir", flags.cache_dir, "Folder of the user database (default: MHC_JIT_DIR, else ~/.cache/mhc/v1)")
+    app.add_option("--cache-dir", flags.cache_dir,
+                   "Folder of the user database (default: MHC_JIT_DIR, else ~/.cache/mhc/v1)")
         ->type_name("DIR");
 }
 

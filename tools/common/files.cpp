@@ -20,10 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-[[noreturn]] void fail_write(std::string_view path)
-{
-    fail(fmt::format("cannot write {}: {}", path, std::strerror(errno)));
-}
+[[noreturn]] void fail_write(std::string_view path) { fail(fmt::format("cannot write {}: {}", path, std::strerror(errno))); }
 
 void write_all(int file, std::string_view bytes, std::string_view path)
 {
@@ -54,7 +51,8 @@ void pending_files::check(const std::string& path)
     if (!fs::is_directory(folder, why))
         fail_usage(fmt::format("cannot write {}: {} is no directory; choose another place", path, folder.string()));
     if (access(folder.c_str(), W_OK | X_OK) != 0)
-        fail_usage(fmt::format("cannot write {}: {}: {}; choose another place", path, folder.string(), std::strerror(errno)));
+        fail_usage(
+            fmt::format("cannot write {}: {}: {}; choose another place", path, folder.string(), std::strerror(errno)));
 }
 
 void pending_files::make_folders(const std::string& folder)
@@ -64,9 +62,12 @@ void pending_files::make_folders(const std::string& folder)
         made /= part;
         if (mkdir(made.c_str(), 0777) == 0) {
             folders_.push_back(made.string());
-        } else if (std::error_code why; !fs::is_directory(made, why)) {
-            fail(fmt::format("cannot make the folder {}: {}", made.string(), std::strerror(errno == EEXIST ? ENOTDIR : errno)));
+            continue;
         }
+        const int error = errno;
+        if (std::error_code why; !fs::is_directory(made, why))
+            fail(fmt::format("cannot make the folder {}: {}", made.string(),
+                             std::strerror(error == EEXIST ? ENOTDIR : error)));
     }
 }
 
@@ -74,7 +75,8 @@ void pending_files::add(const std::string& path, std::string_view bytes)
 {
     const fs::path place(path);
     // In the same folder, as a rename works only within a file system; with the process, as two runs may share it.
-    const std::string temporary = (place.parent_path() / fmt::format(".{}.{}.tmp", place.filename().string(), getpid())).string();
+    const std::string temporary =
+        (place.parent_path() / fmt::format(".{}.{}.tmp", place.filename().string(), getpid())).string();
     const int file = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (file < 0) fail_write(path);
     files_.push_back({temporary, path});

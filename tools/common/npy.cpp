@@ -26,20 +26,14 @@ constexpr std::string_view magic = "\x93NUMPY";
 constexpr std::uint32_t header_bytes_max = 1 << 20;  // numpy writes about 100; a bound keeps a hostile length small
 constexpr const char* advice = "write it with numpy.save(FILE, numpy.ascontiguousarray(a, dtype=numpy.float32))";
 
-failure bad(std::string message)
-{
-    return failure{errc::bad_spec, std::move(message)};
-}
+failure bad(std::string message) { return failure{errc::bad_spec, std::move(message)}; }
 
 struct file_closer {
     void operator()(std::FILE* file) const { std::fclose(file); }
 };
 using file_ptr = std::unique_ptr<std::FILE, file_closer>;
 
-bool read_exactly(std::FILE* file, void* to, std::size_t bytes)
-{
-    return std::fread(to, 1, bytes, file) == bytes;
-}
+bool read_exactly(std::FILE* file, void* to, std::size_t bytes) { return std::fread(to, 1, bytes, file) == bytes; }
 
 // The header's text; the file is left at the first value.
 result<std::string> read_header_text(std::FILE* file)
@@ -65,8 +59,18 @@ result<std::string> read_header_text(std::FILE* file)
 const char* type_name(std::string_view descr)
 {
     constexpr std::array<std::pair<std::string_view, const char*>, 12> names = {{
-        {"f2", "float16"}, {"f4", "float32"}, {"f8", "float64"}, {"f16", "float128"}, {"i1", "int8"}, {"i2", "int16"},
-        {"i4", "int32"}, {"i8", "int64"}, {"u1", "uint8"}, {"b1", "bool"}, {"c8", "complex64"}, {"c16", "complex128"},
+        {"f2", "float16"},
+        {"f4", "float32"},
+        {"f8", "float64"},
+        {"f16", "float128"},
+        {"i1", "int8"},
+        {"i2", "int16"},
+        {"i4", "int32"},
+        {"i8", "int64"},
+        {"u1", "uint8"},
+        {"b1", "bool"},
+        {"c8", "complex64"},
+        {"c16", "complex128"},
     }};
     if (!descr.empty()) descr.remove_prefix(1);
     for (const auto& [code, name] : names)
@@ -100,7 +104,8 @@ result<std::vector<float>> read_values(std::FILE* file, std::int64_t count)
         values.resize(had + std::min(step, wanted - had));
         const std::size_t got = std::fread(values.data() + had, sizeof(float), values.size() - had, file);
         if (got != values.size() - had)
-            return bad(fmt::format("is truncated: it holds {} of the {} float32 values its shape asks for", had + got, count));
+            return bad(
+                fmt::format("is truncated: it holds {} of the {} float32 values its shape asks for", had + got, count));
     }
     if (std::fgetc(file) != EOF) return bad("has more bytes after its array; one array a file is read");
     return values;
@@ -172,9 +177,6 @@ result<std::int64_t> element_count(const std::vector<std::int64_t>& shape)
     return is_empty ? 0 : count;
 }
 
-std::string shape_text(const std::vector<std::int64_t>& shape)
-{
-    return fmt::format("[{}]", fmt::join(shape, ","));
-}
+std::string shape_text(const std::vector<std::int64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ",")); }
 
 }  // namespace mhc::tools

@@ -16,10 +16,7 @@ using jit::result;
 
 constexpr std::size_t dimensions_max = 32;  // numpy's own limit
 
-failure bad(std::string message)
-{
-    return failure{errc::bad_spec, std::move(message)};
-}
+failure bad(std::string message) { return failure{errc::bad_spec, std::move(message)}; }
 
 // The subset of Python's literals that a header may hold.
 class header_parser {
@@ -166,9 +163,6 @@ private:
 
 }  // namespace
 
-result<npy_header> parse_npy_header(std::string_view text)
-{
-    return header_parser(text).parse();
-}
+result<npy_header> parse_npy_header(std::string_view text) { return header_parser(text).parse(); }
 
 }  // namespace mhc::tools

@@ -12,46 +12,16 @@ namespace {
 
 using jit::operation;
 
-bool is_layer(operation op)
-{
-    return op == operation::static_layer_fwd || op == operation::dynamic_layer_fwd;
-}
-bool has_projection(operation op)
-{
-    return op == operation::pre_fwd || op == operation::dynamic_layer_fwd;
-}
-bool has_coefficients(operation op)
-{
-    return op == operation::pre_fwd || is_layer(op);
-}
-bool has_sinkhorn(operation op)
-{
-    return op == operation::sinkhorn_fwd || has_coefficients(op);
-}
-bool has_layout(operation op)
-{
-    return op == operation::post_fwd || is_layer(op);
-}
-bool has_norm(operation op)
-{
-    return op == operation::rmsnorm_fwd || has_coefficients(op);
-}
-bool has_data(operation op)
-{
-    return op != operation::sinkhorn_fwd;
-}
-bool has_streams(operation op)
-{
-    return op != operation::rmsnorm_fwd;
-}
-bool is_pre(operation op)
-{
-    return op == operation::pre_fwd;
-}
-bool any(operation)
-{
-    return true;
-}
+bool is_layer(operation op) { return op == operation::static_layer_fwd || op == operation::dynamic_layer_fwd; }
+bool has_projection(operation op) { return op == operation::pre_fwd || op == operation::dynamic_layer_fwd; }
+bool has_coefficients(operation op) { return op == operation::pre_fwd || is_layer(op); }
+bool has_sinkhorn(operation op) { return op == operation::sinkhorn_fwd || has_coefficients(op); }
+bool has_layout(operation op) { return op == operation::post_fwd || is_layer(op); }
+bool has_norm(operation op) { return op == operation::rmsnorm_fwd || has_coefficients(op); }
+bool has_data(operation op) { return op != operation::sinkhorn_fwd; }
+bool has_streams(operation op) { return op != operation::rmsnorm_fwd; }
+bool is_pre(operation op) { return op == operation::pre_fwd; }
+bool any(operation) { return true; }
 
 constexpr std::string_view eps_allowed = "a finite number >= 0";
 
@@ -114,10 +84,7 @@ std::optional<std::string> take(std::vector<setting>& settings, std::string_view
     return value;
 }
 
-jit::preset default_preset(operation op) noexcept
-{
-    return is_layer(op) ? jit::preset::mhc_cu : jit::preset::paper;
-}
+jit::preset default_preset(operation op) noexcept { return is_layer(op) ? jit::preset::mhc_cu : jit::preset::paper; }
 
 void apply_settings(jit::layer_spec& spec, operation op, const std::vector<setting>& settings,
                     const std::vector<std::string_view>& own)

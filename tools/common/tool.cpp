@@ -7,8 +7,8 @@
 #include <cstring>
 #include <new>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <mhc/jit/version.hpp>
 
@@ -44,15 +44,9 @@ int report(const std::string& tool, const jit::failure& why)
 
 }  // namespace
 
-void fail_usage(std::string message)
-{
-    throw tool_error(exit_usage, std::move(message));
-}
+void fail_usage(std::string message) { throw tool_error(exit_usage, std::move(message)); }
 
-void fail(std::string message)
-{
-    throw tool_error(exit_failed, std::move(message));
-}
+void fail(std::string message) { throw tool_error(exit_failed, std::move(message)); }
 
 int exit_code_of(const jit::failure& why) noexcept
 {

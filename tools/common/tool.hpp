@@ -31,8 +31,8 @@ private:
     std::string message_;
 };
 
-[[noreturn]] void fail_usage(std::string message);   ///< exit code 2
-[[noreturn]] void fail(std::string message);         ///< exit code 1
+[[noreturn]] void fail_usage(std::string message);  ///< exit code 2
+[[noreturn]] void fail(std::string message);        ///< exit code 1
 
 /// 2 for bad_spec and unsupported_target, 1 for everything else.
 int exit_code_of(const jit::failure& why) noexcept;

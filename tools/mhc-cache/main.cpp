@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <iostream>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <mhc/jit/cache.hpp>
 
@@ -23,7 +23,8 @@ struct arguments {
     bool is_json = false, is_yes = false;
 };
 
-constexpr const char* examples = R"(Looks at the user database (see --cache-dir), or at any other by --database, such as a prebuilt mhc_gfx942.db.
+constexpr const char* examples =
+    R"(Looks at the user database (see --cache-dir), or at any other by --database, such as a prebuilt mhc_gfx942.db.
 
 Example:
   mhc-cache list --target gfx942
@@ -89,7 +90,8 @@ bool is_confirmed(const arguments& args, const jit::cache_info& found)
 int clear(const arguments& args, const jit::engine_options& options)
 {
     if (!args.database.empty())
-        fail_usage(fmt::format("--database {}: clear empties the user database alone; delete the file to be rid of another", args.database));
+        fail_usage(fmt::format("--database {}: clear empties the user database alone; delete the file to be rid of another",
+                               args.database));
     const jit::cache_info found = jit::inspect_cache(options).value();
     if (!is_confirmed(args, found)) fail("nothing was removed");
     const std::int64_t removed = jit::clear_cache(options).value();
@@ -127,8 +129,10 @@ int main(int argc, char** argv)
     const CLI::App* const do_info = add_command(app, args, "info", "The database's place, state and sizes");
     CLI::App* const do_list = add_command(app, args, "list", "Every object, a line each");
     CLI::App* const do_show = add_command(app, args, "show", "Everything about one object");
-    const CLI::App* const do_verify = add_command(app, args, "verify", "Read every object and check hash, architecture and symbol");
-    CLI::App* const do_clear = add_command(app, args, "clear", "Remove every object and remembered failure of the user database");
+    const CLI::App* const do_verify =
+        add_command(app, args, "verify", "Read every object and check hash, architecture and symbol");
+    CLI::App* const do_clear =
+        add_command(app, args, "clear", "Remove every object and remembered failure of the user database");
     do_list->add_option("--target", args.target, "Only objects of this target")->type_name("TARGET");
     do_list->add_option("--family", args.family, "Only objects of this kernel family")->type_name("FAMILY");
     do_show->add_option("KEY", args.key, "The key's first 4 or more hex digits")->required()->type_name("");

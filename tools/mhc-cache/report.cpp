@@ -14,10 +14,7 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-std::string dump(const json& value)
-{
-    return value.dump(2, ' ', false, json::error_handler_t::replace) + '\n';
-}
+std::string dump(const json& value) { return value.dump(2, ' ', false, json::error_handler_t::replace) + '\n'; }
 
 // Prebuilt databases have zero times, so that equal builds give equal files.
 std::string time_text(std::int64_t seconds)
@@ -57,8 +54,8 @@ json object_value(const jit::stored_object& one)
 std::string info_text(const jit::cache_info& info)
 {
     std::string text = fmt::format("database  {}\nstate     {}\n", info.path.empty() ? "none" : info.path, info.state);
-    text += fmt::format("objects   {}, {} of code; the file has {} of at most {}\n", info.objects, bytes_text(info.object_bytes),
-                        bytes_text(info.file_bytes), bytes_text(info.bytes_max));
+    text += fmt::format("objects   {}, {} of code; the file has {} of at most {}\n", info.objects,
+                        bytes_text(info.object_bytes), bytes_text(info.file_bytes), bytes_text(info.bytes_max));
     text += fmt::format("failures  {} remembered\nworker    {}\n", info.failures, info.worker);
     if (info.prebuilt.empty()) return text + "prebuilt  none found\n";
     for (const std::string& path : info.prebuilt) text += fmt::format("prebuilt  {}\n", path);
@@ -84,9 +81,9 @@ std::string list_text(const std::vector<jit::stored_object>& objects)
     std::vector<std::vector<std::string>> rows = {
         {"key", "family", "target", "hidden_dim", "n_streams", "dtype", "bytes", "ms", "uses", "last used", "compiler"}};
     for (const jit::stored_object& one : objects)
-        rows.push_back({one.key.substr(0, 12), one.family, one.target, fmt::to_string(one.hidden_dim), fmt::to_string(one.n_streams),
-                        one.dtype, fmt::to_string(one.bytes), fmt::to_string(one.compile_ms), fmt::to_string(one.uses),
-                        time_text(one.last_used), one.compiler});
+        rows.push_back({one.key.substr(0, 12), one.family, one.target, fmt::to_string(one.hidden_dim),
+                        fmt::to_string(one.n_streams), one.dtype, fmt::to_string(one.bytes), fmt::to_string(one.compile_ms),
+                        fmt::to_string(one.uses), time_text(one.last_used), one.compiler});
     return table_text(rows);
 }
 
@@ -99,21 +96,19 @@ std::string list_json(const std::vector<jit::stored_object>& objects)
 
 std::string object_text(const jit::stored_object& one)
 {
-    std::string text = fmt::format("key        {}\nsymbol     {}\nfamily     {}\ntarget     {}\n", one.key, one.symbol, one.family,
-                                   one.target);
+    std::string text = fmt::format("key        {}\nsymbol     {}\nfamily     {}\ntarget     {}\n", one.key, one.symbol,
+                                   one.family, one.target);
     text += fmt::format("shape      hidden_dim {}, n_streams {}, {}\n", one.hidden_dim, one.n_streams, one.dtype);
     text += fmt::format("object     {} B, by {} in {} ms\n", one.bytes, one.compiler, one.compile_ms);
     text += fmt::format("resources  {} VGPRs, {} SGPRs, LDS {} B, scratch {} B\n", one.vgprs, one.sgprs, one.lds_bytes,
                         one.scratch_bytes);
-    text += fmt::format("created    {}\nlast used  {}, {} use(s)\n", time_text(one.created), time_text(one.last_used), one.uses);
+    text +=
+        fmt::format("created    {}\nlast used  {}, {} use(s)\n", time_text(one.created), time_text(one.last_used), one.uses);
     const json key = json::parse(one.key_json, nullptr, false);
     return text + "key fields " + (key.is_discarded() ? one.key_json + '\n' : dump(key));
 }
 
-std::string object_json(const jit::stored_object& object)
-{
-    return dump(object_value(object));
-}
+std::string object_json(const jit::stored_object& object) { return dump(object_value(object)); }
 
 std::string verify_text(const jit::verify_report& report)
 {

@@ -36,10 +36,7 @@ std::uint16_t bf16_bits(float value) noexcept
     return static_cast<std::uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
 }
 
-float from_bf16(std::uint16_t bits) noexcept
-{
-    return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
-}
+float from_bf16(std::uint16_t bits) noexcept { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
 
 std::uint16_t fp16_bits(float value) noexcept
 {
@@ -75,8 +72,12 @@ void round_values(const float* values, std::int64_t count, jit::dtype type, std:
         case jit::dtype::fp32:
             if (count != 0) std::memcpy(elements, values, static_cast<std::size_t>(count) * sizeof(float));
             break;
-        case jit::dtype::fp16: round_halves(values, count, elements, fp16_bits); break;
-        case jit::dtype::bf16: round_halves(values, count, elements, bf16_bits); break;
+        case jit::dtype::fp16:
+            round_halves(values, count, elements, fp16_bits);
+            break;
+        case jit::dtype::bf16:
+            round_halves(values, count, elements, bf16_bits);
+            break;
     }
 }
 
@@ -86,8 +87,12 @@ void widen_elements(const std::byte* elements, std::int64_t count, jit::dtype ty
         case jit::dtype::fp32:
             if (count != 0) std::memcpy(values, elements, static_cast<std::size_t>(count) * sizeof(float));
             break;
-        case jit::dtype::fp16: widen_halves(elements, count, values, from_fp16); break;
-        case jit::dtype::bf16: widen_halves(elements, count, values, from_bf16); break;
+        case jit::dtype::fp16:
+            widen_halves(elements, count, values, from_fp16);
+            break;
+        case jit::dtype::bf16:
+            widen_halves(elements, count, values, from_bf16);
+            break;
     }
 }
 

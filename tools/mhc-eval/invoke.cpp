@@ -148,14 +148,22 @@ result<void> invoke(const jit::compiled_layer& layer, const problem& what, const
 {
     const call c{layer, what, tensors, workspace, given};
     switch (what.op) {
-        case operation::sinkhorn_fwd: return sinkhorn(c);
-        case operation::rmsnorm_fwd: return rmsnorm(c);
-        case operation::apply_mix_fwd: return apply_mix(c);
-        case operation::expand_fwd: return expand(c);
-        case operation::post_fwd: return post(c);
-        case operation::pre_fwd: return pre(c);
-        case operation::static_layer_fwd: return static_layer(c);
-        case operation::dynamic_layer_fwd: return dynamic_layer(c);
+        case operation::sinkhorn_fwd:
+            return sinkhorn(c);
+        case operation::rmsnorm_fwd:
+            return rmsnorm(c);
+        case operation::apply_mix_fwd:
+            return apply_mix(c);
+        case operation::expand_fwd:
+            return expand(c);
+        case operation::post_fwd:
+            return post(c);
+        case operation::pre_fwd:
+            return pre(c);
+        case operation::static_layer_fwd:
+            return static_layer(c);
+        case operation::dynamic_layer_fwd:
+            return dynamic_layer(c);
     }
     return {};
 }

@@ -40,7 +40,8 @@ json tensors_json(jit::operation op, bool is_output)
     json list = json::array();
     for (const auto& tensor : jit::tensors_of(op))
         if (tensor.is_output == is_output)
-            list.push_back({{"name", tensor.name}, {"shape", tensor.shape}, {"type", tensor.type}, {"optional", tensor.optional}});
+            list.push_back(
+                {{"name", tensor.name}, {"shape", tensor.shape}, {"type", tensor.type}, {"optional", tensor.optional}});
     return list;
 }
 
@@ -49,8 +50,8 @@ std::string tensors_text(jit::operation op, bool is_output)
     std::string text;
     for (const auto& tensor : jit::tensors_of(op))
         if (tensor.is_output == is_output)
-            text += fmt::format("  {:<4}{:<13}{:<18}{}{}\n", is_output ? "out" : "in", tensor.name, tensor.shape, tensor.type,
-                                tensor.optional ? ", optional" : "");
+            text += fmt::format("  {:<4}{:<13}{:<18}{}{}\n", is_output ? "out" : "in", tensor.name, tensor.shape,
+                                tensor.type, tensor.optional ? ", optional" : "");
     return text;
 }
 
@@ -60,7 +61,8 @@ std::string operators_text()
 {
     std::string text = "T tokens, n streams, C channels. data: dtype; weight: weight_dtype (default fp32).\n";
     std::vector<std::vector<std::string>> allowed = {{"option", "allowed"}};
-    for (const setting_description& known : setting_descriptions()) allowed.push_back({std::string(known.name), std::string(known.allowed)});
+    for (const setting_description& known : setting_descriptions())
+        allowed.push_back({std::string(known.name), std::string(known.allowed)});
     for (const std::string_view name : stride_settings) allowed.push_back({std::string(name), "elements, >= 0"});
 
     for (int i = 0; i < jit::operation_count; ++i) {
@@ -79,7 +81,8 @@ std::string operators_json()
     for (int i = 0; i < jit::operation_count; ++i) {
         const auto op = static_cast<jit::operation>(i);
         json options = json::array();
-        for (const option_text& option : options_of(op)) options.push_back({{"name", option.name}, {"allowed", option.allowed}});
+        for (const option_text& option : options_of(op))
+            options.push_back({{"name", option.name}, {"allowed", option.allowed}});
         operators.push_back({{"name", jit::to_string(op)},
                              {"default_preset", jit::to_string(default_preset(op))},
                              {"inputs", tensors_json(op, false)},

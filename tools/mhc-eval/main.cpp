@@ -2,8 +2,8 @@
 #include <chrono>
 #include <filesystem>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include <mhc/jit/engine.hpp>
@@ -43,7 +43,8 @@ struct evaluation {
     std::vector<output_array> outputs;
 };
 
-constexpr const char* examples = R"(Arrays are .npy files of little-endian float32 in C order. `--set dtype=bf16` (default fp32) rounds the data
+constexpr const char* examples =
+    R"(Arrays are .npy files of little-endian float32 in C order. `--set dtype=bf16` (default fp32) rounds the data
 tensors to nearest even, runs, and widens the results exactly. Sizes come from the arrays; pre, post and mix are
 static when their array lacks the token index. Results: DIR/NAME.npy. `--list` names everything there is.
 
@@ -57,7 +58,8 @@ void declare(CLI::App& app, arguments& args)
 {
     app.add_option("OP", args.op, "The operator, such as post_fwd (see --list)")->type_name("");
     app.add_option("--in", args.inputs, "Input arrays, NAME=FILE.npy each")->type_name("NAME=FILE.npy");
-    app.add_option("--set", args.settings, "Options, such as preset=deepseek or dtype=bf16 (see --list)")->type_name("OPTION=VALUE");
+    app.add_option("--set", args.settings, "Options, such as preset=deepseek or dtype=bf16 (see --list)")
+        ->type_name("OPTION=VALUE");
     app.add_option("--out-dir", args.out_dir, "Folder of the results, made if need be")->type_name("DIR");
     app.add_flag("--list", args.is_list, "Print every operator, its inputs, outputs, shapes and options");
     app.add_flag("--json", args.is_json, "Print one JSON object on standard output");
@@ -133,11 +135,12 @@ std::string report_json(const arguments& args, const evaluation& done)
 
 std::string report_text(const arguments& args, const problem& what, const jit::layer_spec& spec, const evaluation& done)
 {
-    std::string text = fmt::format("{} on {}: {} token(s), {} stream(s), hidden_dim {}, {}, {:.3f} ms\n", args.op, done.target,
-                                   what.tokens, what.n_streams, what.hidden_dim, jit::to_string(spec.dtype), done.milliseconds);
+    std::string text =
+        fmt::format("{} on {}: {} token(s), {} stream(s), hidden_dim {}, {}, {:.3f} ms\n", args.op, done.target, what.tokens,
+                    what.n_streams, what.hidden_dim, jit::to_string(spec.dtype), done.milliseconds);
     for (const jit::kernel_info& kernel : done.kernels)
-        text += fmt::format("  kernel {}: {}, by {} in {:.0f} ms\n", kernel.symbol, jit::to_string(kernel.from), kernel.compiler,
-                            kernel.compile_ms);
+        text += fmt::format("  kernel {}: {}, by {} in {:.0f} ms\n", kernel.symbol, jit::to_string(kernel.from),
+                            kernel.compiler, kernel.compile_ms);
     for (const output_array& output : done.outputs)
         text += fmt::format("  {} {} -> {}\n", output.name, shape_text(output.array.shape), output_path(args, output.name));
     return text;

@@ -60,8 +60,8 @@ given_array match_rank(const jit::tensor_description& tensor, npy_array array)
     for (const shape_rule& rule : rules)
         if (rule.dims.size() == array.shape.size())
             return {tensor, std::move(array), rule, rule.dims.size() < rules.front().dims.size()};
-    fail_usage(fmt::format("{} has shape {}, expected {}: {} dimension(s) instead of {}", tensor.name, shape_text(array.shape),
-                           tensor.shape, array.shape.size(), rules.front().dims.size()));
+    fail_usage(fmt::format("{} has shape {}, expected {}: {} dimension(s) instead of {}", tensor.name,
+                           shape_text(array.shape), tensor.shape, array.shape.size(), rules.front().dims.size()));
 }
 
 std::vector<given_array> read_arrays(const std::vector<jit::tensor_description>& tensors, const std::vector<setting>& inputs)
@@ -77,7 +77,8 @@ std::vector<given_array> read_arrays(const std::vector<jit::tensor_description>&
     return arrays;
 }
 
-known_sizes find_sizes(const std::vector<given_array>& arrays, const std::vector<setting>& settings, const jit::layer_spec& spec)
+known_sizes find_sizes(const std::vector<given_array>& arrays, const std::vector<setting>& settings,
+                       const jit::layer_spec& spec)
 {
     known_sizes known;
     for (const setting& next : settings) {
@@ -137,7 +138,8 @@ void check_shape(const given_array& given, const known_sizes& known, const sizes
             reasons.push_back(fmt::format("{} = {} from {}", symbol_names[i], known[i].value, known[i].source));
     }
     fail_usage(fmt::format("{} has shape {}, expected {}: {}{}{}", given.tensor.name, shape_text(given.array.shape),
-                           shape_text(expected), given.rule.text, reasons.empty() ? "" : " with ", fmt::join(reasons, ", ")));
+                           shape_text(expected), given.rule.text, reasons.empty() ? "" : " with ",
+                           fmt::join(reasons, ", ")));
 }
 
 void check_norm_weight(jit::operation op, bool is_given, const std::vector<setting>& settings, jit::layer_spec& spec)

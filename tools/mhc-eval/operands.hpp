@@ -18,11 +18,11 @@ namespace mhc::tools {
 struct operand {
     std::string name;
     bool is_output = false;
-    bool is_static = false;      ///< without the token index that the operator would also take
-    bool is_strided = false;     ///< [T,n,C]
-    std::string type;            ///< "data", "weight" or "fp32"
+    bool is_static = false;   ///< without the token index that the operator would also take
+    bool is_strided = false;  ///< [T,n,C]
+    std::string type;         ///< "data", "weight" or "fp32"
     std::vector<std::int64_t> shape;
-    std::vector<float> values;   ///< of an input
+    std::vector<float> values;  ///< of an input
 };
 
 struct problem {

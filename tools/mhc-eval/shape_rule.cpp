@@ -104,10 +104,7 @@ std::vector<std::int64_t> shape_rule::shape(const sizes& known) const
     return result;
 }
 
-bool shape_rule::is(std::string_view other) const
-{
-    return text == without_blanks(other);
-}
+bool shape_rule::is(std::string_view other) const { return text == without_blanks(other); }
 
 std::vector<shape_rule> parse_shape_rules(std::string_view text)
 {

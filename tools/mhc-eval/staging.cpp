@@ -14,7 +14,7 @@ namespace mhc::tools {
 namespace {
 
 constexpr std::int64_t stride_max = std::int64_t{1} << 50;  // more than any memory; products of a few stay in 64 bits
-constexpr std::byte poison{0xFF};  // four, or two, of these are a NaN in every data type
+constexpr std::byte poison{0xFF};                           // four, or two, of these are a NaN in every data type
 
 std::int64_t parse_stride(std::string_view name, const std::optional<std::string>& text)
 {
@@ -78,16 +78,17 @@ void check_strides(const problem& what, const jit::strides& given)
     std::int64_t span = 0, end = 0;
     const bool too_long = __builtin_mul_overflow(what.n_streams - 1, s.stream, &span) || span > span_max - what.hidden_dim;
     if (too_long)
-        fail_usage(fmt::format("stream_stride = {}: (n_streams - 1) * stream_stride + hidden_dim must be at most 2^31", s.stream));
+        fail_usage(
+            fmt::format("stream_stride = {}: (n_streams - 1) * stream_stride + hidden_dim must be at most 2^31", s.stream));
     if (__builtin_mul_overflow(what.tokens, s.token, &end) || end > stride_max)
         fail_usage(fmt::format("token_stride = {}: {} tokens so far apart fit no memory", s.token, what.tokens));
 
     for (const operand& one : what.operands)
         if (one.is_output && one.is_strided && has_overlap(what.tokens, what.n_streams, what.hidden_dim, s))
-            fail_usage(fmt::format("token_stride = {}, stream_stride = {}: rows of the output {} {} overlap; "
-                                   "dense strides are {} and {}",
-                                   s.token, s.stream, one.name, shape_text(one.shape), what.n_streams * what.hidden_dim,
-                                   what.hidden_dim));
+            fail_usage(fmt::format(
+                "token_stride = {}, stream_stride = {}: rows of the output {} {} overlap; "
+                "dense strides are {} and {}",
+                s.token, s.stream, one.name, shape_text(one.shape), what.n_streams * what.hidden_dim, what.hidden_dim));
 }
 
 std::int32_t best_alignment(const jit::layer_spec& spec, const jit::strides& given)
@@ -104,10 +105,11 @@ void check_alignment(const jit::layer_spec& spec, const jit::strides& given)
 {
     if (keeps_alignment(spec, given)) return;
     const jit::strides s = resolve(given, spec.n_streams, spec.hidden_dim);
-    fail_usage(fmt::format("token_stride = {}, stream_stride = {}: with alignment_bytes = {} they must be multiples of {} "
-                           "elements; leave alignment_bytes out, or make it {}",
-                           s.token, s.stream, spec.alignment_bytes,
-                           jit::row_alignment_bytes(spec) / jit::size_of(spec.dtype), best_alignment(spec, given)));
+    fail_usage(
+        fmt::format("token_stride = {}, stream_stride = {}: with alignment_bytes = {} they must be multiples of {} "
+                    "elements; leave alignment_bytes out, or make it {}",
+                    s.token, s.stream, spec.alignment_bytes, jit::row_alignment_bytes(spec) / jit::size_of(spec.dtype),
+                    best_alignment(spec, given)));
 }
 
 std::int64_t staged_tensor::layout::extent() const
@@ -157,9 +159,10 @@ void staged_tensor::check_shared(const operand& what, const std::vector<std::byt
     for_each_row([&](std::int64_t from, std::size_t at) {
         round_values(what.values.data() + from, layout_.length, type_, row.data());
         if (!std::equal(row.begin(), row.end(), staged.begin() + static_cast<std::ptrdiff_t>(at)))
-            fail_usage(fmt::format("token_stride = {}, stream_stride = {}: rows of {} share elements, but its array has "
-                                   "different values there; give equal ones or larger strides",
-                                   layout_.token_stride, layout_.stream_stride, name_));
+            fail_usage(
+                fmt::format("token_stride = {}, stream_stride = {}: rows of {} share elements, but its array has "
+                            "different values there; give equal ones or larger strides",
+                            layout_.token_stride, layout_.stream_stride, name_));
     });
 }
 

@@ -17,7 +17,8 @@ namespace mhc::tools {
 /// The strides asked for, for every [T,n,C] tensor; -1 for the dense ones.
 jit::strides parse_strides(const std::optional<std::string>& token_stride, const std::optional<std::string>& stream_stride);
 
-/// Refuses, with exit code 2, strides that cannot be for this problem: no [T,n,C] tensor, too long, output rows that overlap.
+/// Refuses, with exit code 2, strides that cannot be for this problem: no [T,n,C] tensor, too long, output rows that
+/// overlap.
 void check_strides(const problem& what, const jit::strides& given);
 
 /// The largest of 16, 4 and 2 bytes that the rows of all tensors keep with these strides.

@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <optional>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include <mhc/jit/prebuild.hpp>
@@ -32,10 +32,14 @@ struct arguments {
 struct outcome {
     jit::prebuild_report report;
     std::optional<jit::failure> why;  ///< no report then
-    bool is_complete() const { return !why && report.kernels_failed == 0 && report.kernels_produced == report.kernels_expected; }
+    bool is_complete() const
+    {
+        return !why && report.kernels_failed == 0 && report.kernels_produced == report.kernels_expected;
+    }
 };
 
-constexpr const char* examples = R"(Needs no GPU. Writes DIR/mhc_ARCH.db and DIR/mhc_ARCH.json for each architecture; nothing for one of which a kernel
+constexpr const char* examples =
+    R"(Needs no GPU. Writes DIR/mhc_ARCH.db and DIR/mhc_ARCH.json for each architecture; nothing for one of which a kernel
 failed. Levels, as in AITER, are not nested: 0 nothing (JIT only); 1 forward and backward; 2 every forward operator
 (the default); 3 the default operators of the n = 4 bf16 rows. --operators is the unambiguous spelling.
 A shapes file has a spec a line: hidden_dim=4096 n_streams=4 dtype=bf16 [preset=deepseek ...] [operators=pre_fwd,post_fwd]
@@ -51,14 +55,17 @@ produced, or bad arguments; 3 an unsupported or undetectable architecture.)";
 
 void declare(CLI::App& app, arguments& args)
 {
-    app.add_option("--archs", args.flags.archs, "Architectures, ';' or ',' between; native, all (default: GPU_ARCHS, else native)")
+    app.add_option("--archs", args.flags.archs,
+                   "Architectures, ';' or ',' between; native, all (default: GPU_ARCHS, else native)")
         ->type_name("ARCHS");
-    CLI::Option* level = app.add_option("--level", args.flags.level, "0 to 3 (default: PREBUILD_KERNELS, else 2)")->type_name("N");
+    CLI::Option* level =
+        app.add_option("--level", args.flags.level, "0 to 3 (default: PREBUILD_KERNELS, else 2)")->type_name("N");
     app.add_option("--operators", args.flags.operators, "forward, backward, tune, all or operators' names, ',' between")
         ->type_name("LIST")
         ->excludes(level);
     app.add_option("--shapes", args.flags.shapes, "A file of specs instead of the catalogue")->type_name("FILE");
-    app.add_option("--jobs", args.flags.jobs, "Compilations at once (default: MAX_JOBS, else from CPUs and memory)")->type_name("N");
+    app.add_option("--jobs", args.flags.jobs, "Compilations at once (default: MAX_JOBS, else from CPUs and memory)")
+        ->type_name("N");
     app.add_option("--out", args.out_dir, "Folder of the databases (default: prebuilt)")->type_name("DIR");
     app.add_flag("--check", args.is_check, "Compile nothing: say whether DIR's databases hold every expected kernel");
     app.add_flag("--json", args.is_json, "Print one JSON object on standard output");
@@ -102,7 +109,8 @@ int exit_code(const std::vector<outcome>& outcomes, bool is_check)
 std::string outcome_text(const outcome& one, bool is_check)
 {
     const jit::prebuild_report& report = one.report;
-    std::string text = fmt::format("{}: {} of {} kernel(s)", report.target, report.kernels_produced, report.kernels_expected);
+    std::string text =
+        fmt::format("{}: {} of {} kernel(s)", report.target, report.kernels_produced, report.kernels_expected);
     if (is_check) {
         text += one.is_complete() ? ", none missing\n" : fmt::format(", {} missing:\n", report.kernels_failed);
     } else if (one.is_complete()) {
@@ -151,7 +159,8 @@ int build(const arguments& args)
     }
     for (const std::string& kind : request.not_yet) {
         const std::string note = fmt::format("no {} kernels exist yet", kind);
-        if (request.items.empty()) throw tool_error(exit_nothing, note + ", and nothing else was asked for; use --operators forward");
+        if (request.items.empty())
+            throw tool_error(exit_nothing, note + ", and nothing else was asked for; use --operators forward");
         print_error("mhc-prebuild", note + "; the rest is built");
     }
     const std::vector<std::string> archs = parse_archs(request.archs);

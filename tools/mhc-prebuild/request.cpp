@@ -59,7 +59,8 @@ prebuild_request resolve_request(const prebuild_flags& flags)
     if (const auto level = find_value("--level", flags.level, "PREBUILD_KERNELS"))
         request.level = parse_whole_number(*level, 0, 3, "0 (JIT only), 1, 2 or 3");
     if (const auto jobs = find_value("--jobs", flags.jobs, "MAX_JOBS"))
-        request.jobs = parse_whole_number(*jobs, 1, 65536, "a whole number, 1 to 65536; leave it out to choose by CPUs and memory");
+        request.jobs =
+            parse_whole_number(*jobs, 1, 65536, "a whole number, 1 to 65536; leave it out to choose by CPUs and memory");
 
     std::optional<operator_choice> choice;
     if (!flags.operators.empty()) {
@@ -92,8 +93,8 @@ operator_choice parse_operators(std::string_view text)
         } else if (const auto op = jit::parse_operation(word)) {
             choice.forward = choice.forward | jit::operations{*op};
         } else {
-            fail_usage(fmt::format("operators = '{}': allowed are forward, backward, tune, all, or names of operators: {}", word,
-                                   op.error().message));
+            fail_usage(fmt::format("operators = '{}': allowed are forward, backward, tune, all, or names of operators: {}",
+                                   word, op.error().message));
         }
     }
     return choice;

@@ -23,7 +23,7 @@ struct operator_choice {
 struct prebuild_request {
     std::string archs;  ///< not parsed yet: at level 0 it is not looked at
     int level = 2;
-    int jobs = 0;       ///< 0: from CPUs and memory
+    int jobs = 0;  ///< 0: from CPUs and memory
     std::vector<jit::prebuild_item> items;
     std::vector<std::string> not_yet;
 };

@@ -28,13 +28,14 @@ std::vector<std::string> words_of(const std::string& line)
 jit::operations line_operators(const std::string& text)
 {
     const operator_choice choice = parse_operators(text);
-    if (!choice.not_yet.empty()) fail_usage(fmt::format("operators = '{}': no such kernels exist yet; name forward ones", text));
+    if (!choice.not_yet.empty())
+        fail_usage(fmt::format("operators = '{}': no such kernels exist yet; name forward ones", text));
     return choice.forward;
 }
 
 // The part of a line that shares a default preset: `part`, of the operators that the line asked for.
-void add_item(const std::vector<setting>& settings, jit::operations asked, jit::operations part,
-              jit::operation preset_of, std::vector<jit::prebuild_item>& items)
+void add_item(const std::vector<setting>& settings, jit::operations asked, jit::operations part, jit::operation preset_of,
+              std::vector<jit::prebuild_item>& items)
 {
     if ((asked & part).empty()) return;
     jit::prebuild_item item;
@@ -83,7 +84,9 @@ std::vector<jit::prebuild_item> read_shapes(const std::string& path, jit::operat
         }
     }
     if (file.bad()) fail_usage(fmt::format("--shapes {}: cannot be read; name a text file", path));
-    if (items.empty()) fail_usage(fmt::format("--shapes {}: holds no shape; write lines such as hidden_dim=4096 n_streams=4 dtype=bf16", path));
+    if (items.empty())
+        fail_usage(
+            fmt::format("--shapes {}: holds no shape; write lines such as hidden_dim=4096 n_streams=4 dtype=bf16", path));
     return items;
 }
 

@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <filesystem>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include "tools/common/engine_flags.hpp"
 #include "tools/common/files.hpp"
@@ -23,7 +23,8 @@ struct arguments {
     engine_flags engine;
 };
 
-constexpr const char* examples = R"(Needs no GPU. Without --source, --asm or --extract: a table of the launches. With --json: one object, enough to
+constexpr const char* examples =
+    R"(Needs no GPU. Without --source, --asm or --extract: a table of the launches. With --json: one object, enough to
 launch the code objects with any other loader; --source, --asm and --extract add to it what they say.
 --extract writes the code object to FILE; an operator of several launches writes FILE with the launch's number before
 its extension (pre.co becomes pre.0.co, pre.1.co), and the paths are printed.
@@ -70,7 +71,8 @@ std::vector<setting> all_settings(const arguments& args)
 shown_operator asked(const arguments& args)
 {
     if (args.op.empty()) fail_usage("--op is missing; name an operator, such as --op post_fwd");
-    if (!args.engine.target) fail_usage("--target is missing; name one, such as --target gfx942 (see mhc-show --toolchains)");
+    if (!args.engine.target)
+        fail_usage("--target is missing; name one, such as --target gfx942 (see mhc-show --toolchains)");
     shown_operator shown;
     shown.op = jit::parse_operation(args.op).value();
     shown.tokens = args.tokens;
@@ -142,7 +144,8 @@ int show(const arguments& args)
 
 int main(int argc, char** argv)
 {
-    CLI::App app("Shows one operator of one spec on one target: launches, arguments, resources, source, assembly.", "mhc-show");
+    CLI::App app("Shows one operator of one spec on one target: launches, arguments, resources, source, assembly.",
+                 "mhc-show");
     mhc::tools::arguments args;
     mhc::tools::declare(app, args);
     return mhc::tools::run_tool(app, argc, argv, [&] { return mhc::tools::show(args); });

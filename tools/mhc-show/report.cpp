@@ -11,10 +11,7 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-bool is_scalar(const jit::argument_description& arg)
-{
-    return arg.kind == "scalar";
-}
+bool is_scalar(const jit::argument_description& arg) { return arg.kind == "scalar"; }
 
 json argument_json(const jit::argument_description& arg)
 {
@@ -69,7 +66,9 @@ std::string arguments_text(const std::vector<jit::argument_description>& args)
 {
     std::vector<std::vector<std::string>> rows = {{"    offset", "size", "kind", "type", "name", "value or bytes"}};
     for (const jit::argument_description& arg : args) {
-        const std::string value = arg.value ? fmt::to_string(*arg.value) : is_scalar(arg) ? "" : fmt::format("{} B", arg.bytes);
+        const std::string value = arg.value        ? fmt::to_string(*arg.value)
+                                  : is_scalar(arg) ? ""
+                                                   : fmt::format("{} B", arg.bytes);
         rows.push_back({fmt::format("    {}", arg.offset), fmt::to_string(arg.size), arg.kind, arg.type,
                         arg.name + (arg.optional ? " (optional)" : ""), value});
     }
@@ -79,10 +78,11 @@ std::string arguments_text(const std::vector<jit::argument_description>& args)
 std::string resources_text(const jit::resource_description& used)
 {
     if (used.wave_size <= 1) return "";  // a CPU has no such things
-    return fmt::format("  resources  {} VGPRs, {} AGPRs, {} SGPRs; LDS {} B; scratch {} B; spills {} VGPR, {} SGPR; "
-                       "{} waves/SIMD of {} lanes\n",
-                       used.vgprs, used.agprs, used.sgprs, used.lds_bytes, used.scratch_bytes, used.vgpr_spills,
-                       used.sgpr_spills, used.waves_per_simd, used.wave_size);
+    return fmt::format(
+        "  resources  {} VGPRs, {} AGPRs, {} SGPRs; LDS {} B; scratch {} B; spills {} VGPR, {} SGPR; "
+        "{} waves/SIMD of {} lanes\n",
+        used.vgprs, used.agprs, used.sgprs, used.lds_bytes, used.scratch_bytes, used.vgpr_spills, used.sgpr_spills,
+        used.waves_per_simd, used.wave_size);
 }
 
 std::string launch_text(const shown_operator& shown, std::size_t index)
@@ -94,8 +94,8 @@ std::string launch_text(const shown_operator& shown, std::size_t index)
     text += fmt::format("  plan       {}\n", launch.plan);
     text += fmt::format("  key        {}\n", launch.key);
     text += resources_text(launch.resources);
-    text += fmt::format("  object     {} B, {}, by {} in {:.0f} ms\n", launch.code_object.size(), jit::to_string(launch.from),
-                        launch.compiler, launch.compile_ms);
+    text += fmt::format("  object     {} B, {}, by {} in {:.0f} ms\n", launch.code_object.size(),
+                        jit::to_string(launch.from), launch.compiler, launch.compile_ms);
     if (!shown.files.empty()) text += fmt::format("  written    {}\n", shown.files[index]);
     return text + fmt::format("  arguments  {} B\n", argument_bytes(launch)) + arguments_text(launch.args);
 }
@@ -104,10 +104,10 @@ std::string launch_text(const shown_operator& shown, std::size_t index)
 
 std::string report_text(const shown_operator& shown)
 {
-    std::string text = fmt::format("{} for {}: hidden_dim {}, n_streams {}, {}, {} token(s); workspace {} B; {} launch(es)\n",
-                                   jit::to_string(shown.op), shown.description.target, shown.spec.hidden_dim,
-                                   shown.spec.n_streams, jit::to_string(shown.spec.dtype), shown.tokens,
-                                   shown.description.workspace_bytes, shown.description.launches.size());
+    std::string text = fmt::format(
+        "{} for {}: hidden_dim {}, n_streams {}, {}, {} token(s); workspace {} B; {} launch(es)\n", jit::to_string(shown.op),
+        shown.description.target, shown.spec.hidden_dim, shown.spec.n_streams, jit::to_string(shown.spec.dtype),
+        shown.tokens, shown.description.workspace_bytes, shown.description.launches.size());
     for (std::size_t i = 0; i < shown.description.launches.size(); ++i) text += launch_text(shown, i);
     return text;
 }

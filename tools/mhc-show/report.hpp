@@ -16,9 +16,9 @@ struct shown_operator {
     std::int64_t tokens = 0;
     jit::operator_description description;
     // One a launch, or empty when not asked for.
-    std::vector<std::string> files;     ///< where --extract put the code object
+    std::vector<std::string> files;  ///< where --extract put the code object
     std::vector<std::string> assembly;
-    bool has_source = false;            ///< print the sources too
+    bool has_source = false;  ///< print the sources too
 };
 
 std::string report_text(const shown_operator& shown);

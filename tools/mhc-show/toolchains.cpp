@@ -16,8 +16,8 @@ std::string toolchains_text(const jit::engine_options& options)
     std::string text;
     for (const jit::toolchain_info& one : jit::toolchains(options)) {
         if (one.available) {
-            text += fmt::format("{} {}\n  targets      {}\n  fingerprint  {}\n", one.name, one.version, fmt::join(one.targets, " "),
-                                one.fingerprint);
+            text += fmt::format("{} {}\n  targets      {}\n  fingerprint  {}\n", one.name, one.version,
+                                fmt::join(one.targets, " "), one.fingerprint);
         } else {
             text += fmt::format("{}: not available: {}\n", one.name, one.why_not);
         }

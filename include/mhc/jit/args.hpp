@@ -43,7 +43,7 @@ struct apply_mix_fwd_args {
     void* layer_input = nullptr;  ///< out  [T, C]         data
     std::int64_t tokens = 0;      ///< T
     strides x_strides;
-    bool pre_is_static = false;   ///< pre is [n], the same for every token
+    bool pre_is_static = false;  ///< pre is [n], the same for every token
 };
 
 /// x[t,i,c] = h[t,c].
@@ -93,14 +93,14 @@ struct pre_fwd_args {
 /// M = Sinkhorn(h_res); a = sum_i p_i x[t,i]; y = a / sqrt(mean(a^2) + norm_eps) * weight;
 /// out[t,i] = sum_j M[i,j] x[t,j] + q_i y.
 struct static_layer_fwd_args {
-    const void* x = nullptr;       ///< in   [T, n, C]  data
-    const float* h_pre = nullptr;  ///< in   [n]        f32
-    const float* h_post = nullptr; ///< in   [n]        f32
-    const float* h_res = nullptr;  ///< in   [n, n]     f32
-    const void* weight = nullptr;  ///< in   [C]        weight
-    void* out = nullptr;           ///< out  [T, n, C]  data
-    void* workspace = nullptr;     ///< scratch, compiled_layer::workspace_bytes, 16-byte aligned
-    std::int64_t tokens = 0;       ///< T
+    const void* x = nullptr;        ///< in   [T, n, C]  data
+    const float* h_pre = nullptr;   ///< in   [n]        f32
+    const float* h_post = nullptr;  ///< in   [n]        f32
+    const float* h_res = nullptr;   ///< in   [n, n]     f32
+    const void* weight = nullptr;   ///< in   [C]        weight
+    void* out = nullptr;            ///< out  [T, n, C]  data
+    void* workspace = nullptr;      ///< scratch, compiled_layer::workspace_bytes, 16-byte aligned
+    std::int64_t tokens = 0;        ///< T
     strides x_strides;
     strides out_strides;
 };

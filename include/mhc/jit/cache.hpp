@@ -19,11 +19,11 @@ struct stored_object {
 };
 
 struct cache_info {
-    std::string path;            ///< the database's file; empty when there is none
-    std::string state;           ///< "ok", "missing", "read-only", or why it is not used
+    std::string path;   ///< the database's file; empty when there is none
+    std::string state;  ///< "ok", "missing", "read-only", or why it is not used
     std::int64_t objects = 0, object_bytes = 0, file_bytes = 0, failures = 0;
     std::int64_t bytes_max = 0;
-    std::string worker;          ///< path of mhc-jitc, or why there is none
+    std::string worker;                 ///< path of mhc-jitc, or why there is none
     std::vector<std::string> prebuilt;  ///< paths of the prebuilt databases found
 };
 

@@ -15,14 +15,14 @@ namespace mhc::jit {
 
 /// One kernel argument, in the order of the kernel's parameters.
 struct argument_description {
-    std::string name;            ///< the operator's tensor name; `workspace`; or a scalar such as `tokens`, `x_token_stride`
-    std::string kind;            ///< "in", "out", "workspace" or "scalar"
-    std::string type;            ///< "bf16", "fp16", "fp32", "i32", "i64"
-    std::uint32_t size = 0;      ///< bytes in the kernel argument block
-    std::uint32_t offset = 0;    ///< bytes from its start
-    bool optional = false;       ///< the pointer may be null
+    std::string name;          ///< the operator's tensor name; `workspace`; or a scalar such as `tokens`, `x_token_stride`
+    std::string kind;          ///< "in", "out", "workspace" or "scalar"
+    std::string type;          ///< "bf16", "fp16", "fp32", "i32", "i64"
+    std::uint32_t size = 0;    ///< bytes in the kernel argument block
+    std::uint32_t offset = 0;  ///< bytes from its start
+    bool optional = false;     ///< the pointer may be null
     std::optional<std::int64_t> value;  ///< of a scalar
-    std::int64_t bytes = 0;      ///< of a buffer, for the described token count and dense strides
+    std::int64_t bytes = 0;             ///< of a buffer, for the described token count and dense strides
 };
 
 /// What the machine code uses; 0 where the target has no such thing.
@@ -34,18 +34,18 @@ struct resource_description {
 
 struct launch_description {
     std::string symbol;
-    std::string key;                   ///< 64 hex digits; with the toolchain when the object was compiled
-    std::int64_t grid = 0;             ///< work-groups; 0 when tokens is 0
-    std::int32_t block = 0;            ///< work-items of a work-group
+    std::string key;         ///< 64 hex digits; with the toolchain when the object was compiled
+    std::int64_t grid = 0;   ///< work-groups; 0 when tokens is 0
+    std::int32_t block = 0;  ///< work-items of a work-group
     std::int32_t lds_bytes_dynamic = 0;
     std::vector<argument_description> args;
-    std::string plan;                  ///< one line: the choices made
-    std::string source;                ///< the text the compiler sees
-    std::string code_object;           ///< empty unless compiled
+    std::string plan;         ///< one line: the choices made
+    std::string source;       ///< the text the compiler sees
+    std::string code_object;  ///< empty unless compiled
     std::string compiler;
     double compile_ms = 0;
     origin from = origin::compiled;
-    resource_description resources;    ///< of `code_object`
+    resource_description resources;  ///< of `code_object`
 };
 
 struct operator_description {
@@ -62,8 +62,7 @@ result<operator_description> describe(operation op, const layer_spec& spec, std:
 
 /// The assembly of a code object (AMD targets and host), as the compiler that made it would print it.
 /// Errors: unsupported_target where no disassembler is here.
-result<std::string> disassemble(std::string_view target, std::string_view code_object,
-                                const engine_options& options = {});
+result<std::string> disassemble(std::string_view target, std::string_view code_object, const engine_options& options = {});
 
 /// An operator's interface, for tools that take arrays by name.
 struct tensor_description {

@@ -30,13 +30,13 @@ struct engine_options {
     compiler_backend backend = compiler_backend::automatic;
     bool allow_fallback = false;  ///< a named target that cannot run here becomes "auto" instead of an error
 
-    std::optional<std::string> cache_dir;         ///< of the user database; empty: XDG_CACHE_HOME or ~/.cache, mhc/v1
-    std::vector<std::string> prebuilt_dirs;       ///< searched for mhc_<target>.db before the installed ones
-    bool use_user_database = true;                ///< false: memory and prebuilt databases only
-    bool read_only = false;                       ///< never write the user database
-    bool strict = false;                          ///< never compile: a miss is not_prebuilt
-    bool prebuilt_any_toolchain = true;           ///< prebuilt objects of another compiler version count
-    int rebuild = 0;                              ///< 1: ignore stored objects and replace them, once a key; 2: forget failures too
+    std::optional<std::string> cache_dir;    ///< of the user database; empty: XDG_CACHE_HOME or ~/.cache, mhc/v1
+    std::vector<std::string> prebuilt_dirs;  ///< searched for mhc_<target>.db before the installed ones
+    bool use_user_database = true;           ///< false: memory and prebuilt databases only
+    bool read_only = false;                  ///< never write the user database
+    bool strict = false;                     ///< never compile: a miss is not_prebuilt
+    bool prebuilt_any_toolchain = true;      ///< prebuilt objects of another compiler version count
+    int rebuild = 0;  ///< 1: ignore stored objects and replace them, once a key; 2: forget failures too
     std::int64_t cache_bytes_max = 2048LL << 20;  ///< soft limit of the user database
 
     std::optional<std::string> worker;  ///< path of mhc-jitc; empty: beside the library, then the build tree
@@ -54,10 +54,10 @@ struct engine_options {
 
 /// Exact counts since the engine was made.
 struct engine_stats {
-    std::uint64_t known_layer = 0;   ///< requests answered by the known-layer table
-    std::uint64_t l1_hit = 0;        ///< kernels found in memory
-    std::uint64_t l2_hit = 0;        ///< in the user database
-    std::uint64_t l3_hit = 0;        ///< in a prebuilt database
+    std::uint64_t known_layer = 0;  ///< requests answered by the known-layer table
+    std::uint64_t l1_hit = 0;       ///< kernels found in memory
+    std::uint64_t l2_hit = 0;       ///< in the user database
+    std::uint64_t l3_hit = 0;       ///< in a prebuilt database
     std::uint64_t compiled = 0;
     std::uint64_t compile_failed = 0;
     std::uint64_t waited = 0;        ///< callers that waited for another's compilation
@@ -97,16 +97,16 @@ result<engine*> default_engine();
 
 /// One target and what can be done for it here.
 struct target_info {
-    std::string name;         ///< "host", "gfx942", ...
+    std::string name;  ///< "host", "gfx942", ...
     bool can_compile = false;
     bool can_run = false;
-    std::string compilers;    ///< such as "hiprtc 5.2 (LLVM 15), clang 19.1.7"
-    std::string why_not;      ///< for whatever is false: the reason and what would change it
+    std::string compilers;  ///< such as "hiprtc 5.2 (LLVM 15), clang 19.1.7"
+    std::string why_not;    ///< for whatever is false: the reason and what would change it
 };
 
 /// One compiler found here, or why not.
 struct toolchain_info {
-    std::string name;         ///< "clang", "hiprtc"
+    std::string name;  ///< "clang", "hiprtc"
     bool available = false;
     std::string version;      ///< such as "19.1.7"
     std::string fingerprint;  ///< 64 hex digits: what the cache key holds

@@ -21,10 +21,10 @@ const char* to_string(origin from) noexcept;  ///< "memory", "user", "prebuilt",
 /// One kernel of a layer, for logs and tools.
 struct kernel_info {
     operation op = operation::pre_fwd;
-    std::string symbol;    ///< readable in profilers: mhc_<family>_n4_c4096_bf16_<8 hex of key>
-    std::string key;       ///< 64 hex digits
+    std::string symbol;  ///< readable in profilers: mhc_<family>_n4_c4096_bf16_<8 hex of key>
+    std::string key;     ///< 64 hex digits
     origin from = origin::compiled;
-    std::string compiler;  ///< what compiled it, such as "clang 19.1.7"
+    std::string compiler;   ///< what compiled it, such as "clang 19.1.7"
     double compile_ms = 0;  ///< wall time of its compilation, whenever that was
 };
 
@@ -48,7 +48,7 @@ public:
     std::int64_t workspace_bytes(operation op, std::int64_t tokens) const;
 
     const layer_spec& spec() const;
-    const std::string& target() const;               ///< such as "host" or "gfx942"
+    const std::string& target() const;  ///< such as "host" or "gfx942"
     const std::vector<kernel_info>& kernels() const;
 
     struct impl;  ///< the library's own

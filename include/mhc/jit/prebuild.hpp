@@ -21,16 +21,16 @@ struct prebuild_item {
 result<std::vector<prebuild_item>> catalogue(int level);
 
 struct prebuild_options {
-    std::string out_dir;           ///< receives mhc_<target>.db and mhc_<target>.json
-    int jobs_max = 0;              ///< 0: from CPUs and memory
-    bool check_only = false;       ///< write nothing: compare out_dir's databases with what is expected
-    engine_options engine;         ///< worker, backend, timeout, log; its target and caches are not used
+    std::string out_dir;      ///< receives mhc_<target>.db and mhc_<target>.json
+    int jobs_max = 0;         ///< 0: from CPUs and memory
+    bool check_only = false;  ///< write nothing: compare out_dir's databases with what is expected
+    engine_options engine;    ///< worker, backend, timeout, log; its target and caches are not used
     std::function<void(int done, int total, std::string_view what)> progress;
 };
 
 struct prebuild_report {
     std::string target;
-    std::string database, manifest;     ///< paths written, empty if none
+    std::string database, manifest;  ///< paths written, empty if none
     int kernels_expected = 0, kernels_produced = 0, kernels_failed = 0;
     double seconds = 0;
     std::int64_t bytes = 0;

@@ -81,14 +81,14 @@ struct layer_options {
     sinkhorn_start start = sinkhorn_start::exp;
     sinkhorn_order order = sinkhorn_order::col_row;  ///< start = softmax needs row_col
     sinkhorn_eps_mode eps_mode = sinkhorn_eps_mode::none;
-    float sinkhorn_eps = 0.0F;          ///< >= 0, finite; not read when eps_mode is none
-    std::int32_t sinkhorn_iters = 20;   ///< iterations of two steps; 0 to 1000; with 0 the result is S0
-    float rms_eps = 1e-6F;              ///< >= 0, finite; rms = sqrt(mean(x^2) + eps) over n*C, for the coefficients
-    std::optional<float> norm_eps;      ///< the same over C, for a layer input; empty: rms_eps
-    float pre_eps = 0.0F;               ///< >= 0, finite; pre = sigmoid(.) + pre_eps
-    float post_mult = 2.0F;             ///< finite; post = post_mult * sigmoid(.)
+    float sinkhorn_eps = 0.0F;         ///< >= 0, finite; not read when eps_mode is none
+    std::int32_t sinkhorn_iters = 20;  ///< iterations of two steps; 0 to 1000; with 0 the result is S0
+    float rms_eps = 1e-6F;             ///< >= 0, finite; rms = sqrt(mean(x^2) + eps) over n*C, for the coefficients
+    std::optional<float> norm_eps;     ///< the same over C, for a layer input; empty: rms_eps
+    float pre_eps = 0.0F;              ///< >= 0, finite; pre = sigmoid(.) + pre_eps
+    float post_mult = 2.0F;            ///< finite; post = post_mult * sigmoid(.)
     projection arithmetic = projection::split;
-    bool reference_rounding = false;    ///< mHC.cu's bf16 roundings; only for the two layer operators
+    bool reference_rounding = false;  ///< mHC.cu's bf16 roundings; only for the two layer operators
 };
 
 /// The options of a public implementation. Source: design table of presets (docs/OPERATORS.md).
@@ -102,12 +102,12 @@ layer_options options_of(preset name) noexcept;
 
 /// What to compile. One spec serves every token count.
 struct layer_spec {
-    std::int64_t hidden_dim = 0;             ///< C: channels of a stream; 1 to 2^24
-    std::int32_t n_streams = 4;              ///< n: residual streams of a token; 1 to 32
-    mhc::jit::dtype dtype = dtype::bf16;     ///< of x, y, h, out and layer_input
+    std::int64_t hidden_dim = 0;                 ///< C: channels of a stream; 1 to 2^24
+    std::int32_t n_streams = 4;                  ///< n: residual streams of a token; 1 to 32
+    mhc::jit::dtype dtype = dtype::bf16;         ///< of x, y, h, out and layer_input
     mhc::jit::dtype weight_dtype = dtype::fp32;  ///< of fn, phi, weight and norm_weight
-    layer_options options;                   ///< default: preset paper
-    bool norm_weight = false;                ///< pre_fwd: layer_input is RMS-normalised over C and times norm_weight[C]
+    layer_options options{};                     ///< default: preset paper
+    bool norm_weight = false;                    ///< pre_fwd: layer_input is RMS-normalised over C and times norm_weight[C]
     /// 16, 4 or 2, and at least size_of(dtype): what every data and weight pointer is a multiple of, in bytes.
     std::int32_t alignment_bytes = 16;
     /// Which operators to make.
