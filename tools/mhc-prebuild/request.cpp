@@ -60,7 +60,7 @@ prebuild_request resolve_request(const prebuild_flags& flags)
         request.level = parse_whole_number(*level, 0, 3, "0 (JIT only), 1, 2 or 3");
     if (const auto jobs = find_value("--jobs", flags.jobs, "MAX_JOBS"))
         request.jobs =
-            parse_whole_number(*jobs, 1, 65536, "a whole number, 1 to 65536; leave it out to choose by CPUs and memory");
+            parse_whole_number(*jobs, 1, 4096, "a whole number, 1 to 4096; leave it out to choose by CPUs and memory");
 
     std::optional<operator_choice> choice;
     if (!flags.operators.empty()) {
