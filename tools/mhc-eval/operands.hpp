@@ -29,7 +29,8 @@ struct problem {
     jit::operation op = jit::operation::pre_fwd;
     std::int64_t tokens = 0, hidden_dim = 0;
     std::int32_t n_streams = 0;
-    std::vector<operand> operands;  ///< inputs and outputs, in the operator's order
+    std::int64_t splits = 1, rows = 0;  ///< of a projection in the operator's tensors
+    std::vector<operand> operands;      ///< inputs and outputs, in the operator's order
 };
 
 /// Reads the arrays (NAME=FILE each) and checks every name and shape; sizes come from the arrays, or from `spec` where
