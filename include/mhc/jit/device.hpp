@@ -19,7 +19,7 @@ class device {
 public:
     /// `target` as in `engine_options::target`. `ordinal`: which of the GPUs the runtime shows; -1: the calling thread's
     /// current one, else the first. Errors: unsupported_target, naming what was tried.
-    static result<std::unique_ptr<device>> open(std::string_view target, int ordinal = -1);
+    static result<std::shared_ptr<device>> open(std::string_view target, int ordinal = -1);
 
     virtual ~device() = default;
     device(const device&) = delete;
