@@ -94,9 +94,7 @@ std::vector<std::string> nvrtc(const target& on)
             "--ftz=false",
             "--prec-div=true",
             "--prec-sqrt=true",
-            "--extra-device-vectorization",
-            "--Werror",
-            "all-warnings"};
+            "--extra-device-vectorization"};
 }
 
 }  // namespace

@@ -213,7 +213,7 @@ std::vector<target_info> targets(const engine_options& options)
         const auto order_of_kind = codegen::compilers_of(on.kind);
         const std::vector<std::string> order(order_of_kind.begin(), order_of_kind.end());
         if (!info.can_compile) info.why_not = runtime::why_no_compiler(found, order, name);
-        if (!info.can_run) info.why_not += (info.why_not.empty() ? "" : "; ") + "not run: " + runs.error().message;
+        if (!info.can_run) info.why_not += (info.why_not.empty() ? "" : "; ") + std::string("not run: ") + runs.error().message;
         list.push_back(std::move(info));
     }
     return list;
