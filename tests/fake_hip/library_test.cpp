@@ -5,6 +5,7 @@
 
 #include "runtime/hip_driver.hpp"
 #include "tests/fake_hip/fixture.hpp"
+#include "tests/support/temporary_directory.hpp"
 
 namespace {
 
@@ -26,8 +27,12 @@ TEST_CASE("HIP library: the runtime that the process has loaded already is the o
     CHECK(hip::open().value()->path == MHC_FAKE_HIP);
     CHECK(hip::open().value() == hip::open().value());
 
-    // Behind another that would have to be loaded first, too.
-    CHECK(hip::open_library({MHC_FAKE_HIP_WITHOUT_GRAPHS "-not-loaded", "libamdhip64.so.6"}).value().path == MHC_FAKE_HIP);
+    // Also where another, which is not loaded, is named before it.
+    const test::temporary_directory folder;
+    std::filesystem::copy_file(MHC_FAKE_HIP, folder / "libamdhip64.so.7");
+    const std::string other = folder / "libamdhip64.so.7";
+    CHECK(hip::open_library({other.c_str(), "libamdhip64.so.6"}).value().path == MHC_FAKE_HIP);
+    CHECK(hip::open_library({other.c_str()}).value().path == other);
 }
 
 TEST_CASE("HIP library: where there is none, it says what was tried and what to install")
