@@ -7,8 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "tools/common/convert.hpp"
 #include "tools/common/tool.hpp"
-#include "tools/mhc-eval/convert.hpp"
 
 namespace mhc::tools {
 namespace {
@@ -43,12 +43,6 @@ bool has_overlap(std::int64_t tokens, std::int64_t n_streams, std::int64_t hidde
             if (t < tokens && std::abs(i * s.stream - t * s.token) < hidden_dim) return true;
     }
     return false;
-}
-
-jit::dtype type_of(const operand& what, const jit::layer_spec& spec)
-{
-    if (what.type == "data") return spec.dtype;
-    return what.type == "weight" ? spec.weight_dtype : jit::dtype::fp32;
 }
 
 bool keeps_alignment(const jit::layer_spec& spec, const jit::strides& given)

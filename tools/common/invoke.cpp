@@ -1,5 +1,5 @@
-// tools/mhc-eval/invoke.cpp -- calls an operator by name, with its tensors by name.
-#include "tools/mhc-eval/invoke.hpp"
+// tools/common/invoke.cpp -- calls an operator by name, with its tensors by name.
+#include "tools/common/invoke.hpp"
 
 #include <algorithm>
 #include <string_view>
@@ -16,6 +16,7 @@ struct call {
     const pointers& tensors;
     void* workspace;
     jit::strides given;
+    void* stream;
 
     template <class T>
     void set(T*& field, std::string_view name) const
@@ -36,7 +37,7 @@ result<void> sinkhorn(const call& c)
     c.set(args.logits, "logits");
     c.set(args.mix, "mix");
     args.tokens = c.what.tokens;
-    return c.layer.sinkhorn_fwd(args);
+    return c.layer.sinkhorn_fwd(args, c.stream);
 }
 
 result<void> rmsnorm(const call& c)
@@ -47,7 +48,7 @@ result<void> rmsnorm(const call& c)
     c.set(args.y, "y");
     c.set(args.rms, "rms");
     args.tokens = c.what.tokens;
-    return c.layer.rmsnorm_fwd(args);
+    return c.layer.rmsnorm_fwd(args, c.stream);
 }
 
 result<void> apply_mix(const call& c)
@@ -59,7 +60,7 @@ result<void> apply_mix(const call& c)
     args.tokens = c.what.tokens;
     args.x_strides = c.given;
     args.pre_is_static = c.is_static("pre");
-    return c.layer.apply_mix_fwd(args);
+    return c.layer.apply_mix_fwd(args, c.stream);
 }
 
 result<void> expand(const call& c)
@@ -69,7 +70,7 @@ result<void> expand(const call& c)
     c.set(args.x, "x");
     args.tokens = c.what.tokens;
     args.x_strides = c.given;
-    return c.layer.expand_fwd(args);
+    return c.layer.expand_fwd(args, c.stream);
 }
 
 result<void> post(const call& c)
@@ -84,7 +85,7 @@ result<void> post(const call& c)
     args.x_strides = args.out_strides = c.given;
     args.post_is_static = c.is_static("post");
     args.mix_is_static = c.is_static("mix");
-    return c.layer.post_fwd(args);
+    return c.layer.post_fwd(args, c.stream);
 }
 
 result<void> pre(const call& c)
@@ -102,7 +103,7 @@ result<void> pre(const call& c)
     args.workspace = c.workspace;
     args.tokens = c.what.tokens;
     args.x_strides = c.given;
-    return c.layer.pre_fwd(args);
+    return c.layer.pre_fwd(args, c.stream);
 }
 
 result<void> static_layer(const call& c)
@@ -117,7 +118,7 @@ result<void> static_layer(const call& c)
     args.workspace = c.workspace;
     args.tokens = c.what.tokens;
     args.x_strides = args.out_strides = c.given;
-    return c.layer.static_layer_fwd(args);
+    return c.layer.static_layer_fwd(args, c.stream);
 }
 
 result<void> dynamic_layer(const call& c)
@@ -138,15 +139,110 @@ result<void> dynamic_layer(const call& c)
     args.workspace = c.workspace;
     args.tokens = c.what.tokens;
     args.x_strides = args.out_strides = c.given;
-    return c.layer.dynamic_layer_fwd(args);
+    return c.layer.dynamic_layer_fwd(args, c.stream);
+}
+
+result<void> post_pre(const call& c)
+{
+    jit::post_pre_fwd_args args;
+    c.set(args.y, "y");
+    c.set(args.x, "x");
+    c.set(args.post, "post");
+    c.set(args.mix, "mix");
+    c.set(args.fn, "fn");
+    c.set(args.scale, "scale");
+    c.set(args.base, "base");
+    c.set(args.norm_weight, "norm_weight");
+    c.set(args.out, "out");
+    c.set(args.layer_input, "layer_input");
+    c.set(args.next_pre, "next_pre");
+    c.set(args.next_post, "next_post");
+    c.set(args.next_mix, "next_mix");
+    args.workspace = c.workspace;
+    args.tokens = c.what.tokens;
+    args.x_strides = args.out_strides = c.given;
+    args.post_is_static = c.is_static("post");
+    args.mix_is_static = c.is_static("mix");
+    return c.layer.post_pre_fwd(args);
+}
+
+result<void> head(const call& c)
+{
+    jit::head_fwd_args args;
+    c.set(args.x, "x");
+    c.set(args.fn, "fn");
+    c.set(args.scale, "scale");
+    c.set(args.base, "base");
+    c.set(args.norm_weight, "norm_weight");
+    c.set(args.layer_input, "layer_input");
+    args.workspace = c.workspace;
+    args.tokens = c.what.tokens;
+    args.x_strides = c.given;
+    return c.layer.head_fwd(args);
+}
+
+result<void> pre_project(const call& c)
+{
+    jit::pre_project_fwd_args args;
+    c.set(args.x, "x");
+    c.set(args.fn, "fn");
+    c.set(args.proj, "proj");
+    c.set(args.sqsum, "sqsum");
+    args.tokens = c.what.tokens;
+    args.rows = c.what.rows;
+    args.splits = c.what.splits;
+    args.x_strides = c.given;
+    return c.layer.pre_project_fwd(args);
+}
+
+/// What the operators share that read a projection.
+template <class Args>
+void set_splits(const call& c, Args& args)
+{
+    c.set(args.proj, "proj");
+    c.set(args.sqsum, "sqsum");
+    c.set(args.scale, "scale");
+    c.set(args.base, "base");
+    c.set(args.pre, "pre");
+    c.set(args.post, "post");
+    args.tokens = c.what.tokens;
+    args.splits = c.what.splits;
+}
+
+result<void> split_mixes(const call& c)
+{
+    jit::split_mixes_fwd_args args;
+    set_splits(c, args);
+    c.set(args.logits, "logits");
+    return c.layer.split_mixes_fwd(args);
+}
+
+result<void> coeffs(const call& c)
+{
+    jit::coeffs_fwd_args args;
+    set_splits(c, args);
+    c.set(args.mix, "mix");
+    return c.layer.coeffs_fwd(args);
+}
+
+result<void> pre_big_fuse(const call& c)
+{
+    jit::pre_big_fuse_args args;
+    set_splits(c, args);
+    c.set(args.mix, "mix");
+    c.set(args.x, "x");
+    c.set(args.norm_weight, "norm_weight");
+    c.set(args.layer_input, "layer_input");
+    args.x_strides = c.given;
+    return c.layer.pre_big_fuse(args);
 }
 
 }  // namespace
 
 result<void> invoke(const jit::compiled_layer& layer, const problem& what, const pointers& tensors, void* workspace,
-                    const jit::strides& given)
+                    const jit::strides& given, void* stream)
 {
-    const call c{layer, what, tensors, workspace, given};
+    const call c{layer, what, tensors, workspace, given, stream};
     switch (what.op) {
         case operation::sinkhorn_fwd:
             return sinkhorn(c);
@@ -164,6 +260,18 @@ result<void> invoke(const jit::compiled_layer& layer, const problem& what, const
             return static_layer(c);
         case operation::dynamic_layer_fwd:
             return dynamic_layer(c);
+        case operation::post_pre_fwd:
+            return post_pre(c);
+        case operation::head_fwd:
+            return head(c);
+        case operation::pre_project_fwd:
+            return pre_project(c);
+        case operation::split_mixes_fwd:
+            return split_mixes(c);
+        case operation::coeffs_fwd:
+            return coeffs(c);
+        case operation::pre_big_fuse:
+            return pre_big_fuse(c);
     }
     return {};
 }
