@@ -90,11 +90,12 @@ jit::result<void> launch_with(const jit::compiled_layer& layer, const operands& 
         layer, of, [&](std::string_view name) { return memory.pointer(name); }, memory.stream);
 }
 
-/// The value a scalar argument must have, found without the library's help; none for a name that is not known here.
-std::optional<std::int64_t> expected_scalar(const std::string& name, const jit::layer_spec& spec, const operands& of,
-                                            std::int64_t groups)
+/// The value a scalar argument must have; none for a name that is not known here. Only the grid and the slices of a
+/// projection that stays in the workspace are taken from the library's description.
+std::optional<std::int64_t> expected_scalar(const jit::argument_description& arg, const jit::layer_spec& spec,
+                                            const operands& of, std::int64_t groups)
 {
-    const std::int64_t n = spec.n_streams;
+    const std::int64_t n = spec.n_streams, all_rows = of.op == operation::head_fwd ? n : n * n + 2 * n;
     const std::map<std::string, std::int64_t> known{
         {"tokens", of.tokens},
         {"groups", groups},
@@ -106,8 +107,10 @@ std::optional<std::int64_t> expected_scalar(const std::string& name, const jit::
         {"post_token_stride", of.post_is_static ? 0 : n},
         {"mix_token_stride", of.mix_is_static ? 0 : n * n},
         {"coefficients_token_stride", of.op == operation::static_layer_fwd ? 0 : n * n + 2 * n},
+        {"rows", of.rows == 0 ? all_rows : of.rows},
+        {"splits", takes_workspace(of.op) ? arg.value.value_or(0) : of.splits},
     };
-    const auto found = known.find(name);
+    const auto found = known.find(arg.name);
     return found == known.end() ? std::nullopt : std::optional(found->second);
 }
 
@@ -132,8 +135,8 @@ std::vector<runtime::metadata_argument> parameters_of(const jit::launch_descript
     return parameters;
 }
 
-void check_arguments(const call& made, const jit::launch_description& expected, const jit::layer_spec& spec,
-                     const operands& of, const operand_memory& memory)
+void check_arguments(const call& made, const jit::launch_description& expected, std::int64_t workspace_bytes,
+                     const jit::layer_spec& spec, const operands& of, const operand_memory& memory)
 {
     const std::vector<runtime::metadata_argument> parameters = parameters_of(expected);
     REQUIRE(parameters.size() == expected.args.size());
@@ -148,10 +151,12 @@ void check_arguments(const call& made, const jit::launch_description& expected, 
         end = std::max(end, parameter.offset + parameter.size);
         const std::uint64_t passed = value_at(made.arguments, parameter.offset, parameter.size);
         if (arg.kind != "scalar") {
-            CHECK(passed == reinterpret_cast<std::uintptr_t>(memory.pointer(arg.name)));
-            CHECK((passed != 0 || arg.optional));
+            const auto start = reinterpret_cast<std::uintptr_t>(memory.pointer(arg.name));
+            CHECK(passed == start + static_cast<std::uint64_t>(arg.workspace_offset));
+            CHECK((start != 0 || arg.optional));
+            if (arg.kind == "workspace") CHECK(arg.workspace_offset < workspace_bytes);
         } else {
-            const auto value = expected_scalar(arg.name, spec, of, expected.grid);
+            const auto value = expected_scalar(arg, spec, of, expected.grid);
             REQUIRE_MESSAGE(value.has_value(), "add the scalar to expected_scalar");
             CHECK(passed == (parameter.size == 4 ? static_cast<std::uint32_t>(*value) : static_cast<std::uint64_t>(*value)));
         }
@@ -181,7 +186,7 @@ void check_record(const std::vector<call>& record, call::how by, const jit::oper
         CHECK(launches[i].grid == launch.grid);
         CHECK(launches[i].block == static_cast<unsigned>(launch.block));
         CHECK(launches[i].stream == memory.stream);
-        check_arguments(launches[i], launch, spec, of, memory);
+        check_arguments(launches[i], launch, expected.workspace_bytes, spec, of, memory);
     }
 }
 
