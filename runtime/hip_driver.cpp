@@ -96,7 +96,7 @@ public:
 
     jit::result<void*> create_stream() override
     {
-        return make(errc::launch_failed, "hipStreamCreateWithFlags",
+        return make(errc::load_failed, "hipStreamCreateWithFlags",
                     [&](void** made) { return api_.stream_create_with_flags(made, hip::stream_non_blocking); });
     }
     void destroy_stream(void* stream) noexcept override
@@ -137,7 +137,7 @@ public:
 
     jit::result<void*> create_event() override
     {
-        return make(errc::launch_failed, "hipEventCreate", [&](void** made) { return api_.event_create(made); });
+        return make(errc::load_failed, "hipEventCreate", [&](void** made) { return api_.event_create(made); });
     }
     void destroy_event(void* event) noexcept override
     {

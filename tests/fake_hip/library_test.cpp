@@ -1,10 +1,14 @@
 // tests/fake_hip/library_test.cpp -- which library is opened, what it must have, and AMD's own where it is installed.
 #include <doctest/doctest.h>
 
+#include <array>
+#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 
 #include "runtime/hip_driver.hpp"
 #include "tests/fake_hip/fixture.hpp"
+#include "tests/support/temporary_directory.hpp"
 
 namespace {
 
@@ -26,8 +30,46 @@ TEST_CASE("HIP library: the runtime that the process has loaded already is the o
     CHECK(hip::open().value()->path == MHC_FAKE_HIP);
     CHECK(hip::open().value() == hip::open().value());
 
-    // Behind another that would have to be loaded first, too.
-    CHECK(hip::open_library({MHC_FAKE_HIP_WITHOUT_GRAPHS "-not-loaded", "libamdhip64.so.6"}).value().path == MHC_FAKE_HIP);
+    // Also where another, which is not loaded, is named before it.
+    const test::temporary_directory folder;
+    std::filesystem::copy_file(MHC_FAKE_HIP, folder / "libamdhip64.so.7");
+    const std::string other = folder / "libamdhip64.so.7";
+    CHECK(hip::open_library({other.c_str(), "libamdhip64.so.6"}).value().path == MHC_FAKE_HIP);
+    CHECK(hip::open_library({other.c_str()}).value().path == other);
+}
+
+TEST_CASE("HIP library: a program finds the look-alike by LD_LIBRARY_PATH, with settings from the environment")
+{
+    const std::string folder = std::filesystem::path(MHC_FAKE_HIP).parent_path();
+    const char* const before = std::getenv("LD_LIBRARY_PATH");
+    const std::string command = "LD_LIBRARY_PATH='" + folder + (before == nullptr ? "" : std::string(":") + before) +
+                                "' FAKE_HIP_ARCH=gfx90a:xnack- FAKE_HIP_DEVICES=3 FAKE_HIP_VERSION=70051831"
+                                " FAKE_HIP_FAIL=hipMalloc:2:2,hipSetDevice:1:101 '" +
+                                std::filesystem::canonical("/proc/self/exe").string() +
+                                "' --no-skip -tc='HIP child: *' 2>&1";
+    std::FILE* const child = ::popen(command.c_str(), "r");
+    REQUIRE(child != nullptr);
+    std::string said;
+    for (std::array<char, 256> line; std::fgets(line.data(), line.size(), child) != nullptr;) said += line.data();
+    CHECK_MESSAGE(::pclose(child) == 0, said);
+    CHECK_MESSAGE(contains(said, "test cases: 1 | 1 passed"), said);
+}
+
+/// Run by the test above in a process that has loaded no HIP runtime yet.
+TEST_CASE("HIP child: the look-alike is the runtime" * doctest::skip())
+{
+    const auto device = runtime::open_hip(2);
+    REQUIRE(device);
+    CHECK((*device)->name() == "Fake Instinct 2");
+    CHECK((*device)->id() == "gfx90a:xnack-");
+    CHECK((*device)->driver_version() == "7.0.51831");
+    const auto not_switched = (*device)->allocate(16);
+    REQUIRE(!not_switched);
+    CHECK(contains(not_switched.error().message, "hipSetDevice: hipErrorInvalidDevice"));
+    const auto first = (*device)->allocate(16), second = (*device)->allocate(16), third = (*device)->allocate(16);
+    CHECK(first);
+    CHECK(!second);
+    CHECK(third);
 }
 
 TEST_CASE("HIP library: where there is none, it says what was tried and what to install")

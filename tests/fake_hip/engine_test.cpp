@@ -1,0 +1,119 @@
+// tests/fake_hip/engine_test.cpp -- engines on a HIP device: which targets it is, and what is loaded when.
+#include <doctest/doctest.h>
+#include <elf.h>
+
+#include <set>
+
+#include "tests/fake_hip/fixture.hpp"
+#include "tests/fake_hip/layers.hpp"
+#include "tests/support/temporary_directory.hpp"
+
+namespace {
+
+using namespace mhc;
+using namespace mhc::testing;
+using fake_hip::call;
+using jit::operation;
+
+}  // namespace
+
+TEST_CASE("HIP engine: a layer loads each kernel once, on the engine's device")
+{
+    const fake_runtime& fake = fresh_fake();
+    if (!can_compile()) return;
+    const test_case one = some_cases(operation::dynamic_layer_fwd).back();
+    const auto engine = jit::engine::create(options_with(MHC_TEST_CACHE_DIR)).value();
+    CHECK(engine->target() == fake_target);
+    for (const bool is_first : {true, false}) {
+        fake.control.take_record();
+        const auto layer = engine->layer(one.spec).value();
+        std::multiset<std::string> symbols, found;
+        for (const jit::kernel_info& kernel : layer.kernels()) symbols.insert(kernel.symbol);
+        std::size_t modules = 0;
+        for (const call& made : fake.control.take_record()) {
+            CHECK(made.result == 0);
+            modules += made.name == "hipModuleLoadData" ? 1 : 0;
+            if (made.name == "hipModuleLoadData") CHECK(made.device == fake_ordinal);
+            if (made.name == "hipModuleGetFunction") found.insert(made.symbol);
+        }
+        CHECK(modules == (is_first ? symbols.size() : 0));
+        CHECK(found == (is_first ? symbols : std::multiset<std::string>()));
+        CHECK(current_device(fake) == 0);
+    }
+}
+
+TEST_CASE("HIP engine: a stored object that HIP will not load is set aside and compiled again")
+{
+    const fake_runtime& fake = fresh_fake();
+    if (!can_compile()) return;
+    const test::temporary_directory cache;
+    test_case one = some_cases(operation::expand_fwd).back();
+    REQUIRE(jit::engine::create(options_with(cache.path())).value()->layer(one.spec));
+    const auto engine = jit::engine::create(options_with(cache.path())).value();
+    engine->set_log(jit::log_level::off);
+    fake.control.fail("hipModuleLoadData", 1, 209);
+    REQUIRE(engine->layer(one.spec));
+    CHECK(engine->stats().set_aside == 1);
+    CHECK(engine->stats().compiled == 1);
+
+    // One that does not load when it has just been compiled either is an error that says so.
+    const auto next = jit::engine::create(options_with(cache.path())).value();
+    next->set_log(jit::log_level::off);
+    for (int k = 1; k <= 4; ++k) fake.control.fail("hipModuleLoadData", k, 209);
+    const auto layer = next->layer(one.spec);
+    REQUIRE(!layer);
+    CHECK(layer.error().code == jit::errc::load_failed);
+    CHECK(contains(layer.error().message, "hipModuleLoadData: hipErrorNoBinaryForGpu"));
+}
+
+TEST_CASE("HIP engine: code objects are of the version that the runtime is sure to load")
+{
+    const fake_runtime& fake = fresh_fake();
+    if (!can_compile()) return;
+    const test_case one = some_cases(operation::expand_fwd).back();
+    for (const auto& [version, elf_abi_version] : {std::pair(50221153, 2), std::pair(60342134, 3), std::pair(70051831, 3)}) {
+        fake.control.set_version(version);
+        const auto engine = jit::engine::create(options_with(MHC_TEST_CACHE_DIR)).value();
+        fake.control.take_record();
+        REQUIRE(engine->layer(one.spec));
+        int loads = 0;
+        for (const call& made : fake.control.take_record()) {
+            if (made.name != "hipModuleLoadData") continue;
+            ++loads;
+            CHECK(static_cast<const unsigned char*>(made.pointer)[EI_ABIVERSION] == elf_abi_version);
+        }
+        CHECK(loads == 1);
+    }
+}
+
+TEST_CASE("HIP engine: targets that this device is, and that it is not")
+{
+    const fake_runtime& fake = fresh_fake();
+    const auto open = [](const std::string& name, int device) {
+        jit::engine_options options;
+        options.target = name;
+        options.device = device;
+        options.level = jit::log_level::off;
+        return jit::engine::create(std::move(options));
+    };
+    CHECK(open("gfx942", 0));
+    CHECK(open("gfx942:sramecc+:xnack-", 1));
+    const auto other = open("gfx90a", 0);
+    REQUIRE(!other);
+    CHECK(other.error().code == jit::errc::unsupported_target);
+    CHECK(contains(other.error().message, "gfx942:sramecc+:xnack-"));
+    CHECK(!open("gfx942:xnack+", 0));
+    const auto absent = open("gfx942", 5);
+    REQUIRE(!absent);
+    CHECK(absent.error().code == jit::errc::unsupported_target);
+    CHECK(contains(absent.error().message, "HIP device 5: the runtime shows 2"));
+
+    const auto device = jit::device::open("gfx942", 1);
+    REQUIRE(device);
+    CHECK((*device)->id() == "gfx942:sramecc+:xnack-");
+    CHECK((*device)->name() == "Fake Instinct 1");
+    fake.control.set_devices(0);
+    const auto none = jit::device::open("gfx942", -1);
+    REQUIRE(!none);
+    CHECK(contains(none.error().message, "hipErrorNoDevice"));
+}
