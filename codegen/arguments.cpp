@@ -41,6 +41,7 @@ const std::vector<family_row>& families()
           number(x_token_stride), number(x_stream_stride), number(pre_token_stride), grid_groups()}},
         {"expand",
          {reads(h, data), writes(x, data), number(tokens), number(x_token_stride), number(x_stream_stride), grid_groups()}},
+        {"floor", {reads(x, data), writes(out, data), number(tokens), grid_groups()}},
         {"post",
          {reads(y, data), reads(x, data), reads(post, f32), reads(mix, f32), writes(out, data), number(tokens),
           number(x_token_stride), number(x_stream_stride), number(out_token_stride), number(out_stream_stride),

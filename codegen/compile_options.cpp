@@ -38,11 +38,18 @@ std::vector<std::string> clang_common(const target& on)
     return o;
 }
 
+/// Said to every compiler, whose own defaults differ: a HIP 5 runtime wants 4, one from 6 on takes 5.
+std::string code_object_version(const target& on)
+{
+    return "-mcode-object-version=" + std::to_string(on.code_object_version);
+}
+
 std::vector<std::string> clang_amdgpu(const target& on)
 {
     std::vector<std::string> o = clang_common(on);
     add(o, {"-vectorize-loops", "-fvisibility=hidden", "-fapply-global-visibility-to-externs", "-fcuda-is-device",
-            "-fcuda-allow-variadic-functions", "-mcode-object-version=5"});
+            "-fcuda-allow-variadic-functions"});
+    o.push_back(code_object_version(on));
     o.insert(o.end(), {"-target-cpu", on.processor});
     for (const std::string& feature : on.features)
         o.insert(o.end(), {"-target-feature", feature.back() + feature.substr(0, feature.size() - 1)});
@@ -73,14 +80,42 @@ std::vector<std::string> hiprtc(const target& on)
             "-Wall",
             "-Wextra",
             "-Werror",
-            "-Wno-unused-function"};
+            "-Wno-unused-function",
+            code_object_version(on)};
+}
+
+std::vector<std::string> nvrtc(const target& on)
+{
+    // Fused multiply-adds are written out; division and square root are rounded as IEEE 754 says, denormals are kept.
+    return {"--gpu-architecture=" + on.processor,
+            "-std=c++17",
+            "-default-device",
+            "--fmad=false",
+            "--ftz=false",
+            "--prec-div=true",
+            "--prec-sqrt=true",
+            "--extra-device-vectorization"};
 }
 
 }  // namespace
 
+std::vector<std::string_view> compilers_of(target_kind kind)
+{
+    switch (kind) {
+        case target_kind::host:
+            return {"clang"};
+        case target_kind::amdgpu:
+            return {"hiprtc", "clang"};
+        case target_kind::cuda:
+            return {"nvrtc"};
+    }
+    return {};
+}
+
 std::vector<std::string> compile_options(std::string_view backend, const target& on)
 {
     if (backend == "hiprtc") return hiprtc(on);
+    if (backend == "nvrtc") return nvrtc(on);
     return on.kind == target_kind::host ? clang_host(on) : clang_amdgpu(on);
 }
 

@@ -24,9 +24,8 @@ key_text key_of(const kernel_plan& k, const target& on, std::string_view source_
     f["target"] = on.name;
     f["target.processor"] = on.processor;
     f["target.features"] = fmt::format("{}", fmt::join(on.features, ","));
-    f["options.clang"] = fmt::format("{}", fmt::join(compile_options("clang", on), "\n"));
-    if (on.kind == target_kind::amdgpu)
-        f["options.hiprtc"] = fmt::format("{}", fmt::join(compile_options("hiprtc", on), "\n"));
+    for (const std::string_view backend : compilers_of(on.kind))
+        f[fmt::format("options.{}", backend)] = fmt::format("{}", fmt::join(compile_options(backend, on), "\n"));
     f["source"] = source_digest;
     return key;
 }

@@ -32,6 +32,20 @@ void add_sinkhorn(const facts& f, bindings& b)
     b["sinkhorn_eps"] = real(o.eps_mode == jit::sinkhorn_eps_mode::none ? 0.0F : o.sinkhorn_eps);
 }
 
+/// The device header that names the hardware.
+const char* vocabulary_of(target_kind kind)
+{
+    switch (kind) {
+        case target_kind::host:
+            return "host";
+        case target_kind::amdgpu:
+            return "amdgpu";
+        case target_kind::cuda:
+            return "cuda";
+    }
+    return "";
+}
+
 kernel_plan start(const facts& f, std::string family, std::vector<argument> args, std::int32_t block)
 {
     kernel_plan k;
@@ -41,7 +55,7 @@ kernel_plan start(const facts& f, std::string family, std::vector<argument> args
     k.block = block;
     k.grid.groups_max = f.groups_max();
     k.n_streams = f.spec.n_streams;
-    k.bindings = {{"vocabulary", f.is_host ? "host" : "amdgpu"},
+    k.bindings = {{"vocabulary", vocabulary_of(f.on.kind)},
                   {"block", fmt::to_string(block)},
                   {"wave", fmt::to_string(f.wave)},
                   {"params", parameters(k.args, f.spec)}};

@@ -115,4 +115,9 @@ std::int32_t weight_alignment_bytes(const jit::layer_spec& spec) noexcept;
 /// Kernels of the operator, their geometry and what feeds them. Errors: bad_spec, unsupported_target.
 jit::result<operator_plan> plan(const jit::layer_spec& spec, const target& on, jit::operation op);
 
+/// The kernel that reads rows_in and writes rows_out rows of hidden_dim channels a token and does nothing else.
+/// Errors: bad_spec.
+jit::result<kernel_plan> plan_floor(std::int64_t rows_in, std::int64_t rows_out, std::int64_t hidden_dim, jit::dtype type,
+                                    const target& on);
+
 }  // namespace mhc::codegen

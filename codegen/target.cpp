@@ -28,6 +28,21 @@ constexpr std::array amd_table{
     amd_processor{"gfx1250", 32, 65536, false, false},
 };
 
+struct cuda_architecture {
+    std::string_view name;
+    int major, minor;
+    bool is_exact;  ///< its code runs on no other compute capability
+};
+
+// Static shared memory of a block is 48 KB on all of them (CUDA C++ Programming Guide, "Compute Capabilities").
+constexpr std::int32_t cuda_lds_bytes = 49152;
+constexpr std::array cuda_table{
+    cuda_architecture{"sm_80", 8, 0, false},   cuda_architecture{"sm_86", 8, 6, false},
+    cuda_architecture{"sm_89", 8, 9, false},   cuda_architecture{"sm_90", 9, 0, false},
+    cuda_architecture{"sm_90a", 9, 0, true},   cuda_architecture{"sm_100", 10, 0, false},
+    cuda_architecture{"sm_120", 12, 0, false},
+};
+
 const amd_processor* find_amd(std::string_view name)
 {
     const auto at = std::find_if(amd_table.begin(), amd_table.end(), [&](const auto& p) { return p.name == name; });
@@ -38,7 +53,20 @@ failure unknown_target(std::string_view name)
 {
     return {errc::unsupported_target,
             fmt::format("target '{}' is not known; known: host, host:x86-64-v2, host:x86-64-v3, host:x86-64-v4, {}", name,
-                        fmt::join(amd_processors(), ", "))};
+                        fmt::join(gpu_processors(), ", "))};
+}
+
+jit::result<target> parse_cuda(std::string_view name)
+{
+    const auto& known = cuda_architectures();
+    if (std::find(known.begin(), known.end(), name) == known.end()) return unknown_target(name);
+    return target{.kind = target_kind::cuda,
+                  .name = std::string(name),
+                  .processor = std::string(name),
+                  .features = {},
+                  .triple = {},
+                  .wave_size = 32,
+                  .lds_bytes_max = cuda_lds_bytes};
 }
 
 jit::result<target> parse_amd(std::string_view name)
@@ -107,6 +135,39 @@ const std::vector<std::string>& amd_processors()
     return names;
 }
 
+const std::vector<std::string>& cuda_architectures()
+{
+    static const std::vector<std::string> names = [] {
+        std::vector<std::string> list;
+        for (const cuda_architecture& a : cuda_table) list.emplace_back(a.name);
+        return list;
+    }();
+    return names;
+}
+
+std::vector<std::string> gpu_processors()
+{
+    std::vector<std::string> all = amd_processors();
+    all.insert(all.end(), cuda_architectures().begin(), cuda_architectures().end());
+    return all;
+}
+
+bool cuda_runs_on(std::string_view architecture, int major, int minor)
+{
+    const auto at =
+        std::find_if(cuda_table.begin(), cuda_table.end(), [&](const auto& a) { return a.name == architecture; });
+    if (at == cuda_table.end() || at->major != major) return false;
+    return at->is_exact ? at->minor == minor : at->minor <= minor;
+}
+
+std::string cuda_architecture_for(int major, int minor)
+{
+    std::string best;
+    for (const cuda_architecture& a : cuda_table)
+        if (!a.is_exact && cuda_runs_on(a.name, major, minor)) best = a.name;
+    return best;
+}
+
 target host_target(std::string_view architecture, std::vector<std::string> features)
 {
     std::sort(features.begin(), features.end());
@@ -123,6 +184,7 @@ target host_target(std::string_view architecture, std::vector<std::string> featu
 jit::result<target> parse_target(std::string_view name)
 {
     if (name.starts_with("gfx")) return parse_amd(name);
+    if (name.starts_with("sm_")) return parse_cuda(name);
     for (const int level : {2, 3, 4})
         if (name == fmt::format("host:x86-64-v{}", level)) {
             target t = host_target("x86_64", x86_64_level(level));

@@ -1,9 +1,10 @@
-// runtime/choose_compiler.cpp -- which compiler makes code for a target: HIPRTC where it knows it, else Clang.
+// runtime/choose_compiler.cpp -- which compiler makes code for a target: of those for its kind, the first that knows it.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cstdlib>
 
+#include "codegen/compile_options.hpp"
 #include "runtime/object_source.hpp"
 #include "runtime/toolchain_memory.hpp"
 
@@ -20,6 +21,18 @@ std::map<std::string, std::string> injected_by_environment()
     for (const char* name : injected_options)
         if (const char* value = secure_getenv(name); value != nullptr && *value != '\0') found[name] = value;
     return found;
+}
+
+/// The compilers for a kind of target, in order. Only AMD targets have a choice.
+std::vector<std::string> compiler_order(codegen::target_kind kind, jit::compiler_backend wanted)
+{
+    std::vector<std::string> order;
+    for (const std::string_view name : codegen::compilers_of(kind)) {
+        const bool is_other = (wanted == jit::compiler_backend::clang && name != "clang") ||
+                              (wanted == jit::compiler_backend::hiprtc && name != "hiprtc");
+        if (kind != codegen::target_kind::amdgpu || !is_other) order.emplace_back(name);
+    }
+    return order;
 }
 
 }  // namespace
@@ -43,9 +56,7 @@ chosen_compiler object_source::compiler_for(const codegen::target& on)
         find_worker(options_.worker, &chosen.why_none);
         return chosen;
     }
-    std::vector<std::string> order;
-    if (!is_host && options_.backend != jit::compiler_backend::clang) order.push_back("hiprtc");
-    if (is_host || options_.backend != jit::compiler_backend::hiprtc) order.push_back("clang");
+    const std::vector<std::string> order = compiler_order(on.kind, options_.backend);
 
     const auto pick = [&](const std::vector<backend_info>& from, bool wants_all) {
         for (const std::string& name : order) {

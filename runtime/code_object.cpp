@@ -8,6 +8,7 @@
 #include <array>
 #include <limits>
 
+#include "runtime/cuda_object.hpp"
 #include "runtime/elf_object.hpp"
 #include "runtime/msgpack.hpp"
 
@@ -248,11 +249,24 @@ jit::result<std::vector<kernel_metadata>> read_metadata(std::string_view elf)
     return kernels;
 }
 
+jit::resource_description resources_of(std::string_view elf, std::string_view symbol)
+{
+    const auto object = read_elf(elf);
+    if (!object) return {};
+    if (object->machine == machine_cuda) return cubin_resources(*object, symbol);
+    const auto kernels = read_metadata(elf);
+    if (!kernels) return {};
+    for (const kernel_metadata& kernel : *kernels)
+        if (kernel.name == symbol) return kernel.resources;
+    return {};
+}
+
 jit::result<void> verify_code_object(std::string_view elf, std::string_view target, std::string_view symbol)
 {
     const auto object = read_elf(elf);
     if (!object) return object.error();
     if (target.substr(0, target.find(':')) == "host") return verify_host(*object, symbol);
+    if (target.starts_with("sm_")) return verify_cubin(*object, target, symbol);
     return verify_amdgpu(*object, target, symbol);
 }
 

@@ -29,7 +29,11 @@ struct kernel_metadata {
 /// The kernels of an AMD code object. Errors: load_failed, saying what is wrong with the bytes.
 jit::result<std::vector<kernel_metadata>> read_metadata(std::string_view elf);
 
+/// What the kernel `symbol` uses, on any GPU; zeros for what cannot be read, and for `host`.
+jit::resource_description resources_of(std::string_view elf, std::string_view symbol);
+
 /// Whether the object is for `target` ("gfx942", "gfx90a:xnack-", "host", "host:x86-64-v3") and holds `symbol`.
+/// NVIDIA: a cubin of that architecture with a kernel `symbol`.
 /// AMD: ELF64, EM_AMDGPU, e_flags' processor and xnack/sramecc, `symbol` and `symbol`.kd in .dynsym.
 /// host: ELF64 of this machine, `symbol` defined, and no undefined symbol but memcpy and memset.
 /// Errors: load_failed, with one line of what differs.

@@ -235,9 +235,8 @@ std::vector<backend_info> pooled_service::backends()
         if (asked.status == compile_status::ok) return from.backends = std::move(found);
         why = asked.log;
     }
-    std::vector<backend_info> none(2);
-    none[0].name = "clang";
-    none[1].name = "hiprtc";
+    std::vector<backend_info> none;
+    for (const char* name : {"clang", "hiprtc", "nvrtc"}) none.emplace_back().name = name;
     for (backend_info& info : none) info.why_not = why;
     return none;
 }

@@ -1,7 +1,7 @@
 // runtime/compile_service.hpp -- compilers in worker processes: a job goes in, a code object or a log comes out.
 //
 // A worker (mhc-jitc) is a long-lived child on a socketpair, one job at a time. It holds Clang (a plug-in, loaded at its
-// first job) and HIPRTC (by dlopen). A crash, a timeout or too much memory ends the worker, never this process.
+// first job), HIPRTC and NVRTC (by dlopen). A crash, a timeout or too much memory ends the worker, never this process.
 #pragma once
 
 #include <cstdint>
@@ -18,18 +18,18 @@ namespace mhc::runtime {
 
 /// One translation unit.
 struct compile_job {
-    std::string backend;               ///< "clang" or "hiprtc"
-    std::string target;                ///< "host" or an AMD processor such as "gfx942", or with features "gfx90a:xnack-"
+    std::string backend;               ///< "clang", "hiprtc" or "nvrtc"
+    std::string target;                ///< "host", or a GPU's such as "gfx942", "gfx90a:xnack-", "sm_90"
     std::string name;                  ///< program name, for diagnostics: "mhc_post.hip"
     std::string source;                ///< self-contained text
-    std::vector<std::string> options;  ///< complete and in order: clang: cc1 arguments; hiprtc: hiprtc options
+    std::vector<std::string> options;  ///< complete and in order: clang: cc1 arguments; else the compiler's
 };
 
 enum class compile_status { ok, compile_error, timeout, crashed, out_of_memory, no_compiler };
 
 struct compile_result {
     compile_status status = compile_status::no_compiler;
-    std::string code;  ///< ELF: an AMD code object, or a shared object for `host`
+    std::string code;  ///< ELF: an AMD code object, a cubin, or a shared object for `host`
     std::string log;   ///< the compiler's, or what became of the worker; never empty on failure
     cache::toolchain compiler;
     std::string compiler_name;  ///< "clang 19.1.7"
@@ -39,7 +39,7 @@ struct compile_result {
 
 /// What one backend of the worker is and can do.
 struct backend_info {
-    std::string name;  ///< "clang", "hiprtc"
+    std::string name;  ///< "clang", "hiprtc", "nvrtc"
     bool available = false;
     std::string version;  ///< "19.1.7"; for hiprtc "5.2 (LLVM 15)"
     std::string why_not;

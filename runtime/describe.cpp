@@ -117,10 +117,7 @@ result<void> add_code(object_source& source, const keyed_kernel& wanted, const r
     d.compiler = object->compiler_name;
     d.compile_ms = static_cast<double>(object->row.compile_ms);
     d.from = object->from;
-    if (wanted.on->kind == codegen::target_kind::host) return {};
-    const auto kernels = runtime::read_metadata(d.code_object);
-    if (!kernels) return kernels.error();
-    if (!kernels->empty()) d.resources = kernels->front().resources;
+    d.resources = runtime::resources_of(d.code_object, d.symbol);
     return {};
 }
 

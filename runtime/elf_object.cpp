@@ -72,7 +72,7 @@ std::string_view find_metadata(std::string_view notes)
     return {};
 }
 
-/// Adds the symbols of one SHT_DYNSYM section. False: broken.
+/// Adds the symbols of one SHT_DYNSYM or SHT_SYMTAB section. False: broken.
 bool read_symbols(std::string_view bytes, const std::vector<Elf64_Shdr>& sections, const Elf64_Shdr& section,
                   std::vector<elf_symbol>* into)
 {
@@ -110,6 +110,24 @@ bool read_needed(std::string_view bytes, const std::vector<Elf64_Shdr>& sections
     return true;
 }
 
+/// Adds names and contents of all sections. False: broken.
+bool read_sections(std::string_view bytes, const std::vector<Elf64_Shdr>& sections, std::size_t names_index,
+                   std::vector<elf_section>* into)
+{
+    if (names_index >= sections.size()) return false;
+    const auto names = part(bytes, sections[names_index].sh_offset, sections[names_index].sh_size);
+    if (!names || sections[names_index].sh_type != SHT_STRTAB) return false;
+    for (std::size_t i = 1; i < sections.size(); ++i) {
+        const Elf64_Shdr& section = sections[i];
+        const auto name = text_at(*names, section.sh_name);
+        const auto contents = section.sh_type == SHT_NOBITS ? std::optional<std::string_view>(std::string_view())
+                                                            : part(bytes, section.sh_offset, section.sh_size);
+        if (!name || !contents) return false;
+        into->push_back({*name, *contents, section.sh_size});
+    }
+    return true;
+}
+
 }  // namespace
 
 jit::result<elf_object> read_elf(std::string_view bytes)
@@ -139,7 +157,12 @@ jit::result<elf_object> read_elf(std::string_view bytes)
         if (segment.p_type == PT_NOTE && object.amdgpu_metadata.empty() && ++notes <= 8)
             object.amdgpu_metadata = find_metadata(*contents);
     }
+    const bool is_cubin = object.machine == machine_cuda;
+    if (is_cubin && !read_sections(bytes, *sections, header.e_shstrndx, &object.sections)) return broken("its sections");
     for (const Elf64_Shdr& section : *sections) {
+        if (is_cubin && section.sh_type == SHT_SYMTAB &&
+            (++symbol_tables > 1 || !read_symbols(bytes, *sections, section, &object.symbols)))
+            return broken("its symbols");
         if (section.sh_type == SHT_DYNSYM &&
             (++symbol_tables > 1 || !read_symbols(bytes, *sections, section, &object.dynamic_symbols)))
             return broken("its dynamic symbols");

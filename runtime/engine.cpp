@@ -111,7 +111,7 @@ std::vector<kernel_result> engine::impl::kernels_of(const std::vector<const code
 kernel_result engine::impl::from_stores_or_compiler(const keyed_kernel& wanted, const chosen_compiler& by, bool may_compile)
 try {
     if (!may_compile) {
-        auto found = objects.find(wanted);
+        auto found = find(wanted);
         if (!found) return std::shared_ptr<const runtime::kernel>();
         kernel_result loaded = load(*found);
         if (loaded) return loaded;
@@ -123,6 +123,16 @@ try {
     return load(*compiled);
 } catch (const std::exception& e) {
     return failure{errc::compile_failed, fmt::format("{}: {}", wanted.symbol, e.what())};
+}
+
+/// An object prebuilt for the device's own id with its features, where someone made one; else for the processor.
+std::optional<found_object> engine::impl::find(const keyed_kernel& wanted)
+{
+    if (exact && objects.has_prebuilt(exact->name)) {
+        keyed_kernel own = objects.key_of(*wanted.plan, *exact, {});
+        if (auto found = objects.find(own)) return found;
+    }
+    return objects.find(wanted);
 }
 
 kernel_result engine::impl::load(const found_object& object)
@@ -140,12 +150,13 @@ kernel_result engine::impl::load(const found_object& object)
     return std::shared_ptr<const runtime::kernel>(std::move(made));
 }
 
-engine::impl::impl(engine_options with, codegen::target target, std::unique_ptr<runtime::loader> by)
+engine::impl::impl(engine_options with, runtime::selected_target chosen)
     : options(std::move(with)),
-      on(std::move(target)),
+      on(std::move(chosen.on)),
+      exact(std::move(chosen.exact)),
       log(std::make_shared<runtime::logger>(options.level, options.log)),
       counts(std::make_shared<runtime::counters>()),
-      loader(std::move(by)),
+      loader(chosen.driver ? runtime::make_gpu_loader(std::move(chosen.driver)) : runtime::make_host_loader()),
       objects(options, log, counts)
 {
 }
@@ -157,8 +168,9 @@ result<std::unique_ptr<engine>> engine::create(engine_options options)
 {
     auto chosen = runtime::select_target(options);
     if (!chosen) return chosen.error();
-    auto made = std::make_unique<impl>(std::move(options), std::move(chosen->on), std::move(chosen->by));
-    for (const std::string& line : chosen->notes) (*made->log)(log_level::info, line);
+    const std::vector<std::string> notes = std::move(chosen->notes);
+    auto made = std::make_unique<impl>(std::move(options), std::move(*chosen));
+    for (const std::string& line : notes) (*made->log)(log_level::info, line);
     return std::unique_ptr<engine>(new engine(std::move(made)));
 }
 

@@ -16,6 +16,7 @@
 #include "runtime/known_layers.hpp"
 #include "runtime/loader.hpp"
 #include "runtime/object_source.hpp"
+#include "runtime/select_target.hpp"
 
 namespace mhc::runtime {
 
@@ -45,17 +46,19 @@ struct compiled_layer::impl {
 };
 
 struct engine::impl {
-    impl(engine_options with, codegen::target target, std::unique_ptr<runtime::loader> by);
+    impl(engine_options with, runtime::selected_target chosen);
 
     /// The steps of the main path after the request, in order (engine.cpp).
     result<compiled_layer> make(const layer_spec& spec);
     std::vector<runtime::kernel_result> kernels_of(const std::vector<const codegen::kernel_plan*>& plans);
     runtime::kernel_result from_stores_or_compiler(const runtime::keyed_kernel& wanted, const runtime::chosen_compiler& by,
                                                    bool may_compile);
+    std::optional<runtime::found_object> find(const runtime::keyed_kernel& wanted);
     runtime::kernel_result load(const runtime::found_object& object);
 
     const engine_options options;
     const codegen::target on;
+    const std::optional<codegen::target> exact;  ///< the device's own id, whose prebuilt objects come first
     std::shared_ptr<runtime::logger> log;
     std::shared_ptr<runtime::counters> counts;
     std::unique_ptr<runtime::loader> loader;

@@ -36,13 +36,12 @@ int failure_kind(compile_status status)
     }
 }
 
+const char* extension_of(codegen::target_kind kind) { return kind == codegen::target_kind::cuda ? ".cu" : ".hip"; }
+
 /// Columns of a row that come from the machine code.
 void describe_code(cache::code_row& row)
 {
-    if (row.target.starts_with("host")) return;
-    const auto kernels = read_metadata(row.bytes);
-    if (!kernels || kernels->empty()) return;
-    const jit::resource_description& r = kernels->front().resources;
+    const jit::resource_description r = resources_of(row.bytes, row.symbol);
     row.vgpr = r.vgprs;
     row.agpr = r.agprs;
     row.sgpr = r.sgprs;
@@ -88,7 +87,7 @@ void object_source::keep_source(const keyed_kernel& wanted, const std::string& s
     const std::filesystem::path dir = std::filesystem::path(cache::user_cache_dir(options_.cache_dir)) / "source";
     std::error_code error;
     std::filesystem::create_directories(dir, error);
-    const std::string path = (dir / (wanted.symbol + ".hip")).string();
+    const std::string path = (dir / (wanted.symbol + extension_of(wanted.on->kind))).string();
     std::FILE* file = std::fopen(path.c_str(), "wbe");
     const bool is_written = file != nullptr && std::fwrite(source.data(), 1, source.size(), file) == source.size();
     if (file != nullptr) std::fclose(file);
@@ -111,7 +110,7 @@ jit::result<found_object> object_source::compile(const keyed_kernel& wanted, con
     const compile_result made =
         service().compile({.backend = by.backend,
                            .target = wanted.on->kind == codegen::target_kind::host ? "host" : wanted.on->name,
-                           .name = fmt::format("mhc_{}.hip", wanted.plan->family),
+                           .name = fmt::format("mhc_{}{}", wanted.plan->family, extension_of(wanted.on->kind)),
                            .source = source,
                            .options = wanted.options});
     counts_->compile_us += static_cast<std::uint64_t>(made.wall_ms * 1000);

@@ -98,6 +98,13 @@ std::vector<std::string> object_source::prebuilt_files(std::string_view target_n
     return files;
 }
 
+bool object_source::has_prebuilt(const std::string& target_name) const
+{
+    const std::vector<std::string> files = prebuilt_files(target_name);
+    const std::string name = fmt::format("/mhc_{}.db", target_name);
+    return std::any_of(files.begin(), files.end(), [&](const std::string& file) { return file.ends_with(name); });
+}
+
 std::vector<cache::code_store*> object_source::prebuilt_stores(const std::string& target_name)
 {
     const std::lock_guard lock(mutex_);

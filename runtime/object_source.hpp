@@ -29,7 +29,7 @@ struct counters {
 
 /// A compiler that can make code for a target, before anything is compiled.
 struct chosen_compiler {
-    std::string backend;  ///< "clang", "hiprtc"; empty when there is none
+    std::string backend;  ///< "clang", "hiprtc", "nvrtc"; empty when there is none
     std::optional<cache::toolchain> identity;
     std::string why_none;                            ///< one line naming what was tried
     std::map<std::string, std::string> environment;  ///< options the user's environment adds to the compiler's
@@ -70,6 +70,8 @@ public:
     compile_service& service();
     cache::code_store* user_store();  ///< null: none, with one warning
     std::vector<std::string> prebuilt_files(std::string_view target_name) const;
+    /// Whether there is a prebuilt database of exactly this target.
+    bool has_prebuilt(const std::string& target_name) const;
     const jit::engine_options& options() const { return options_; }
     void set_cache_bytes_max(std::int64_t bytes);
 

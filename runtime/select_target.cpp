@@ -1,10 +1,13 @@
-// runtime/select_target.cpp -- this build loads kernels on `host`.
+// runtime/select_target.cpp -- a named target on its device, or the first of HIP, CUDA and host that is here.
 #include "runtime/select_target.hpp"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <charconv>
 
+#include "codegen/compile_options.hpp"
 #include "runtime/host_cpu.hpp"
 #include "runtime/object_source.hpp"
 #include "runtime/toolchain_memory.hpp"
@@ -12,19 +15,116 @@
 namespace mhc::runtime {
 namespace {
 
+using codegen::target_kind;
 using jit::errc;
 using jit::failure;
 
-constexpr std::string_view no_gpu_loader = "this version has no HIP and no CUDA loader";
-
-bool runs_here(const codegen::target& on)
+bool runs_on_this_cpu(const codegen::target& on)
 {
     const codegen::target here = this_host();
     const auto has = [&](const std::string& feature) {
         return feature == "cx16" || std::find(here.features.begin(), here.features.end(), feature) != here.features.end();
     };
-    return on.kind == codegen::target_kind::host && on.triple == here.triple &&
-           std::all_of(on.features.begin(), on.features.end(), has);
+    return on.triple == here.triple && std::all_of(on.features.begin(), on.features.end(), has);
+}
+
+/// 9 and 0 of "sm_90", 12 and 0 of "sm_120".
+std::pair<int, int> compute_capability(std::string_view id)
+{
+    int number = 0;
+    const std::string_view digits = id.substr(std::min(id.size(), std::size_t{3}));
+    std::from_chars(digits.data(), digits.data() + digits.size(), number);
+    return {number / 10, number % 10};
+}
+
+/// The kernel driver's nodes: without them the HIP runtime has no device, and need not be loaded to see that.
+bool may_have_amd_gpu()
+{
+    struct stat info {};
+    return ::stat("/dev/kfd", &info) == 0 || ::stat("/dev/dxg", &info) == 0;
+}
+
+jit::result<std::shared_ptr<gpu_driver>> open_driver(target_kind kind, int ordinal)
+{
+    return kind == target_kind::amdgpu ? open_hip(ordinal) : open_cuda(ordinal);
+}
+
+/// What a driver's device is called in code generation: its processor, without features.
+jit::result<codegen::target> target_of(const gpu_driver& driver)
+{
+    const std::string& id = driver.id();
+    if (id.starts_with("gfx")) return codegen::parse_target(id.substr(0, id.find(':')));
+    const auto [major, minor] = compute_capability(id);
+    const std::string name = codegen::cuda_architecture_for(major, minor);
+    return codegen::parse_target(name.empty() ? id : name);
+}
+
+selected_target on_device(codegen::target on, std::shared_ptr<gpu_driver> driver)
+{
+    selected_target chosen{.on = std::move(on), .driver = std::move(driver), .exact = {}, .notes = {}};
+    if (chosen.on.kind != target_kind::amdgpu) return chosen;
+    chosen.on.code_object_version = chosen.driver->code_object_version();
+    if (auto exact = codegen::parse_target(chosen.driver->id());
+        exact && chosen.on.features.empty() && !exact->features.empty()) {
+        exact->code_object_version = chosen.on.code_object_version;
+        chosen.exact = std::move(*exact);
+    }
+    return chosen;
+}
+
+selected_target on_this_cpu(codegen::target on)
+{
+    return {.on = std::move(on), .driver = nullptr, .exact = {}, .notes = {}};
+}
+
+jit::result<selected_target> select_named(const std::string& name, int ordinal)
+{
+    auto on = target_named(name);
+    if (!on) return on.error();
+    if (on->kind == target_kind::host) {
+        if (runs_on_this_cpu(*on)) return on_this_cpu(std::move(*on));
+        return failure{errc::unsupported_target,
+                       fmt::format("target {} needs CPU features that this machine has not", name)};
+    }
+    auto driver = open_driver(on->kind, ordinal);
+    std::string why = driver ? std::string() : driver.error().message;
+    if (driver) {
+        const auto fits = runs_on(*on, **driver);
+        if (fits) return on_device(std::move(*on), std::move(*driver));
+        why = fits.error().message;
+    }
+    return failure{
+        errc::unsupported_target,
+        fmt::format("target {} cannot be run: {}; its kernels can be compiled (mhc-prebuild, mhc-show)", name, why)};
+}
+
+selected_target select_automatically(int ordinal)
+{
+    std::vector<std::string> tried;
+    for (const target_kind kind : {target_kind::amdgpu, target_kind::cuda}) {
+        const bool is_amd = kind == target_kind::amdgpu;
+        if (is_amd && !may_have_amd_gpu()) {
+            tried.emplace_back("HIP: no /dev/kfd");
+            continue;
+        }
+        auto driver = open_driver(kind, ordinal);
+        if (!driver) {
+            tried.push_back((is_amd ? "HIP: " : "CUDA: ") + driver.error().message);
+            continue;
+        }
+        auto on = target_of(**driver);
+        if (!on) {
+            tried.push_back(fmt::format("{}: {}", (*driver)->name(), on.error().message));
+            continue;
+        }
+        const std::string note = fmt::format("target auto: {} ({}, {})", on->name, (*driver)->name(), (*driver)->id());
+        selected_target chosen = on_device(std::move(*on), std::move(*driver));
+        chosen.notes.push_back(note);
+        return chosen;
+    }
+    selected_target chosen = on_this_cpu(this_host());
+    chosen.notes.push_back(fmt::format("target auto: host ({})", fmt::join(tried, "; ")));
+    return chosen;
 }
 
 }  // namespace
@@ -36,28 +136,32 @@ jit::result<codegen::target> target_named(std::string_view name)
     return codegen::parse_target(name);
 }
 
+jit::result<void> runs_on(const codegen::target& on, const gpu_driver& driver)
+{
+    const std::string& id = driver.id();
+    const failure differs{errc::unsupported_target, fmt::format("the device is {} ({})", driver.name(), id)};
+    if (on.kind == target_kind::cuda) {
+        const auto [major, minor] = compute_capability(id);
+        if (!codegen::cuda_runs_on(on.name, major, minor)) return differs;
+        return {};
+    }
+    if (on.processor != id.substr(0, id.find(':'))) return differs;
+    for (const std::string& feature : on.features)
+        if ((id + ":").find(":" + feature + ":") == std::string::npos) return differs;
+    return {};
+}
+
 jit::result<selected_target> select_target(const jit::engine_options& options)
 {
-    selected_target chosen;
-    if (options.target != "auto") {
-        auto named = target_named(options.target);
-        if (!named) return named.error();
-        if (runs_here(*named)) {
-            chosen.on = std::move(*named);
-            chosen.by = make_host_loader();
-            return chosen;
-        }
-        const std::string why =
-            named->kind == codegen::target_kind::host
-                ? fmt::format("target {} needs CPU features that this machine has not", options.target)
-                : fmt::format("target {} cannot be run: {}; its kernels can be compiled (mhc-prebuild, mhc-show)",
-                              options.target, no_gpu_loader);
-        if (!options.allow_fallback) return failure{errc::unsupported_target, why + "; use \"host\" or \"auto\""};
-        chosen.notes.push_back(why + ": host is used instead");
-    }
-    chosen.on = this_host();
-    chosen.by = make_host_loader();
-    if (options.target == "auto") chosen.notes.push_back(fmt::format("target auto: {}, so host", no_gpu_loader));
+    if (options.device < -1)
+        return failure{errc::bad_spec, fmt::format("device = {}: allowed is an ordinal from 0, or -1", options.device)};
+    if (options.target == "auto") return select_automatically(options.device);
+    auto named = select_named(options.target, options.device);
+    if (named || !target_named(options.target)) return named;
+    if (!options.allow_fallback)
+        return failure{errc::unsupported_target, named.error().message + "; use \"host\" or \"auto\""};
+    selected_target chosen = select_automatically(options.device);
+    chosen.notes.insert(chosen.notes.begin(), named.error().message + ": fallback is allowed");
     return chosen;
 }
 
@@ -73,7 +177,7 @@ std::vector<toolchain_info> toolchains(const engine_options& options)
     if (source.service().worker_path().empty()) {
         std::string why;
         runtime::find_worker(options.worker, &why);
-        for (const char* name : {"clang", "hiprtc"}) list.push_back({name, false, {}, {}, {}, why});
+        for (const char* name : {"clang", "hiprtc", "nvrtc"}) list.push_back({name, false, {}, {}, {}, why});
         return list;
     }
     for (const runtime::backend_info& b : source.backends())
@@ -85,13 +189,20 @@ std::vector<toolchain_info> toolchains(const engine_options& options)
 std::vector<target_info> targets(const engine_options& options)
 {
     const std::vector<toolchain_info> compilers = toolchains(options);
-    std::vector<std::string> names{"host"};
-    names.insert(names.end(), codegen::amd_processors().begin(), codegen::amd_processors().end());
+    std::vector<std::string> names = codegen::gpu_processors();
+    names.insert(names.begin(), "host");
+    const auto hip = runtime::open_hip(options.device), cuda = runtime::open_cuda(options.device);
     std::vector<target_info> list;
     for (const std::string& name : names) {
         target_info info;
         info.name = name;
-        info.can_run = name == "host";
+        const codegen::target on = *runtime::target_named(name);
+        result<void> runs;
+        if (on.kind != codegen::target_kind::host) {
+            const auto& driver = on.kind == codegen::target_kind::amdgpu ? hip : cuda;
+            runs = driver ? runtime::runs_on(on, **driver) : result<void>(driver.error());
+        }
+        info.can_run = static_cast<bool>(runs);
         std::vector<runtime::backend_info> found;
         for (const toolchain_info& c : compilers) {
             found.push_back({c.name, c.available, c.version, c.why_not, {}, {}, c.targets});
@@ -99,11 +210,10 @@ std::vector<target_info> targets(const engine_options& options)
             info.can_compile = true;
             info.compilers += (info.compilers.empty() ? "" : ", ") + c.name + " " + c.version;
         }
-        const std::vector<std::string> order =
-            name == "host" ? std::vector<std::string>{"clang"} : std::vector<std::string>{"hiprtc", "clang"};
+        const auto order_of_kind = codegen::compilers_of(on.kind);
+        const std::vector<std::string> order(order_of_kind.begin(), order_of_kind.end());
         if (!info.can_compile) info.why_not = runtime::why_no_compiler(found, order, name);
-        if (!info.can_run)
-            info.why_not += (info.why_not.empty() ? "" : "; ") + std::string("not run: ").append(runtime::no_gpu_loader);
+        if (!info.can_run) info.why_not += (info.why_not.empty() ? "" : "; ") + std::string("not run: ") + runs.error().message;
         list.push_back(std::move(info));
     }
     return list;

@@ -1,28 +1,35 @@
-// runtime/select_target.hpp -- which target an engine works on, and who loads its kernels.
+// runtime/select_target.hpp -- which target an engine works on, on which device, and what that device is.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <mhc/jit/engine.hpp>
 
 #include "codegen/target.hpp"
-#include "runtime/loader.hpp"
+#include "runtime/gpu_driver.hpp"
 
 namespace mhc::runtime {
 
 struct selected_target {
     codegen::target on;
-    std::unique_ptr<loader> by;
+    std::shared_ptr<gpu_driver> driver;  ///< null: this process, on `host`
+    std::optional<codegen::target>
+        exact;                       ///< an AMD device's own id with its features, where `on` names the processor alone
     std::vector<std::string> notes;  ///< INFO lines: what "auto" found, what a fallback replaced
 };
 
-/// "auto" is HIP, CUDA, host, in that order; a named target without a loader here fails naming what was tried, unless
+/// "auto" is HIP, CUDA, host, in that order; a named target that cannot run here fails naming what was tried, unless
 /// `allow_fallback`. Errors: unsupported_target.
 jit::result<selected_target> select_target(const jit::engine_options& options);
 
 /// The target a name means for code generation: as codegen::parse_target, and "host" is this CPU.
 jit::result<codegen::target> target_named(std::string_view name);
+
+/// Whether code for `on` runs on the device of this driver. Errors: unsupported_target, saying what the device is.
+jit::result<void> runs_on(const codegen::target& on, const gpu_driver& driver);
 
 }  // namespace mhc::runtime

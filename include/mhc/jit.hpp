@@ -4,7 +4,9 @@
 #include <mhc/jit/args.hpp>
 #include <mhc/jit/cache.hpp>
 #include <mhc/jit/describe.hpp>
+#include <mhc/jit/device.hpp>
 #include <mhc/jit/engine.hpp>
+#include <mhc/jit/floor.hpp>
 #include <mhc/jit/layer.hpp>
 #include <mhc/jit/prebuild.hpp>
 #include <mhc/jit/result.hpp>

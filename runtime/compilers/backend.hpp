@@ -28,5 +28,6 @@ public:
 
 std::unique_ptr<backend> make_clang_backend();
 std::unique_ptr<backend> make_hiprtc_backend();
+std::unique_ptr<backend> make_nvrtc_backend();
 
 }  // namespace mhc::runtime::compilers

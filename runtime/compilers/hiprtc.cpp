@@ -2,7 +2,6 @@
 //
 // HIPRTC up to 7.1 ends the process at an architecture it does not know (a double free in its error path), so comgr, the
 // library below it, is asked for its list first and HIPRTC never hears of any other.
-#include <dlfcn.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 #include <cctype>
 
 #include "runtime/compilers/backend.hpp"
+#include "runtime/compilers/dynamic_library.hpp"
 #include "runtime/compilers/identity.hpp"
 
 namespace mhc::runtime::compilers {
@@ -31,14 +31,15 @@ struct functions {
     int (*isa_name)(std::size_t, const char**);
 };
 
+constexpr std::array library_names{"libhiprtc.so.7",
+                                   "libhiprtc.so.6",
+                                   "libhiprtc.so.5",
+                                   "libamdhip64.so.7",
+                                   "libamdhip64.so.6",
+                                   "libamdhip64.so.5",
+                                   "/opt/rocm/lib/libhiprtc.so",
+                                   "/opt/rocm/lib/libamdhip64.so"};
 constexpr std::string_view no_builtin_header = "--hiprtc-no-builtin-header";
-
-template <class Function>
-bool find(void* library, const char* name, Function* into)
-{
-    *into = reinterpret_cast<Function>(::dlsym(library, name));
-    return *into != nullptr;
-}
 
 /// "5.2" of ".../libamdhip64.so.5.2.21153"
 std::string version_of_file(const std::string& path)
@@ -154,39 +155,27 @@ private:
         call_.destroy(&made);
     }
 
-    static std::string text_of(program of, int (*size)(program, std::size_t*), int (*copy)(program, char*))
-    {
-        std::size_t bytes = 0;
-        if (size(of, &bytes) != 0 || bytes == 0) return {};
-        std::string text(bytes + 1, '\0');  // one more: some versions count the log without its end, and write it
-        if (copy(of, text.data()) != 0) return {};
-        text.resize(bytes);
-        return text;
-    }
-
     void load()
     {
         if (!info_.name.empty()) return;
         info_.name = "hiprtc";
-        void* const hiprtc =
-            open_first({"libhiprtc.so.7", "libhiprtc.so.6", "libhiprtc.so.5", "libamdhip64.so.7", "libamdhip64.so.6",
-                        "libamdhip64.so.5", "/opt/rocm/lib/libhiprtc.so", "/opt/rocm/lib/libamdhip64.so"});
+        void* const hiprtc = open_first(library_names, "hiprtcCompileProgram");
         if (hiprtc == nullptr) {
             info_.why_not = "neither libhiprtc.so.{7,6,5} nor a libamdhip64.so.{7,6,5} with HIPRTC in it was found";
             return;
         }
-        bool is_whole =
-            find(hiprtc, "hiprtcCreateProgram", &call_.create) && find(hiprtc, "hiprtcCompileProgram", &call_.compile);
-        is_whole =
-            is_whole && find(hiprtc, "hiprtcGetCodeSize", &call_.code_size) && find(hiprtc, "hiprtcGetCode", &call_.code);
-        is_whole = is_whole && find(hiprtc, "hiprtcGetProgramLogSize", &call_.log_size) &&
-                   find(hiprtc, "hiprtcGetProgramLog", &call_.log);
-        is_whole = is_whole && find(hiprtc, "hiprtcDestroyProgram", &call_.destroy) &&
-                   find(hiprtc, "hiprtcGetErrorString", &call_.error_text);
+        bool is_whole = find_function(hiprtc, "hiprtcCreateProgram", &call_.create) &&
+                        find_function(hiprtc, "hiprtcCompileProgram", &call_.compile);
+        is_whole = is_whole && find_function(hiprtc, "hiprtcGetCodeSize", &call_.code_size) &&
+                   find_function(hiprtc, "hiprtcGetCode", &call_.code);
+        is_whole = is_whole && find_function(hiprtc, "hiprtcGetProgramLogSize", &call_.log_size) &&
+                   find_function(hiprtc, "hiprtcGetProgramLog", &call_.log);
+        is_whole = is_whole && find_function(hiprtc, "hiprtcDestroyProgram", &call_.destroy) &&
+                   find_function(hiprtc, "hiprtcGetErrorString", &call_.error_text);
         hiprtc_file_ = file_at(reinterpret_cast<const void*>(call_.create));
         void* const comgr = is_whole ? open_comgr() : nullptr;
-        if (comgr == nullptr || !find(comgr, "amd_comgr_get_isa_count", &call_.isa_count) ||
-            !find(comgr, "amd_comgr_get_isa_name", &call_.isa_name)) {
+        if (comgr == nullptr || !find_function(comgr, "amd_comgr_get_isa_count", &call_.isa_count) ||
+            !find_function(comgr, "amd_comgr_get_isa_name", &call_.isa_name)) {
             info_.why_not =
                 fmt::format("{} {}", hiprtc_file_.path,
                             is_whole ? "is there, but libamd_comgr.so.{3,2} is not" : "lacks a function of HIPRTC");
@@ -204,16 +193,6 @@ private:
         info_.version = version_of_file(hiprtc_file_.path);
         info_.available = !info_.targets.empty();
         if (!info_.available) info_.why_not = "comgr lists no architecture";
-    }
-
-    /// The first of the libraries that is there and holds HIPRTC. It stays loaded: it cannot be unloaded safely.
-    static void* open_first(std::initializer_list<const char*> names)
-    {
-        for (const char* const name : names) {
-            void* const library = ::dlopen(name, RTLD_NOW | RTLD_LOCAL);
-            if (library != nullptr && ::dlsym(library, "hiprtcCompileProgram") != nullptr) return library;
-        }
-        return nullptr;
     }
 
     /// The comgr that this HIPRTC uses: one that is loaded already; else, as HIP 5 loads it late, that of its generation.

@@ -85,4 +85,5 @@ MHC_DEVICE float square_root(float v) { return __builtin_sqrtf(v); }
 
 }  // namespace mhc
 
+#include <mhc/device/clang_vector.hpp>
 #include <mhc/device/simd.hpp>

@@ -6,9 +6,6 @@
 
 namespace mhc {
 
-MHC_DEVICE float bits_to_float(u32 bits) { return __builtin_bit_cast(float, bits); }
-MHC_DEVICE u32 float_to_bits(float v) { return __builtin_bit_cast(u32, v); }
-
 MHC_DEVICE float infinity() { return bits_to_float(0x7f800000U); }
 MHC_DEVICE bool is_finite(float v) { return (float_to_bits(v) & 0x7f800000U) != 0x7f800000U; }
 MHC_DEVICE float magnitude(float v) { return bits_to_float(float_to_bits(v) & 0x7fffffffU); }

@@ -16,6 +16,16 @@ struct fp16 {
 };
 using fp32 = float;
 
+/// What an element is in memory.
+template <class T>
+struct storage {
+    using element = u16;
+};
+template <>
+struct storage<fp32> {
+    using element = float;
+};
+
 constexpr int ceil_div(int a, int b) { return (a + b - 1) / b; }
 constexpr int smaller(int a, int b) { return a < b ? a : b; }
 

@@ -1,29 +1,11 @@
-// tests/host/device.cpp -- the host device, and arrays between guard zones on any device.
+// tests/host/device.cpp -- a stream for each thread, and arrays between guard zones on any device.
 #include "tests/host/device.hpp"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
-#include <new>
-#include <stdexcept>
 
 namespace mhc::testing {
 namespace {
-
-class host_device final : public device {
-public:
-    void* allocate(std::size_t bytes) override
-    {
-        void* memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
-        if (memory == nullptr) throw std::bad_alloc();
-        return memory;
-    }
-    void release(void* memory) override { std::free(memory); }
-    void upload(void* to, std::span<const std::byte> from) override { std::memcpy(to, from.data(), from.size()); }
-    void download(std::span<std::byte> to, const void* from) override { std::memcpy(to.data(), from, to.size()); }
-    void* stream() override { return nullptr; }
-    void synchronize() override {}
-};
 
 /// A digest that any single changed byte changes, added up over pieces of which all but the last are multiples of 32 bytes.
 struct digest {
@@ -52,10 +34,23 @@ constexpr std::int64_t guard_bytes = 512;
 
 }  // namespace
 
-std::unique_ptr<device> open_device(const std::string& target)
+device::~device()
 {
-    if (target == "host") return std::make_unique<host_device>();
-    throw std::runtime_error("no device for target '" + target + "' in this test program; it has: host");
+    for (const auto& [thread, stream] : streams_) on_->destroy_stream(stream);
+}
+
+void* device::stream()
+{
+    const std::lock_guard lock(mutex_);
+    const auto [at, is_new] = streams_.try_emplace(std::this_thread::get_id(), nullptr);
+    if (is_new) at->second = on_->create_stream().value();
+    return at->second;
+}
+
+void device::download(std::span<std::byte> to, const void* from)
+{
+    synchronize();
+    on_->download(to.data(), from, to.size()).value();
 }
 
 guarded_array::guarded_array(device& on, std::int64_t bytes, std::int64_t offset, std::uint32_t fill)

@@ -4,31 +4,43 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <span>
-#include <string>
+#include <thread>
 #include <vector>
+
+#include <mhc/jit/device.hpp>
 
 namespace mhc::testing {
 
-/// Memory and a stream of one target. Failures throw std::runtime_error: the test then says so and stops.
+/// Memory of one target, and a stream for each thread that uses it. Failures throw jit::exception: the test then says so
+/// and stops.
 class device {
 public:
-    virtual ~device() = default;
+    explicit device(std::shared_ptr<jit::device> on) : on_(std::move(on)) {}
+    ~device();
+    device(const device&) = delete;
+    device& operator=(const device&) = delete;
 
     /// `bytes` > 0 of memory, aligned to 256 bytes.
-    virtual void* allocate(std::size_t bytes) = 0;
-    virtual void release(void* memory) = 0;
-    virtual void upload(void* to, std::span<const std::byte> from) = 0;
-    /// Waits for the stream first.
-    virtual void download(std::span<std::byte> to, const void* from) = 0;
-    /// What launches are given: hipStream_t or CUstream; null on `host`.
-    virtual void* stream() = 0;
-    virtual void synchronize() = 0;
-};
+    void* allocate(std::size_t bytes) { return on_->allocate(bytes).value(); }
+    void release(void* memory) { on_->release(memory); }
+    void upload(void* to, std::span<const std::byte> from) { on_->upload(to, from.data(), from.size()).value(); }
+    /// Waits for the calling thread's stream first.
+    void download(std::span<std::byte> to, const void* from);
+    /// What the calling thread's launches are given: hipStream_t or CUstream; null on `host`.
+    void* stream();
+    void synchronize() { on_->synchronize(stream()).value(); }
 
-/// The device of a target name. Throws std::runtime_error, naming the targets there are, for one that has none here.
-std::unique_ptr<device> open_device(const std::string& target);
+    jit::device& itself() { return *on_; }
+
+private:
+    std::shared_ptr<jit::device> on_;
+    std::mutex mutex_;
+    std::map<std::thread::id, void*> streams_;
+};
 
 /// An array on a device between guard zones, whose elements are those of the array's type with the bits of `fill`.
 class guarded_array {

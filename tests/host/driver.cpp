@@ -82,12 +82,12 @@ session& session::instance()
 {
     static session the_one = [] {
         session made;
-        made.target = environment("MHC_TEST_TARGET", "host");
-        made.device = open_device(made.target);
         jit::engine_options options;
-        options.target = made.target;
+        options.target = environment("MHC_TEST_TARGET", "host");
         options.cache_dir = environment("MHC_JIT_DIR", MHC_TEST_CACHE_DIR);
         made.engine = jit::engine::create(std::move(options)).value();
+        made.target = made.engine->target();
+        made.device = std::make_unique<testing::device>(jit::device::open(made.target).value());
         return made;
     }();
     return the_one;

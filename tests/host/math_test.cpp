@@ -13,6 +13,8 @@
 namespace mhc {
 using u32 = std::uint32_t;
 inline float fma(float a, float b, float c) { return std::fma(a, b, c); }
+inline float bits_to_float(u32 bits) { return __builtin_bit_cast(float, bits); }
+inline u32 float_to_bits(float v) { return __builtin_bit_cast(u32, v); }
 }  // namespace mhc
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"

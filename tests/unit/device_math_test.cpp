@@ -12,6 +12,8 @@
 namespace mhc {
 using u32 = unsigned int;
 static inline float fma(float a, float b, float c) { return std::fma(a, b, c); }
+static inline float bits_to_float(u32 bits) { return __builtin_bit_cast(float, bits); }
+static inline u32 float_to_bits(float v) { return __builtin_bit_cast(u32, v); }
 }  // namespace mhc
 #include "templates/device/math.hpp"
 

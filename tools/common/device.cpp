@@ -1,11 +1,5 @@
-// tools/common/device.cpp -- memory of the target that a tool's operands live in. The host's own so far.
+// tools/common/device.cpp -- memory of the target that a tool's operands live in.
 #include "tools/common/device.hpp"
-
-#include <unistd.h>
-
-#include <cstdint>
-#include <cstring>
-#include <vector>
 
 #include <fmt/format.h>
 
@@ -14,45 +8,31 @@
 namespace mhc::tools {
 namespace {
 
-class host_device final : public device {
-public:
-    void* allocate(std::size_t bytes, std::size_t alignment) override
-    {
-        // Linux promises memory it does not have, and ends the process on first use; so what cannot be is refused here.
-        const auto physical =
-            static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-        if (bytes > physical || used_ > physical - bytes)
-            fail(fmt::format("cannot allocate {} more: this machine has {}; use fewer tokens or smaller strides",
-                             bytes_text(static_cast<long long>(bytes)), bytes_text(static_cast<long long>(physical))));
-        used_ += bytes;
-
-        auto block = std::make_unique_for_overwrite<std::byte[]>(bytes + 3 * alignment);
-        auto address = reinterpret_cast<std::uintptr_t>(block.get());
-        address = (address + 2 * alignment - 1) / (2 * alignment) * (2 * alignment) + alignment;
-        blocks_.push_back(std::move(block));
-        return reinterpret_cast<void*>(address);
-    }
-
-    void upload(void* to, const void* from, std::size_t bytes) override { copy(to, from, bytes); }
-    void download(void* to, const void* from, std::size_t bytes) override { copy(to, from, bytes); }
-    void synchronize() override {}  // a launch on the host returns when its work is done
-
-private:
-    static void copy(void* to, const void* from, std::size_t bytes)
-    {
-        if (bytes != 0) std::memcpy(to, from, bytes);  // memcpy of nothing still wants valid pointers
-    }
-
-    std::vector<std::unique_ptr<std::byte[]>> blocks_;
-    std::size_t used_ = 0;
-};
+template <class Result>
+auto or_fail(Result&& done, std::string_view advice = {})
+{
+    if (!done) fail(done.error().message + std::string(advice));
+    return std::forward<Result>(done).value();
+}
 
 }  // namespace
 
-std::unique_ptr<device> device_for(std::string_view target)
+device_memory::device_memory(std::string_view target, int ordinal) : on_(or_fail(jit::device::open(target, ordinal))) {}
+
+device_memory::~device_memory()
 {
-    if (target == "host" || target.starts_with("host:")) return std::make_unique<host_device>();
-    fail(fmt::format("operands cannot be put on target {} by this build; use --target host", target));
+    for (void* const block : blocks_) on_->release(block);
 }
+
+void* device_memory::allocate(std::size_t bytes, std::size_t alignment)
+{
+    void* const block = or_fail(on_->allocate(bytes + alignment), "; use fewer tokens or smaller strides");
+    blocks_.push_back(block);
+    return static_cast<std::byte*>(block) + alignment;  // blocks begin at multiples of 256
+}
+
+void device_memory::upload(void* to, const void* from, std::size_t bytes) { or_fail(on_->upload(to, from, bytes)); }
+void device_memory::download(void* to, const void* from, std::size_t bytes) { or_fail(on_->download(to, from, bytes)); }
+void device_memory::synchronize() { or_fail(on_->synchronize(nullptr)); }
 
 }  // namespace mhc::tools

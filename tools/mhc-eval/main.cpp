@@ -11,9 +11,9 @@
 #include "tools/common/device.hpp"
 #include "tools/common/engine_flags.hpp"
 #include "tools/common/files.hpp"
+#include "tools/common/invoke.hpp"
 #include "tools/common/settings.hpp"
 #include "tools/common/tool.hpp"
-#include "tools/mhc-eval/invoke.hpp"
 #include "tools/mhc-eval/list.hpp"
 #include "tools/mhc-eval/operands.hpp"
 #include "tools/mhc-eval/staging.hpp"
@@ -76,24 +76,24 @@ std::string output_path(const arguments& args, const std::string& name)
 
 evaluation run_on(jit::engine& engine, const problem& what, const jit::layer_spec& spec, const jit::strides& given)
 {
-    const std::unique_ptr<device> memory = device_for(engine.target());
+    device_memory memory(engine.target(), -1);
     const jit::compiled_layer layer = jit::layer(spec, engine).value();
 
     std::vector<staged_tensor> tensors;
     pointers by_name;
     for (const operand& one : what.operands) {
-        tensors.emplace_back(*memory, one, spec, given);
+        tensors.emplace_back(memory, one, spec, given);
         by_name[one.name] = tensors.back().pointer();
     }
     const auto workspace_bytes = static_cast<std::size_t>(layer.workspace_bytes(what.op, what.tokens));
-    void* const workspace = workspace_bytes == 0 ? nullptr : memory->allocate(workspace_bytes, 16);
+    void* const workspace = workspace_bytes == 0 ? nullptr : memory.allocate(workspace_bytes, 16);
     // NaN in every type: a kernel that reads what it did not write shows.
     const std::vector<std::byte> undefined(workspace_bytes, std::byte{0xFF});
-    memory->upload(workspace, undefined.data(), undefined.size());
+    memory.upload(workspace, undefined.data(), undefined.size());
 
     const auto start = std::chrono::steady_clock::now();
     invoke(layer, what, by_name, workspace, given).value();
-    memory->synchronize();
+    memory.synchronize();
     const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
 
     evaluation done{engine.target(), took.count(), {}, {}};
@@ -101,7 +101,7 @@ evaluation run_on(jit::engine& engine, const problem& what, const jit::layer_spe
         if (kernel.op == what.op) done.kernels.push_back(kernel);
     for (std::size_t i = 0; i < tensors.size(); ++i)
         if (what.operands[i].is_output)
-            done.outputs.push_back({what.operands[i].name, {what.operands[i].shape, tensors[i].read_back(*memory)}});
+            done.outputs.push_back({what.operands[i].name, {what.operands[i].shape, tensors[i].read_back(memory)}});
     return done;
 }
 

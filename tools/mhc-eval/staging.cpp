@@ -7,8 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "tools/common/convert.hpp"
 #include "tools/common/tool.hpp"
-#include "tools/mhc-eval/convert.hpp"
 
 namespace mhc::tools {
 namespace {
@@ -43,12 +43,6 @@ bool has_overlap(std::int64_t tokens, std::int64_t n_streams, std::int64_t hidde
             if (t < tokens && std::abs(i * s.stream - t * s.token) < hidden_dim) return true;
     }
     return false;
-}
-
-jit::dtype type_of(const operand& what, const jit::layer_spec& spec)
-{
-    if (what.type == "data") return spec.dtype;
-    return what.type == "weight" ? spec.weight_dtype : jit::dtype::fp32;
 }
 
 bool keeps_alignment(const jit::layer_spec& spec, const jit::strides& given)
@@ -128,7 +122,7 @@ void staged_tensor::for_each_row(Row row) const
             row(from, static_cast<std::size_t>(t * layout_.token_stride + i * layout_.stream_stride) * element);
 }
 
-staged_tensor::staged_tensor(device& where, const operand& what, const jit::layer_spec& spec, const jit::strides& given)
+staged_tensor::staged_tensor(device_memory& where, const operand& what, const jit::layer_spec& spec, const jit::strides& given)
     : name_(what.name), type_(type_of(what, spec))
 {
     if (what.is_strided) {
@@ -166,7 +160,7 @@ void staged_tensor::check_shared(const operand& what, const std::vector<std::byt
     });
 }
 
-std::vector<float> staged_tensor::read_back(device& where) const
+std::vector<float> staged_tensor::read_back(device_memory& where) const
 {
     std::vector<std::byte> staged(bytes_);
     where.download(staged.data(), pointer_, bytes_);

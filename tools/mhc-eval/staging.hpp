@@ -32,12 +32,12 @@ class staged_tensor {
 public:
     /// Inputs are rounded to their type and laid out; everything else, outputs and the gaps between rows, is NaN.
     /// Fails with exit code 2 when rows of an input share elements and their values differ.
-    staged_tensor(device& where, const operand& what, const jit::layer_spec& spec, const jit::strides& given);
+    staged_tensor(device_memory& where, const operand& what, const jit::layer_spec& spec, const jit::strides& given);
 
     void* pointer() const { return pointer_; }
 
     /// An output's values, widened. Fails when something was written outside its rows.
-    std::vector<float> read_back(device& where) const;
+    std::vector<float> read_back(device_memory& where) const;
 
 private:
     /// Rows of `length` elements at (token, stream); a dense tensor is one row.

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <charconv>
 #include <chrono>
 #include <cstdlib>
@@ -118,13 +119,14 @@ private:
         protocol::compile_request job;
         protocol::disassemble_request object;
         if (request.kind == protocol::frame_kind::identify) {
-            const std::vector<backend_info> both{clang_->info(), hiprtc_->info()};
-            return send(protocol::frame_kind::identified, protocol::encode(both));
+            std::vector<backend_info> found;
+            for (const named_backend& one : backends_) found.push_back(one.by->info());
+            return send(protocol::frame_kind::identified, protocol::encode(found));
         }
         if (request.kind == protocol::frame_kind::compile && protocol::decode(request.payload, &job)) return compile(job);
         if (request.kind == protocol::frame_kind::disassemble && protocol::decode(request.payload, &object)) {
             protocol::disassemble_reply reply;
-            reply.text = clang_->disassemble(object.target, object.code, &reply.why);
+            reply.text = backend_named("clang")->disassemble(object.target, object.code, &reply.why);
             return send(protocol::frame_kind::disassembled, protocol::encode(reply));
         }
         return send(protocol::frame_kind::refused, "it is not one of this worker's protocol");
@@ -136,14 +138,14 @@ private:
         protocol::compile_reply reply;
         compile_result& result = reply.result;
         const std::string& name = request.job.backend;
-        compilers::backend* const chosen = name == "clang" ? clang_.get() : name == "hiprtc" ? hiprtc_.get() : nullptr;
+        compilers::backend* const chosen = backend_named(name);
         if (chosen != nullptr) {
             chosen->prepare();
             limit_memory(request.memory_max_bytes);
             chosen->compile(request.job, &reply);
             limit_memory(0);
         } else {
-            result.log = fmt::format("the worker has no compiler \"{}\": it has clang and hiprtc", name);
+            result.log = fmt::format("the worker has no compiler \"{}\": it has clang, hiprtc and nvrtc", name);
         }
         rusage usage{};
         ::getrusage(RUSAGE_SELF, &usage);
@@ -161,9 +163,22 @@ private:
         return protocol::send_frame(how_.socket, kind, payload);
     }
 
+    struct named_backend {
+        std::string_view name;
+        std::unique_ptr<compilers::backend> by;
+    };
+
+    compilers::backend* backend_named(std::string_view name) const
+    {
+        for (const named_backend& one : backends_)
+            if (one.name == name) return one.by.get();
+        return nullptr;
+    }
+
     const settings how_;
-    const std::unique_ptr<compilers::backend> clang_ = compilers::make_clang_backend();
-    const std::unique_ptr<compilers::backend> hiprtc_ = compilers::make_hiprtc_backend();
+    const std::array<named_backend, 3> backends_{named_backend{"clang", compilers::make_clang_backend()},
+                                                 named_backend{"hiprtc", compilers::make_hiprtc_backend()},
+                                                 named_backend{"nvrtc", compilers::make_nvrtc_backend()}};
     bool must_end_ = false;
 };
 

@@ -9,8 +9,8 @@
 #include <mhc/jit/prebuild.hpp>
 
 #include "tools/common/engine_flags.hpp"
+#include "tools/common/progress.hpp"
 #include "tools/common/tool.hpp"
-#include "tools/mhc-prebuild/progress.hpp"
 #include "tools/mhc-prebuild/request.hpp"
 
 namespace mhc::tools {

@@ -25,8 +25,9 @@ enum class compiler_backend { automatic, hiprtc, clang };
 
 /// How an engine works. Defaults need no environment; `from_environment` reads it once.
 struct engine_options {
-    /// "auto" (HIP, CUDA, host, in that order), "host", or an architecture such as "gfx942".
+    /// "auto" (HIP, CUDA, host, in that order), "host", or an architecture such as "gfx942" or "sm_90".
     std::string target = "auto";
+    int device = -1;  ///< which GPU the runtime shows; -1: the one current in the thread that makes the engine, else 0
     compiler_backend backend = compiler_backend::automatic;
     bool allow_fallback = false;  ///< a named target that cannot run here becomes "auto" instead of an error
 
@@ -100,13 +101,13 @@ struct target_info {
     std::string name;  ///< "host", "gfx942", ...
     bool can_compile = false;
     bool can_run = false;
-    std::string compilers;  ///< such as "hiprtc 5.2 (LLVM 15), clang 19.1.7"
+    std::string compilers;  ///< such as "hiprtc 5.2 (LLVM 15), clang 19.1.7", "nvrtc 13.0"
     std::string why_not;    ///< for whatever is false: the reason and what would change it
 };
 
 /// One compiler found here, or why not.
 struct toolchain_info {
-    std::string name;  ///< "clang", "hiprtc"
+    std::string name;  ///< "clang", "hiprtc", "nvrtc"
     bool available = false;
     std::string version;      ///< such as "19.1.7"
     std::string fingerprint;  ///< 64 hex digits: what the cache key holds

@@ -1,4 +1,4 @@
-// tools/mhc-eval/convert.hpp -- float32 to a data type, rounded to nearest even, and exactly back.
+// tools/common/convert.hpp -- float32 to a data type, rounded to nearest even, and exactly back.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// tools/mhc-prebuild/progress.hpp -- progress of long work on standard error: a line rewritten, or a line now and then.
+// tools/common/progress.hpp -- progress of long work on standard error: a line rewritten, or a line now and then.
 #pragma once
 
 #include <chrono>

@@ -1,4 +1,4 @@
-// tools/mhc-eval/shape_rule.hpp -- a tensor's shape as the operators' table writes it, such as "[T,n,n] or [n,n]".
+// tools/common/shape_rule.hpp -- a tensor's shape as the operators' table writes it, such as "[T,n,n] or [n,n]".
 #pragma once
 
 #include <array>

@@ -1,5 +1,5 @@
-// tools/mhc-eval/convert.cpp -- float32 to a data type, rounded to nearest even, and exactly back.
-#include "tools/mhc-eval/convert.hpp"
+// tools/common/convert.cpp -- float32 to a data type, rounded to nearest even, and exactly back.
+#include "tools/common/convert.hpp"
 
 #include <bit>
 #include <cmath>

@@ -1,4 +1,4 @@
-// tools/mhc-eval/invoke.hpp -- calls an operator by name, with its tensors by name.
+// tools/common/invoke.hpp -- calls an operator by name, with its tensors by name.
 #pragma once
 
 #include <map>
@@ -6,15 +6,15 @@
 
 #include <mhc/jit/layer.hpp>
 
-#include "tools/mhc-eval/operands.hpp"
+#include "tools/common/problem.hpp"
 
 namespace mhc::tools {
 
 /// A tensor's address on the target; absent for an optional one that was not given.
 using pointers = std::map<std::string, void*, std::less<>>;
 
-/// Enqueues the operator on the null stream. Errors: launch_failed.
+/// Enqueues the operator on `stream`, every [T,n,C] tensor with strides `given`. Errors: launch_failed.
 jit::result<void> invoke(const jit::compiled_layer& layer, const problem& what, const pointers& tensors, void* workspace,
-                         const jit::strides& given);
+                         const jit::strides& given, void* stream = nullptr);
 
 }  // namespace mhc::tools

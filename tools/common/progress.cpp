@@ -1,5 +1,5 @@
-// tools/mhc-prebuild/progress.cpp -- progress of long work on standard error: a line rewritten, or a line now and then.
-#include "tools/mhc-prebuild/progress.hpp"
+// tools/common/progress.cpp -- progress of long work on standard error: a line rewritten, or a line now and then.
+#include "tools/common/progress.hpp"
 
 #include <sys/ioctl.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
-// tools/mhc-eval/shape_rule.cpp -- a tensor's shape as the operators' table writes it, such as "[T,n,n] or [n,n]".
-#include "tools/mhc-eval/shape_rule.hpp"
+// tools/common/shape_rule.cpp -- a tensor's shape as the operators' table writes it, such as "[T,n,n] or [n,n]".
+#include "tools/common/shape_rule.hpp"
 
 #include <algorithm>
 #include <limits>

@@ -1,5 +1,5 @@
-// tools/mhc-eval/invoke.cpp -- calls an operator by name, with its tensors by name.
-#include "tools/mhc-eval/invoke.hpp"
+// tools/common/invoke.cpp -- calls an operator by name, with its tensors by name.
+#include "tools/common/invoke.hpp"
 
 #include <algorithm>
 #include <string_view>
@@ -16,6 +16,7 @@ struct call {
     const pointers& tensors;
     void* workspace;
     jit::strides given;
+    void* stream;
 
     template <class T>
     void set(T*& field, std::string_view name) const
@@ -36,7 +37,7 @@ result<void> sinkhorn(const call& c)
     c.set(args.logits, "logits");
     c.set(args.mix, "mix");
     args.tokens = c.what.tokens;
-    return c.layer.sinkhorn_fwd(args);
+    return c.layer.sinkhorn_fwd(args, c.stream);
 }
 
 result<void> rmsnorm(const call& c)
@@ -47,7 +48,7 @@ result<void> rmsnorm(const call& c)
     c.set(args.y, "y");
     c.set(args.rms, "rms");
     args.tokens = c.what.tokens;
-    return c.layer.rmsnorm_fwd(args);
+    return c.layer.rmsnorm_fwd(args, c.stream);
 }
 
 result<void> apply_mix(const call& c)
@@ -59,7 +60,7 @@ result<void> apply_mix(const call& c)
     args.tokens = c.what.tokens;
     args.x_strides = c.given;
     args.pre_is_static = c.is_static("pre");
-    return c.layer.apply_mix_fwd(args);
+    return c.layer.apply_mix_fwd(args, c.stream);
 }
 
 result<void> expand(const call& c)
@@ -69,7 +70,7 @@ result<void> expand(const call& c)
     c.set(args.x, "x");
     args.tokens = c.what.tokens;
     args.x_strides = c.given;
-    return c.layer.expand_fwd(args);
+    return c.layer.expand_fwd(args, c.stream);
 }
 
 result<void> post(const call& c)
@@ -84,7 +85,7 @@ result<void> post(const call& c)
     args.x_strides = args.out_strides = c.given;
     args.post_is_static = c.is_static("post");
     args.mix_is_static = c.is_static("mix");
-    return c.layer.post_fwd(args);
+    return c.layer.post_fwd(args, c.stream);
 }
 
 result<void> pre(const call& c)
@@ -102,7 +103,7 @@ result<void> pre(const call& c)
     args.workspace = c.workspace;
     args.tokens = c.what.tokens;
     args.x_strides = c.given;
-    return c.layer.pre_fwd(args);
+    return c.layer.pre_fwd(args, c.stream);
 }
 
 result<void> static_layer(const call& c)
@@ -117,7 +118,7 @@ result<void> static_layer(const call& c)
     args.workspace = c.workspace;
     args.tokens = c.what.tokens;
     args.x_strides = args.out_strides = c.given;
-    return c.layer.static_layer_fwd(args);
+    return c.layer.static_layer_fwd(args, c.stream);
 }
 
 result<void> dynamic_layer(const call& c)
@@ -138,7 +139,7 @@ result<void> dynamic_layer(const call& c)
     args.workspace = c.workspace;
     args.tokens = c.what.tokens;
     args.x_strides = args.out_strides = c.given;
-    return c.layer.dynamic_layer_fwd(args);
+    return c.layer.dynamic_layer_fwd(args, c.stream);
 }
 
 result<void> post_pre(const call& c)
@@ -239,9 +240,9 @@ result<void> pre_big_fuse(const call& c)
 }  // namespace
 
 result<void> invoke(const jit::compiled_layer& layer, const problem& what, const pointers& tensors, void* workspace,
-                    const jit::strides& given)
+                    const jit::strides& given, void* stream)
 {
-    const call c{layer, what, tensors, workspace, given};
+    const call c{layer, what, tensors, workspace, given, stream};
     switch (what.op) {
         case operation::sinkhorn_fwd:
             return sinkhorn(c);

@@ -1,0 +1,66 @@
+// runtime/cuda_api.hpp -- what is used of the CUDA driver: declarations of our own, so that CUDA is not needed to build.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace mhc::runtime::cuda {
+
+using status = int;                  // CUresult
+using device_id = int;               // CUdevice
+using handle = void*;                // CUcontext, CUmodule, CUfunction, CUstream, CUevent, CUgraph, CUgraphExec
+using address = unsigned long long;  // CUdeviceptr
+
+inline constexpr int attribute_major = 75, attribute_minor = 76;  // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
+inline constexpr int function_registers = 4;                      // CU_FUNC_ATTRIBUTE_NUM_REGS
+inline constexpr unsigned stream_non_blocking = 1;                // CU_STREAM_NON_BLOCKING
+inline constexpr int capture_thread_local = 1;                    // CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
+
+// cuLaunchKernel's `extra`: pairs of a name and a value.
+inline void* const launch_end = nullptr;
+inline void* const launch_buffer = reinterpret_cast<void*>(1);
+inline void* const launch_buffer_size = reinterpret_cast<void*>(2);
+
+struct functions {
+    status (*cuInit)(unsigned flags);
+    status (*cuDriverGetVersion)(int* version);
+    status (*cuDeviceGetCount)(int* count);
+    status (*cuDeviceGet)(device_id* device, int ordinal);
+    status (*cuDeviceGetName)(char* name, int length, device_id device);
+    status (*cuDeviceGetAttribute)(int* value, int attribute, device_id device);
+    status (*cuDevicePrimaryCtxRetain)(handle* context, device_id device);
+    status (*cuCtxGetCurrent)(handle* context);
+    status (*cuCtxGetDevice)(device_id* device);
+    status (*cuCtxPushCurrent_v2)(handle context);
+    status (*cuCtxPopCurrent_v2)(handle* context);
+    status (*cuModuleLoadData)(handle* module, const void* image);
+    status (*cuModuleUnload)(handle module);
+    status (*cuModuleGetFunction)(handle* function, handle module, const char* name);
+    status (*cuFuncGetAttribute)(int* value, int attribute, handle function);
+    status (*cuLaunchKernel)(handle function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
+                             unsigned block_y, unsigned block_z, unsigned shared_bytes, handle stream, void** parameters,
+                             void** extra);
+    status (*cuMemAlloc_v2)(address* memory, std::size_t bytes);
+    status (*cuMemFree_v2)(address memory);
+    status (*cuMemcpyHtoD_v2)(address to, const void* from, std::size_t bytes);
+    status (*cuMemcpyDtoH_v2)(void* to, address from, std::size_t bytes);
+    status (*cuMemsetD32Async)(address to, unsigned word, std::size_t count, handle stream);
+    status (*cuStreamCreate)(handle* stream, unsigned flags);
+    status (*cuStreamDestroy_v2)(handle stream);
+    status (*cuStreamSynchronize)(handle stream);
+    status (*cuStreamBeginCapture_v2)(handle stream, int mode);
+    status (*cuStreamEndCapture)(handle stream, handle* graph);
+    status (*cuGraphInstantiateWithFlags)(handle* executable, handle graph, unsigned long long flags);
+    status (*cuGraphDestroy)(handle graph);
+    status (*cuGraphLaunch)(handle executable, handle stream);
+    status (*cuGraphExecDestroy)(handle executable);
+    status (*cuEventCreate)(handle* event, unsigned flags);
+    status (*cuEventDestroy_v2)(handle event);
+    status (*cuEventRecord)(handle event, handle stream);
+    status (*cuEventSynchronize)(handle event);
+    status (*cuEventElapsedTime)(float* milliseconds, handle first, handle second);
+    status (*cuGetErrorName)(status error, const char** text);
+    status (*cuGetErrorString)(status error, const char** text);
+};
+
+}  // namespace mhc::runtime::cuda

@@ -1,0 +1,115 @@
+// mhc/device/array_vector.hpp -- vectors of floats as arrays, for compilers without vector types: NVRTC.
+//
+// Needs `half_to_float`, `float_to_half`, `fused` and `load_words`, `store_words` of the target.
+#pragma once
+
+namespace mhc {
+
+/// W values; every loop over them is unrolled, so they are registers.
+template <class T, int W>
+struct vec {
+    T at[W];
+    MHC_MEMBER T operator[](int i) const { return at[i]; }
+    MHC_MEMBER T& operator[](int i) { return at[i]; }
+};
+
+template <int W>
+MHC_DEVICE vec<float, W> splat(float s)
+{
+    vec<float, W> v;
+#pragma unroll
+    for (int i = 0; i < W; ++i) v.at[i] = s;
+    return v;
+}
+
+MHC_DEVICE float fma(float a, float b, float c) { return fused(a, b, c); }
+
+/// a * b + c in each element, rounded once.
+template <int W>
+MHC_DEVICE vec<float, W> fma(vec<float, W> a, vec<float, W> b, vec<float, W> c)
+{
+#pragma unroll
+    for (int i = 0; i < W; ++i) c.at[i] = fused(a.at[i], b.at[i], c.at[i]);
+    return c;
+}
+
+template <int W>
+MHC_DEVICE vec<float, W> operator+(vec<float, W> a, vec<float, W> b)
+{
+#pragma unroll
+    for (int i = 0; i < W; ++i) a.at[i] += b.at[i];
+    return a;
+}
+template <int W>
+MHC_DEVICE vec<float, W> operator*(vec<float, W> a, vec<float, W> b)
+{
+#pragma unroll
+    for (int i = 0; i < W; ++i) a.at[i] *= b.at[i];
+    return a;
+}
+template <int W>
+MHC_DEVICE vec<float, W> operator*(vec<float, W> a, float s)
+{
+#pragma unroll
+    for (int i = 0; i < W; ++i) a.at[i] *= s;
+    return a;
+}
+
+/// Sum of the elements, in halves: the order is the width's, not the compiler's.
+template <int W>
+MHC_DEVICE float sum(vec<float, W> v)
+{
+#pragma unroll
+    for (int half = W / 2; half > 0; half /= 2) {
+#pragma unroll
+        for (int i = 0; i < half; ++i) v.at[i] += v.at[i + half];
+    }
+    return v.at[0];
+}
+
+MHC_DEVICE float widen_one(float v, const fp32*) { return v; }
+MHC_DEVICE float widen_one(u16 v, const bf16*) { return bits_to_float(u32(v) << 16); }
+MHC_DEVICE float widen_one(u16 v, const fp16*) { return half_to_float(v); }
+
+MHC_DEVICE float narrow_one(float v, const fp32*) { return v; }
+/// To nearest, ties to even; a NaN stays one.
+MHC_DEVICE u16 narrow_one(float v, const bf16*)
+{
+    const u32 bits = float_to_bits(v);
+    const bool is_nan = (bits & 0x7fffffffU) > 0x7f800000U;
+    return u16(is_nan ? (bits >> 16) | 0x40U : (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16);
+}
+MHC_DEVICE u16 narrow_one(float v, const fp16*) { return float_to_half(v); }
+
+template <int W, class E, class T>
+MHC_DEVICE vec<float, W> widen(vec<E, W> v, const T* type)
+{
+    vec<float, W> wide;
+#pragma unroll
+    for (int i = 0; i < W; ++i) wide.at[i] = widen_one(v.at[i], type);
+    return wide;
+}
+template <int W, class T>
+MHC_DEVICE vec<typename storage<T>::element, W> narrow(vec<float, W> v, const T* type)
+{
+    vec<typename storage<T>::element, W> packed;
+#pragma unroll
+    for (int i = 0; i < W; ++i) packed.at[i] = narrow_one(v.at[i], type);
+    return packed;
+}
+
+/// W elements at `p`, which is a multiple of Align bytes.
+template <int W, int Align, class T>
+MHC_DEVICE vec<float, W> load(const T* p)
+{
+    using packed = vec<typename storage<T>::element, W>;
+    return widen<W>(load_words<packed, smaller(Align, int(sizeof(packed)))>(p), p);
+}
+template <int W, int Align, class T>
+MHC_DEVICE void store(T* p, vec<float, W> v)
+{
+    using packed = vec<typename storage<T>::element, W>;
+    store_words<packed, smaller(Align, int(sizeof(packed)))>(p, narrow<W>(v, p));
+}
+
+}  // namespace mhc

@@ -1,0 +1,118 @@
+// mhc/device/cuda.hpp -- the vocabulary on NVIDIA GPUs: warps, shared memory, barriers, by NVRTC's builtins alone.
+#pragma once
+
+#define MHC_DEVICE static __forceinline__ __device__
+#define MHC_MEMBER __forceinline__ __device__
+#define MHC_INLINE
+#define MHC_LDS(name, count) __shared__ float name[count]
+#define MHC_FUSED true
+
+#define MHC_KERNEL(name, block, ...) extern "C" __global__ void __launch_bounds__(block) name(__VA_ARGS__)
+#define MHC_GRID(block, wave) \
+    mhc::grid<block, wave> { blockIdx.x, groups }
+
+#include <mhc/device/types.hpp>
+
+namespace mhc {
+
+MHC_DEVICE float bits_to_float(u32 bits) { return __uint_as_float(bits); }
+MHC_DEVICE u32 float_to_bits(float v) { return __float_as_uint(v); }
+
+MHC_DEVICE float fused(float a, float b, float c) { return __fmaf_rn(a, b, c); }
+
+MHC_DEVICE float half_to_float(u16 v)
+{
+    float wide;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(wide) : "h"(v));
+    return wide;
+}
+MHC_DEVICE u16 float_to_half(float v)
+{
+    u16 narrow;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(narrow) : "f"(v));
+    return narrow;
+}
+
+/// The type that moves Bytes bytes at once.
+template <int Bytes>
+struct word;
+template <>
+struct word<2> {
+    using type = u16;
+};
+template <>
+struct word<4> {
+    using type = u32;
+};
+template <>
+struct word<8> {
+    using type = uint2;
+};
+template <>
+struct word<16> {
+    using type = uint4;
+};
+
+/// A Vector at `p`, in accesses of Align bytes, 16 at most.
+template <class Vector, int Align>
+MHC_DEVICE Vector load_words(const void* p)
+{
+    using one = typename word<smaller(Align, 16)>::type;
+    constexpr int count = int(sizeof(Vector) / sizeof(one));
+    union {
+        Vector whole;
+        one parts[count];
+    } v;
+#pragma unroll
+    for (int i = 0; i < count; ++i) v.parts[i] = static_cast<const one*>(p)[i];
+    return v.whole;
+}
+template <class Vector, int Align>
+MHC_DEVICE void store_words(void* p, Vector value)
+{
+    using one = typename word<smaller(Align, 16)>::type;
+    constexpr int count = int(sizeof(Vector) / sizeof(one));
+    union {
+        Vector whole;
+        one parts[count];
+    } v;
+    v.whole = value;
+#pragma unroll
+    for (int i = 0; i < count; ++i) static_cast<one*>(p)[i] = v.parts[i];
+}
+
+/// Where this lane is: work-group `group` of `groups`.
+template <int Block, int Wave>
+struct grid {
+    static_assert(Block % Wave == 0 && Wave == 32, "a work-group is whole warps");
+    static constexpr int block = Block, wave_size = Wave, waves = Block / Wave;
+    i64 group;
+    i64 groups;
+
+    MHC_MEMBER int thread() const { return int(threadIdx.x); }
+    MHC_MEMBER int lane() const { return thread() % Wave; }
+    /// The same in all lanes of a warp, and the compiler knows it.
+    MHC_MEMBER int wave() const { return waves == 1 ? 0 : __shfl_sync(0xffffffffU, thread() / Wave, 0); }
+};
+
+/// All warps of the block have come here, and see each other's writes to shared memory.
+MHC_DEVICE void barrier() { __syncthreads(); }
+
+/// The lanes of this warp see each other's writes to shared memory.
+MHC_DEVICE void wave_sync() { __syncwarp(); }
+
+/// Sum over the lanes of a warp, in every lane: a butterfly, so every lane adds the same pairs.
+template <int Wave>
+MHC_DEVICE float wave_sum(float v)
+{
+#pragma unroll
+    for (int distance = 1; distance < Wave; distance *= 2) v += __shfl_xor_sync(0xffffffffU, v, distance);
+    return v;
+}
+
+MHC_DEVICE float square_root(float v) { return __fsqrt_rn(v); }
+
+}  // namespace mhc
+
+#include <mhc/device/array_vector.hpp>
+#include <mhc/device/simd.hpp>

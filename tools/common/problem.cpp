@@ -1,0 +1,39 @@
+// tools/common/problem.cpp -- an operator with the sizes and tensors of one run.
+#include "tools/common/problem.hpp"
+
+#include <algorithm>
+
+#include <mhc/jit/describe.hpp>
+
+#include "tools/common/shape_rule.hpp"
+
+namespace mhc::tools {
+
+problem problem_of(jit::operation op, const jit::layer_spec& spec, std::int64_t tokens)
+{
+    const std::int64_t n = spec.n_streams, rows = n * n + 2 * n;
+    const sizes known = {tokens, n, spec.hidden_dim, 1, rows};
+    problem result{op, tokens, spec.hidden_dim, spec.n_streams, 1, rows, {}};
+    for (const jit::tensor_description& tensor : jit::tensors_of(op)) {
+        if (tensor.name == "norm_weight" && !spec.norm_weight) continue;
+        const shape_rule rule = parse_shape_rules(tensor.shape).front();
+        const auto has_tokens = [](const size_rule& dim) { return dim.mentions(symbol::T); };
+        operand one;
+        one.name = tensor.name;
+        one.is_output = tensor.is_output;
+        one.is_strided = rule.is("[T,n,C]");
+        one.type = tensor.type;
+        one.shape = rule.shape(known);
+        one.has_tokens = std::any_of(rule.dims.begin(), rule.dims.end(), has_tokens);
+        result.operands.push_back(std::move(one));
+    }
+    return result;
+}
+
+jit::dtype type_of(const operand& what, const jit::layer_spec& spec) noexcept
+{
+    if (what.type == "data") return spec.dtype;
+    return what.type == "weight" ? spec.weight_dtype : jit::dtype::fp32;
+}
+
+}  // namespace mhc::tools

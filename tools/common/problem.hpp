@@ -1,0 +1,39 @@
+// tools/common/problem.hpp -- an operator with the sizes and tensors of one run.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <mhc/jit/spec.hpp>
+
+namespace mhc::tools {
+
+/// A tensor of the operator that takes part in this run.
+struct operand {
+    std::string name;
+    bool is_output = false;
+    bool is_static = false;   ///< without the token index that the operator would also take
+    bool is_strided = false;  ///< [T,n,C]
+    std::string type;         ///< "data", "weight" or "fp32"
+    std::vector<std::int64_t> shape;
+    std::vector<float> values;  ///< of an input, where the run has any
+    bool has_tokens = false;    ///< one for each set of tokens; without, a parameter that all tokens share
+};
+
+struct problem {
+    jit::operation op = jit::operation::pre_fwd;
+    std::int64_t tokens = 0, hidden_dim = 0;
+    std::int32_t n_streams = 0;
+    std::int64_t splits = 1, rows = 0;  ///< of a projection in the operator's tensors
+    std::vector<operand> operands;  ///< in the operator's order; mhc-eval has inputs before outputs
+};
+
+/// The operator for `tokens` tokens with every tensor it can take, per-token where a shape offers a choice; norm_weight
+/// as the spec has it. No values.
+problem problem_of(jit::operation op, const jit::layer_spec& spec, std::int64_t tokens);
+
+/// The data type that an operand has in a layer of this spec.
+jit::dtype type_of(const operand& what, const jit::layer_spec& spec) noexcept;
+
+}  // namespace mhc::tools

@@ -1,0 +1,126 @@
+// tools/mhc-bench/main.cpp -- times operators beside a floor kernel of the same traffic, on any targets.
+#include <chrono>
+#include <filesystem>
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
+
+#include "tools/common/files.hpp"
+#include "tools/common/progress.hpp"
+#include "tools/common/tool.hpp"
+#include "tools/mhc-bench/first_use.hpp"
+#include "tools/mhc-bench/report.hpp"
+#include "tools/mhc-bench/request.hpp"
+
+namespace mhc::tools {
+namespace {
+
+constexpr const char* examples =
+    R"(Lists are separated by commas and combined each with each. On a GPU a graph of back-to-back calls is replayed between
+events; on host a clock runs round each call. Calls rotate over operands that no cache holds. Beside each operator, in
+the same run: `floor`, a kernel that moves as many rows and does nothing else, and a large copy. GB/s are the ideal
+bytes (each input read once, each output written once, parameters once) by the median; `of copy` is their share of the
+copy's rate.
+
+Example:
+  mhc-bench --op pre_fwd,post_fwd --target auto,host --tokens 320,512 --hidden-dim 1280,1920 --output now.json
+  mhc-bench --op post_fwd --tokens 8192 --hidden-dim 4096 --set preset=deepseek --baseline now.json
+
+Exit codes: 0 done; 1 the operation failed; 2 bad arguments, a bad file, or a target that cannot be here.)";
+
+void declare(CLI::App& app, bench_arguments& args)
+{
+    app.set_help_flag("-?,-h,--help", "Print this help message and exit");
+    app.add_option("--op", args.ops, "Operators, or all (default: pre_fwd,post_fwd)")->type_name("OP[,OP]");
+    app.add_option("--target", args.targets, "Targets: auto, host, or architectures (default: MHC_JIT_TARGET, else auto)")
+        ->type_name("T[,T]");
+    app.add_option("--tokens,--batch-sizes", args.tokens,
+                   "Token counts (default rows, TOKENSxHIDDEN_DIM: 320x1280, 512x1920, 256x2560)")
+        ->type_name("N[,N]");
+    app.add_option("--hidden-dim,--hidden-dims", args.hidden_dims, "Hidden dimensions (default rows: the same)")
+        ->type_name("N[,N]");
+    app.add_option("--n-streams", args.n_streams, "Numbers of streams, 1 to 32 (default: 4)")->type_name("N[,N]");
+    app.add_option("--dtype", args.dtypes, "Data types: bf16, fp16, fp32 (default: bf16)")->type_name("TYPE[,TYPE]");
+    app.add_option("--set", args.settings, "Options of the operators, such as preset=deepseek (see mhc-eval --list)")
+        ->type_name("NAME=VALUE");
+    app.add_option("--warmup", args.warmup, "Replays (calls, on host) before timing (default: 3)")->type_name("N");
+    app.add_option("--iters", args.iters, "Replays (calls, on host) that are timed (default: 20; 50 on host)")
+        ->type_name("N");
+    app.add_option("--output", args.output, "Write the results as JSON to this file")->type_name("FILE.json");
+    app.add_option("--baseline", args.baseline, "Compare with the medians of a file that --output wrote")
+        ->type_name("FILE.json");
+    app.add_flag("--first-use", args.is_first_use, "Time layer() too, with an empty and with a full cache");
+    app.add_flag("--json", args.is_json, "Print the results as one JSON object instead of a table");
+    add_cache_flag(app, args.engine);
+    add_compiler_flags(app, args.engine);
+    app.footer(examples);
+}
+
+jit::engine_options options_for(const bench_arguments& args, const std::string& target)
+{
+    engine_flags flags = args.engine;
+    if (!target.empty()) flags.target = target;
+    return options_of(flags);
+}
+
+void measure_all(const std::vector<bench_case>& cases, const repetition& asked, bench_report& report)
+{
+    progress_line progress;
+    random_source random;
+    const int total = static_cast<int>((cases.size() + 1) * report.targets.size());
+    int done = 0;
+    for (bench_target& target : report.targets) {
+        progress.show(target.name, done++, total, "copy");
+        target.copy_gbps = measure_copy(target, random, asked);
+    }
+    for (const bench_case& what : cases)
+        for (bench_target& target : report.targets) {
+            progress.show(target.name, done++, total,
+                          fmt::format("{} {}x{}", jit::to_string(what.op), what.tokens, what.spec.hidden_dim));
+            report.rows.push_back(measure(target, what, random, asked));
+        }
+}
+
+int bench(const bench_arguments& args, const std::string& command)
+{
+    const std::vector<bench_case> cases = cases_of(args);
+    const std::vector<std::string> targets = targets_of(args);
+    const repetition asked = repetition_of(args);
+    if (!args.output.empty()) pending_files::check(args.output);
+
+    bench_report report;
+    report.date = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::now()));
+    report.command = command;
+    if (!args.baseline.empty()) report.earlier.emplace(args.baseline);
+    for (const std::string& target : targets) report.targets.push_back(open_target(options_for(args, target)));
+    if (report.earlier) report.earlier->check_covers(cases, report.targets);
+
+    if (args.is_first_use)
+        for (const std::string& target : targets)
+            for (first_use_row& row : time_first_uses(options_for(args, target), cases))
+                report.first_uses.push_back(std::move(row));
+    measure_all(cases, asked, report);
+
+    if (!args.output.empty()) {
+        pending_files files;
+        files.make_folders(std::filesystem::path(args.output).parent_path().string());
+        files.add(args.output, report_json(report));
+        files.commit();
+    }
+    print(args.is_json ? report_json(report) : report_text(report));
+    return exit_ok;
+}
+
+}  // namespace
+}  // namespace mhc::tools
+
+int main(int argc, char** argv)
+{
+    CLI::App app("Times operators beside a floor kernel of the same traffic, on any targets.", "mhc-bench");
+    mhc::tools::bench_arguments args;
+    mhc::tools::declare(app, args);
+    std::string command = "mhc-bench";
+    for (int i = 1; i < argc; ++i) command += std::string(" ") + argv[i];
+    return mhc::tools::run_tool(app, argc, argv, [&] { return mhc::tools::bench(args, command); });
+}
