@@ -164,7 +164,7 @@ kernel_plan plan_layer(const facts& f)
     return k;
 }
 
-kernel_plan plan_project(const facts& f, const std::string& family, std::int64_t rows, const feeds& from)
+kernel_plan plan_project(const facts& f, const std::string& family, const feeds& from)
 {
     const std::int32_t block = f.is_host ? 1 : 256;
     kernel_plan k = start(f, family, arguments_of(family, from), block);
@@ -174,9 +174,10 @@ kernel_plan plan_project(const facts& f, const std::string& family, std::int64_t
     // Sums of a tile live in registers: 32 vector registers hold a 4 x 4 tile and its operands, 16 hold 2 x 2.
     const std::int64_t tile = f.is_host && !has("avx512f") && f.on.processor == "x86-64" ? 2 : 4;
     const std::int64_t waves = block / f.wave;
-    // A wave has a tile of tokens and rows of fn, and one slice of the channels; with other splits, work-groups take turns.
+    // A wave has a tile of tokens and of all m rows of fn, and a split; those that a launch does not ask for are passed
+    // over.
     k.grid = {.tokens_per_unit = tile,
-              .items_per_unit = f.slices() * ceil_div(rows, tile),
+              .items_per_unit = f.slices() * ceil_div(f.m, tile),
               .items_per_group = waves,
               .groups_max = f.groups_max()};
     add(k, rows_of(f, f.vector));

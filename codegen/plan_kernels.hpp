@@ -63,8 +63,8 @@ kernel_plan plan_apply_mix(const facts& f, const feeds& from, bool may_normalise
 /// mHC.cu's layer, from coefficients in the workspace.
 kernel_plan plan_layer(const facts& f);
 
-/// x . fn^T and the sum of x^2 in splits: "project" on one matrix, "project_three" on three. The grid is for `rows` rows.
-kernel_plan plan_project(const facts& f, const std::string& family, std::int64_t rows, const feeds& from);
+/// x . fn^T and the sum of x^2 in splits: "project" on one matrix, "project_three" on three.
+kernel_plan plan_project(const facts& f, const std::string& family, const feeds& from);
 
 /// "coefficients", "split_mixes", "head_coefficients", "dynamic_coefficients": what follows from the splits.
 kernel_plan plan_coefficients(const facts& f, const std::string& family, const feeds& from);

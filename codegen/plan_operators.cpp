@@ -30,7 +30,7 @@ void add_pre(const facts& f, operator_plan& made, feeds from)
     const sums_in_workspace sums(f, f.m, 0);
     sums.add_to(from);
     made.workspace_bytes_per_token = sums.end;
-    made.kernels.push_back(plan_project(f, "project", f.m, from));
+    made.kernels.push_back(plan_project(f, "project", from));
     made.kernels.push_back(plan_coefficients(f, "coefficients", from));
     made.kernels.push_back(plan_apply_mix(f, from, true));
 }
@@ -53,7 +53,7 @@ void add_head(const facts& f, operator_plan& made)
     feeds from = {{slot::pre, slot::workspace, sums.end}};
     sums.add_to(from);
     made.workspace_bytes_per_token = sums.end + f.n * 4;
-    made.kernels.push_back(plan_project(f, "project", f.n, from));
+    made.kernels.push_back(plan_project(f, "project", from));
     made.kernels.push_back(plan_coefficients(f, "head_coefficients", from));
     made.kernels.push_back(plan_apply_mix(f, from, true));
 }
@@ -72,7 +72,7 @@ void add_dynamic_layer(const facts& f, operator_plan& made)
     feeds from;
     sums.add_to(from);
     made.workspace_bytes_per_token = sums.end;
-    made.kernels.push_back(plan_project(f, "project_three", f.m, from));
+    made.kernels.push_back(plan_project(f, "project_three", from));
     made.kernels.push_back(plan_coefficients(f, "dynamic_coefficients", from));
     made.kernels.push_back(plan_layer(f));
 }
@@ -101,7 +101,7 @@ void add_kernels(const facts& f, operator_plan& made)
         case operation::head_fwd:
             return add_head(f, made);
         case operation::pre_project_fwd:
-            return made.kernels.push_back(plan_project(f, "project", f.m, {}));
+            return made.kernels.push_back(plan_project(f, "project", {}));
         case operation::split_mixes_fwd:
             return made.kernels.push_back(plan_coefficients(f, "split_mixes", {}));
         case operation::coeffs_fwd:

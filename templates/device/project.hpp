@@ -71,40 +71,66 @@ MHC_DEVICE void sum_slice(Grid at, const Data* x, Matrix fn, i64 first_token, i6
     }
 }
 
-/// One wave makes TileTokens x TileRows sums of one split: in each slice every lane its channels, then over the lanes.
+/// Sums over the lanes, each stored by a lane of its own: the first slice of a split sets, the others add.
 /// Sums of a split's slices meet where they are stored, since registers are full of the tile.
+template <class Rows, int TileTokens, int TileRows, class Grid>
+MHC_DEVICE void store_sums(Grid at, const tile_sums<Rows, TileTokens, TileRows>& sums, float* proj, float* sqsum, int split,
+                           i64 first_token, i64 tokens, int first_row, int fn_rows, bool is_first)
+{
+    constexpr int W = Rows::W, wave = Grid::wave_size, width = TileRows + 1;  // the last of a token is its sum of squares
+    constexpr int count = TileTokens * width, turns = ceil_div(count, wave);
+    float mine[turns] = {};
+#pragma unroll
+    for (int e = 0; e < count; ++e) {
+        const int k = e / width, r = e % width;
+        const float v = wave_sum<wave>(sum<W>(r == TileRows ? sums.squares[k] : sums.products[k][r % TileRows]));
+        if (at.lane() == e % wave) mine[e / wave] = v;
+    }
+#pragma unroll
+    for (int turn = 0; turn < turns; ++turn) {
+        const int e = turn * wave + at.lane(), r = e % width;
+        const i64 t = first_token + e / width;
+        const bool is_square = r == TileRows;
+        if (e >= count || t >= tokens || (is_square ? first_row != 0 : first_row + r >= fn_rows)) continue;
+        const i64 place = split * tokens + t;
+        float* const to = is_square ? sqsum + place : proj + place * fn_rows + first_row + r;
+        *to = is_first ? mine[turn] : *to + mine[turn];
+    }
+}
+
+/// Zeros, by all lanes of the grid.
+template <class Grid>
+MHC_DEVICE void clear(Grid at, float* first, i64 count)
+{
+    for (i64 i = at.group * Grid::block + at.thread(); i < count; i += at.groups * Grid::block) first[i] = 0.0f;
+}
+
+/// One wave makes TileTokens x TileRows sums of one split: in each slice every lane its channels, then over the lanes.
+///
+/// Work is dealt out by numbers that are constants, a row tile of all m and a split of all slices; a wave whose row or
+/// split is not asked for has none. Division by what only the launch knows would cost the registers of its reciprocals.
 template <class Rows, int n, int TileTokens, int TileRows, bool RoundAsReference, int WeightAlign, class Grid, class Data,
           class Matrix>
 MHC_DEVICE void project(Grid at, const Data* x, Matrix fn, float* proj, float* sqsum, int fn_rows, int splits, i64 tokens,
                         i64 x_token, i64 x_stream)
 {
-    constexpr int W = Rows::W, slices = Rows::slices;
-    const int row_tiles = ceil_div(fn_rows, TileRows), tile_items = row_tiles * splits, used = smaller(splits, slices);
-    const i64 items = (tokens + TileTokens - 1) / TileTokens * tile_items;
+    constexpr int slices = Rows::slices, row_tiles = ceil_div(n * n + 2 * n, TileRows);
+    const i64 items = (tokens + TileTokens - 1) / TileTokens * (slices * row_tiles);
     for (i64 item = at.group * Grid::waves + at.wave(); item < items; item += at.groups * Grid::waves) {
-        const i64 first_token = item / tile_items * TileTokens;
-        const int in_tile = int(item % tile_items), split = in_tile / row_tiles, first_row = in_tile % row_tiles * TileRows;
-        // A split past the last slice gets one slice past the last channel, whose sums are zero.
-        const int begin = split < used ? split * slices / used : slices;
-        const int end = split < used ? (split + 1) * slices / used : slices + 1;
+        const int first_row = int(item % row_tiles) * TileRows, split = int(item / row_tiles % slices);
+        const i64 first_token = item / (slices * row_tiles) * TileTokens;
+        if (first_row >= fn_rows || split >= splits) continue;
+        const int used = smaller(splits, slices), begin = split * slices / used, end = (split + 1) * slices / used;
         for (int slice = begin; slice < end; ++slice) {
             tile_sums<Rows, TileTokens, TileRows> sums;
             sum_slice<Rows, n, RoundAsReference, WeightAlign>(at, x, fn, first_token, tokens, first_row, fn_rows, slice, x_token,
                                                               x_stream, sums);
-#pragma unroll
-            for (int k = 0; k < TileTokens; ++k) {
-                const bool is_stored = at.lane() == 0 && first_token + k < tokens;
-                float* const squares = sqsum + split * tokens + first_token + k;
-                float* const products = proj + (split * tokens + first_token + k) * fn_rows + first_row;
-#pragma unroll
-                for (int r = 0; r < TileRows; ++r) {
-                    const float v = wave_sum<Grid::wave_size>(sum<W>(sums.products[k][r]));
-                    if (is_stored && first_row + r < fn_rows) products[r] = slice == begin ? v : products[r] + v;
-                }
-                const float v = wave_sum<Grid::wave_size>(sum<W>(sums.squares[k]));
-                if (is_stored && first_row == 0) *squares = slice == begin ? v : *squares + v;
-            }
+            store_sums(at, sums, proj, sqsum, split, first_token, tokens, first_row, fn_rows, slice == begin);
         }
+    }
+    if (splits > slices) {  // there is nothing left for the others
+        clear(at, proj + slices * tokens * fn_rows, (splits - slices) * tokens * fn_rows);
+        clear(at, sqsum + slices * tokens, (splits - slices) * tokens);
     }
 }
 

@@ -5,7 +5,7 @@ import re
 from support import ToolCase
 
 OPERATORS = ("sinkhorn_fwd", "rmsnorm_fwd", "apply_mix_fwd", "expand_fwd", "post_fwd", "pre_fwd", "static_layer_fwd",
-             "dynamic_layer_fwd")
+             "dynamic_layer_fwd", "post_pre_fwd", "head_fwd", "pre_project_fwd", "split_mixes_fwd", "coeffs_fwd", "pre_big_fuse")
 SIZES = {"i32": 4, "i64": 8}
 
 
@@ -56,6 +56,14 @@ class Show(ToolCase):
         self.assertEqual([args[name]["kind"] for name in ("y", "x", "post", "mix", "out")], ["in"] * 4 + ["out"])
         self.assertEqual(args["tokens"]["value"], 8)
         self.assertEqual((args["x_token_stride"]["value"], args["x_stream_stride"]["value"]), (1024, 256))
+
+    def test_a_whole_keeps_in_the_workspace_what_stages_take(self):
+        shown = self.good_json(*self.asked("post_pre_fwd"), "--tokens", "8")
+        project = shown["launches"][1]["args"]
+        self.assertEqual([arg["name"] for arg in project[:4]], ["out", "fn", "workspace", "workspace"])
+        self.assertEqual([arg["workspace_offset"] for arg in project[2:4]], [0, 8 * 24 * 4])
+        self.assertEqual(shown["workspace_bytes"], 8 * 25 * 4)
+        self.assertIn(f"workspace + {8 * 24 * 4}", self.good(*self.asked("post_pre_fwd"), "--tokens", "8"))
 
     def test_no_tokens_launch_nothing(self):
         shown = self.good_json(*self.asked("pre_fwd"), "--tokens", "0")
