@@ -8,12 +8,16 @@
 namespace mhc::codegen {
 namespace {
 
-argument reads(slot what, element type) { return {what, access::in, type, false, 0, 8}; }
-argument may_read(slot what, element type) { return {what, access::in, type, true, 0, 8}; }
-argument writes(slot what, element type) { return {what, access::out, type, false, 0, 8}; }
-argument scratch(access how) { return {slot::workspace, how, element::bytes, false, 0, 8}; }
-argument number(slot what) { return {what, access::scalar, element::i64, false, 0, 8}; }
-argument grid_groups() { return {slot::groups, access::scalar, element::i32, false, 0, 4}; }
+argument pointer(slot what, access how, element type, bool optional = false)
+{
+    return {what, what, how, type, optional, 0, 0, 8};
+}
+argument reads(slot what, element type) { return pointer(what, access::in, type); }
+argument may_read(slot what, element type) { return pointer(what, access::in, type, true); }
+argument writes(slot what, element type) { return pointer(what, access::out, type); }
+argument scratch(access how) { return pointer(slot::workspace, how, element::bytes); }
+argument number(slot what) { return {what, what, access::scalar, element::i64, false, 0, 0, 8}; }
+argument grid_groups() { return {slot::groups, slot::groups, access::scalar, element::i32, false, 0, 0, 4}; }
 
 constexpr element data = element::data, f32 = element::f32, of_weight = element::weight;
 
@@ -43,17 +47,25 @@ const std::vector<family_row>& families()
           number(x_token_stride), number(x_stream_stride), number(out_token_stride), number(out_stream_stride),
           number(post_token_stride), number(mix_token_stride), grid_groups()}},
         {"project",
-         {reads(x, data), reads(fn, of_weight), scratch(access::out), number(tokens), number(x_token_stride),
-          number(x_stream_stride), grid_groups()}},
+         {reads(x, data), reads(fn, of_weight), writes(proj, f32), writes(sqsum, f32), number(rows), number(splits),
+          number(tokens), number(x_token_stride), number(x_stream_stride), grid_groups()}},
         {"project_three",
          {reads(x, data), reads(phi_pre, of_weight), reads(phi_post, of_weight), reads(phi_res, of_weight),
-          scratch(access::out), number(tokens), number(x_token_stride), number(x_stream_stride), grid_groups()}},
+          writes(proj, f32), writes(sqsum, f32), number(rows), number(splits), number(tokens), number(x_token_stride),
+          number(x_stream_stride), grid_groups()}},
         {"coefficients",
-         {scratch(access::in), reads(scale, f32), reads(base, f32), writes(pre, f32), writes(post, f32), writes(mix, f32),
+         {reads(proj, f32), reads(sqsum, f32), number(splits), reads(scale, f32), reads(base, f32), writes(pre, f32),
+          writes(post, f32), writes(mix, f32), number(tokens), grid_groups()}},
+        {"split_mixes",
+         {reads(proj, f32), reads(sqsum, f32), number(splits), reads(scale, f32), reads(base, f32), writes(pre, f32),
+          writes(post, f32), writes(logits, f32), number(tokens), grid_groups()}},
+        {"head_coefficients",
+         {reads(proj, f32), reads(sqsum, f32), number(splits), reads(scale, f32), reads(base, f32), writes(pre, f32),
           number(tokens), grid_groups()}},
         {"dynamic_coefficients",
-         {scratch(access::in_out), reads(alpha_pre, f32), reads(alpha_post, f32), reads(alpha_res, f32), reads(b_pre, f32),
-          reads(b_post, f32), reads(b_res, f32), number(tokens), grid_groups()}},
+         {scratch(access::out), reads(proj, f32), reads(sqsum, f32), number(splits), reads(alpha_pre, f32),
+          reads(alpha_post, f32), reads(alpha_res, f32), reads(b_pre, f32), reads(b_post, f32), reads(b_res, f32),
+          number(tokens), grid_groups()}},
         {"static_coefficients",
          {reads(h_pre, f32), reads(h_post, f32), reads(h_res, f32), scratch(access::out), grid_groups()}},
         {"layer",
@@ -96,28 +108,35 @@ std::string_view name_of(slot what) noexcept
                                                                     "mix",
                                                                     "pre",
                                                                     "post",
-                                                                    "rms",
+                                                                    "rms",  // data and coefficients
                                                                     "weight",
                                                                     "norm_weight",
                                                                     "fn",
                                                                     "scale",
                                                                     "base",
+                                                                    "proj",
+                                                                    "sqsum",  //
                                                                     "h_pre",
                                                                     "h_post",
                                                                     "h_res",
                                                                     "phi_pre",
                                                                     "phi_post",
-                                                                    "phi_res",
+                                                                    "phi_res",  // a layer's parameters
                                                                     "alpha_pre",
                                                                     "alpha_post",
                                                                     "alpha_res",
                                                                     "b_pre",
                                                                     "b_post",
-                                                                    "b_res",
-                                                                    "workspace",
+                                                                    "b_res",  //
+                                                                    "next_pre",
+                                                                    "next_post",
+                                                                    "next_mix",
+                                                                    "workspace",  //
                                                                     "tokens",
+                                                                    "rows",
+                                                                    "splits",
                                                                     "x_token_stride",
-                                                                    "x_stream_stride",
+                                                                    "x_stream_stride",  // scalars
                                                                     "out_token_stride",
                                                                     "out_stream_stride",
                                                                     "pre_token_stride",
@@ -128,10 +147,19 @@ std::string_view name_of(slot what) noexcept
     return names[static_cast<std::size_t>(what)];
 }
 
-std::vector<argument> arguments_of(std::string_view family)
+std::vector<argument> arguments_of(std::string_view family, const std::vector<feed>& feeds)
 {
-    for (const family_row& row : families())
-        if (row.name == family) return row.args;
+    for (const family_row& row : families()) {
+        if (row.name != family) continue;
+        std::vector<argument> args = row.args;
+        for (argument& arg : args)
+            for (const feed& from : feeds)
+                if (from.parameter == arg.parameter) {
+                    arg.what = from.what;
+                    arg.bytes_per_token = from.bytes_per_token;
+                }
+        return args;
+    }
     assert(false && "a family without arguments");
     return {};
 }
@@ -157,7 +185,7 @@ std::string parameters(const std::vector<argument>& args, const jit::layer_spec&
 {
     std::string list;
     for (const argument& arg : args)
-        list += fmt::format("{}{} {}", list.empty() ? "" : ", ", parameter_type(arg, spec), name_of(arg.what));
+        list += fmt::format("{}{} {}", list.empty() ? "" : ", ", parameter_type(arg, spec), name_of(arg.parameter));
     return list;
 }
 

@@ -10,8 +10,14 @@
 
 namespace mhc::codegen {
 
-/// The parameters of templates/<family>.in.
-std::vector<argument> arguments_of(std::string_view family);
+/// Where a parameter's value comes from, if not from the operand of its name.
+struct feed {
+    slot parameter{}, what{};
+    std::int64_t bytes_per_token = 0;
+};
+
+/// The parameters of templates/<family>.in; `feeds` are of a whole operator: those of other kernels are passed over.
+std::vector<argument> arguments_of(std::string_view family, const std::vector<feed>& feeds = {});
 
 /// Gives each argument its offset, naturally aligned, and returns the block's bytes.
 std::uint32_t lay_out(std::vector<argument>& args);

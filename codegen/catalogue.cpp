@@ -6,8 +6,11 @@
 namespace mhc::jit {
 namespace {
 
-constexpr operations standalone = {operation::sinkhorn_fwd, operation::rmsnorm_fwd, operation::apply_mix_fwd,
-                                   operation::expand_fwd,   operation::post_fwd,    operation::pre_fwd};
+constexpr operations own_layer = {operation::pre_fwd, operation::post_fwd, operation::post_pre_fwd};
+constexpr operations standalone =
+    own_layer | operations{operation::sinkhorn_fwd,    operation::rmsnorm_fwd, operation::apply_mix_fwd,
+                           operation::expand_fwd,      operation::head_fwd,    operation::pre_project_fwd,
+                           operation::split_mixes_fwd, operation::coeffs_fwd,  operation::pre_big_fuse};
 constexpr operations layers = {operation::static_layer_fwd, operation::dynamic_layer_fwd};
 
 layer_spec row(std::int32_t n, std::int64_t C, dtype type, preset options, operations wanted)
@@ -35,8 +38,7 @@ result<std::vector<prebuild_item>> catalogue(int level)
         case 0:
             return items;
         case 3:
-            for (const std::int64_t C : main_dims)
-                items.push_back({row(4, C, dtype::bf16, preset::deepseek, {operation::pre_fwd, operation::post_fwd})});
+            for (const std::int64_t C : main_dims) items.push_back({row(4, C, dtype::bf16, preset::deepseek, own_layer)});
             return items;
         case 1:
         case 2:

@@ -47,7 +47,13 @@ constexpr std::array<name_of<operation>, operation_count> operation_names{
      {operation::post_fwd, "post_fwd"},
      {operation::pre_fwd, "pre_fwd"},
      {operation::static_layer_fwd, "static_layer_fwd"},
-     {operation::dynamic_layer_fwd, "dynamic_layer_fwd"}}};
+     {operation::dynamic_layer_fwd, "dynamic_layer_fwd"},
+     {operation::post_pre_fwd, "post_pre_fwd"},
+     {operation::head_fwd, "head_fwd"},
+     {operation::pre_project_fwd, "pre_project_fwd"},
+     {operation::split_mixes_fwd, "split_mixes_fwd"},
+     {operation::coeffs_fwd, "coeffs_fwd"},
+     {operation::pre_big_fuse, "pre_big_fuse"}}};
 
 template <class Table, class E>
 std::string_view find_name(const Table& table, E value)

@@ -1,61 +1,17 @@
 // codegen/plan.cpp -- the only place that chooses tile sizes, blocks and grids.
-#include "codegen/plan.hpp"
-
 #include <fmt/format.h>
 
 #include <algorithm>
 
-#include "codegen/arguments.hpp"
+#include "codegen/plan_kernels.hpp"
 
 namespace mhc::codegen {
 namespace {
 
-using jit::operation;
 using bindings = std::map<std::string, std::string>;
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
 
 // The shortest text that reads back as the same float.
 std::string real(float v) { return fmt::format("{:a}f", v); }
-
-/// What a spec and a target fix before any kernel is planned. n streams, C channels, m rows of fn.
-struct facts {
-    const jit::layer_spec& spec;
-    const target& on;
-    std::int64_t n, C, m;
-    std::int32_t vector;  ///< channels a lane reads at once: 16 bytes of data on a GPU, 16 channels on host
-    std::int32_t wave;
-    std::int64_t slice;  ///< channels of a slice of a sum: a function of C and the kind of target alone (batch invariance)
-    bool is_host;
-
-    facts(const jit::layer_spec& s, const target& t)
-        : spec(s),
-          on(t),
-          n(s.n_streams),
-          C(s.hidden_dim),
-          m(n * n + 2 * n),
-          vector(t.kind == target_kind::host ? 16 : 16 / size_of(s.dtype)),
-          wave(t.wave_size),
-          slice(0),
-          is_host(t.kind == target_kind::host)
-    {
-        // At most 64 slices, so that their sums fit a small array for any C.
-        const std::int64_t unit = is_host ? 4096 : 1024;
-        slice = std::max(unit, round_up(ceil_div(C, 64), unit));
-    }
-
-    std::int64_t slices() const { return ceil_div(C, slice); }
-    float norm_eps() const { return spec.options.norm_eps.value_or(spec.options.rms_eps); }
-
-    /// Work-items for rows of channels: whole waves, no more lanes than vectors, at most 256.
-    std::int32_t row_block() const
-    {
-        if (is_host) return 1;
-        return static_cast<std::int32_t>(std::clamp<std::int64_t>(round_up(ceil_div(C, vector), wave), wave, 256));
-    }
-    std::int64_t groups_max() const { return is_host ? 1024 : 65536; }
-};
 
 bindings rows_of(const facts& f, std::int64_t chunk)
 {
@@ -148,125 +104,113 @@ kernel_plan plan_matrices(const facts& f, std::string family, std::vector<argume
     while (lanes < f.n && lanes < f.wave) lanes *= 2;
     k.grid.tokens_per_unit = block / lanes;
     k.bindings["lds_floats"] = fmt::to_string(k.grid.tokens_per_unit * (f.n * f.n + 4 * f.n));
-    add_sinkhorn(f, k.bindings);
     return k;
 }
 
-void add_coefficients(const facts& f, kernel_plan& k)
+void add_sigmoids(const facts& f, kernel_plan& k, bool has_post)
 {
     const jit::layer_options& o = f.spec.options;
     k.bindings["pre_eps"] = real(o.pre_eps);
-    k.bindings["post_mult"] = real(o.post_mult);
+    if (has_post) k.bindings["post_mult"] = real(o.post_mult);
 }
 
-/// A wave has a tile of tokens and rows of fn, and one slice of the channels.
-kernel_plan plan_project(const facts& f, std::string family, std::vector<argument> args, bool round_as_reference)
+}  // namespace
+
+kernel_plan plan_sinkhorn(const facts& f)
+{
+    kernel_plan k = plan_matrices(f, "sinkhorn", arguments_of("sinkhorn"));
+    add_sinkhorn(f, k.bindings);
+    finish(f, k, false);
+    return k;
+}
+
+kernel_plan plan_rmsnorm(const facts& f)
+{
+    kernel_plan k = plan_tokens(f, "rmsnorm", arguments_of("rmsnorm"));
+    finish(f, k, true, false);
+    return k;
+}
+
+kernel_plan plan_expand(const facts& f)
+{
+    kernel_plan k = plan_chunks(f, "expand", arguments_of("expand"));
+    finish(f, k, true);
+    return k;
+}
+
+kernel_plan plan_post(const facts& f)
+{
+    kernel_plan k = plan_chunks(f, "post", arguments_of("post"));
+    k.bindings["layout"] = to_string(f.spec.options.layout);
+    finish(f, k, true);
+    return k;
+}
+
+kernel_plan plan_apply_mix(const facts& f, const feeds& from, bool may_normalise)
+{
+    kernel_plan k = may_normalise && f.spec.norm_weight
+                        ? plan_tokens(f, "apply_mix_norm", arguments_of("apply_mix_norm", from))
+                        : plan_chunks(f, "apply_mix", arguments_of("apply_mix", from));
+    finish(f, k, true);
+    return k;
+}
+
+kernel_plan plan_layer(const facts& f)
+{
+    kernel_plan k = plan_tokens(f, "layer", arguments_of("layer"));
+    add(k, {{"layout", std::string(to_string(f.spec.options.layout))},
+            {"reference_rounding", f.spec.options.reference_rounding ? "true" : "false"}});
+    finish(f, k, true);
+    return k;
+}
+
+kernel_plan plan_project(const facts& f, const std::string& family, std::int64_t rows, const feeds& from)
 {
     const std::int32_t block = f.is_host ? 1 : 256;
-    kernel_plan k = start(f, std::move(family), std::move(args), block);
+    kernel_plan k = start(f, family, arguments_of(family, from), block);
     const auto has = [&](const char* feature) {
         return std::find(f.on.features.begin(), f.on.features.end(), feature) != f.on.features.end();
     };
     // Sums of a tile live in registers: 32 vector registers hold a 4 x 4 tile and its operands, 16 hold 2 x 2.
     const std::int64_t tile = f.is_host && !has("avx512f") && f.on.processor == "x86-64" ? 2 : 4;
     const std::int64_t waves = block / f.wave;
+    // A wave has a tile of tokens and rows of fn, and one slice of the channels; with other splits, work-groups take turns.
     k.grid = {.tokens_per_unit = tile,
-              .items_per_unit = f.slices() * ceil_div(f.m, tile),
+              .items_per_unit = f.slices() * ceil_div(rows, tile),
               .items_per_group = waves,
               .groups_max = f.groups_max()};
     add(k, rows_of(f, f.vector));
+    const bool rounds = family == "project_three" && f.spec.options.reference_rounding;
     add(k, {{"tile_tokens", fmt::to_string(tile)},
             {"tile_rows", fmt::to_string(tile)},
             {"weight_align", fmt::to_string(weight_alignment_bytes(f.spec))},
             {"weight_dtype", std::string(to_string(f.spec.weight_dtype))},
-            {"reference_rounding", round_as_reference ? "true" : "false"}});
+            {"reference_rounding", rounds ? "true" : "false"}});
+    finish(f, k, true);
     return k;
 }
 
-void plan_pre(const facts& f, operator_plan& made)
+kernel_plan plan_coefficients(const facts& f, const std::string& family, const feeds& from)
 {
-    kernel_plan project = plan_project(f, "project", arguments_of("project"), false);
-    finish(f, project, true);
-
-    kernel_plan coefficients = plan_matrices(f, "coefficients", arguments_of("coefficients"));
-    add_coefficients(f, coefficients);
-    add(coefficients, {{"hidden_dim", fmt::to_string(f.C)},
-                       {"slices", fmt::to_string(f.slices())},
-                       {"rms_eps", real(f.spec.options.rms_eps)}});
-    finish(f, coefficients, false);
-    coefficients.hidden_dim = f.C;
-
-    const char* last = f.spec.norm_weight ? "apply_mix_norm" : "apply_mix";
-    kernel_plan apply =
-        f.spec.norm_weight ? plan_tokens(f, last, arguments_of(last)) : plan_chunks(f, last, arguments_of(last));
-    finish(f, apply, true);
-
-    made.kernels = {std::move(project), std::move(coefficients), std::move(apply)};
-    made.workspace_bytes_per_token = f.slices() * (f.m + 1) * 4;
-}
-
-void plan_layer(const facts& f, operator_plan& made)
-{
-    const bool is_static = made.op == operation::static_layer_fwd;
-    const char* family = is_static ? "static_coefficients" : "dynamic_coefficients";
-    kernel_plan coefficients = plan_matrices(f, family, arguments_of(family));
-    add_coefficients(f, coefficients);
-    if (is_static) {
-        coefficients.grid.ignores_tokens = true;
-        made.workspace_bytes_fixed = f.m * 4;
-    } else {
-        kernel_plan project =
-            plan_project(f, "project_three", arguments_of("project_three"), f.spec.options.reference_rounding);
-        project.bindings["coefficients"] = fmt::to_string(f.m);
-        finish(f, project, true);
-        made.kernels.push_back(std::move(project));
-        made.workspace_bytes_per_token = (f.m + f.slices() * (f.m + 1)) * 4;
-        add(coefficients, {{"hidden_dim", fmt::to_string(f.C)},
-                           {"slices", fmt::to_string(f.slices())},
-                           {"coefficients", fmt::to_string(f.m)},
-                           {"rms_eps", real(f.spec.options.rms_eps)}});
-    }
-    finish(f, coefficients, false);
-    if (!is_static) coefficients.hidden_dim = f.C;
-
-    kernel_plan layer = plan_tokens(f, "layer", arguments_of("layer"));
-    add(layer, {{"layout", std::string(to_string(f.spec.options.layout))},
-                {"reference_rounding", f.spec.options.reference_rounding ? "true" : "false"}});
-    finish(f, layer, true);
-    made.kernels.push_back(std::move(coefficients));
-    made.kernels.push_back(std::move(layer));
-}
-
-kernel_plan plan_single(const facts& f, operation op)
-{
-    kernel_plan k;
-    switch (op) {
-        case operation::sinkhorn_fwd:
-            k = plan_matrices(f, "sinkhorn", arguments_of("sinkhorn"));
-            finish(f, k, false);
-            break;
-        case operation::rmsnorm_fwd:
-            k = plan_tokens(f, "rmsnorm", arguments_of("rmsnorm"));
-            finish(f, k, true, false);
-            break;
-        case operation::apply_mix_fwd:
-            k = plan_chunks(f, "apply_mix", arguments_of("apply_mix"));
-            finish(f, k, true);
-            break;
-        case operation::expand_fwd:
-            k = plan_chunks(f, "expand", arguments_of("expand"));
-            finish(f, k, true);
-            break;
-        default:
-            k = plan_chunks(f, "post", arguments_of("post"));
-            k.bindings["layout"] = to_string(f.spec.options.layout);
-            finish(f, k, true);
-            break;
-    }
+    kernel_plan k = plan_matrices(f, family, arguments_of(family, from));
+    add_sigmoids(f, k, family != "head_coefficients");
+    add(k, {{"hidden_dim", fmt::to_string(f.C)}, {"rms_eps", real(f.spec.options.rms_eps)}});
+    if (family == "coefficients" || family == "dynamic_coefficients") add_sinkhorn(f, k.bindings);
+    if (family == "dynamic_coefficients") k.bindings["coefficients"] = fmt::to_string(f.m);
+    finish(f, k, false);
+    k.hidden_dim = f.C;
     return k;
 }
 
-}  // namespace
+kernel_plan plan_static_coefficients(const facts& f)
+{
+    kernel_plan k = plan_matrices(f, "static_coefficients", arguments_of("static_coefficients"));
+    k.grid.ignores_tokens = true;
+    add_sigmoids(f, k, true);
+    add_sinkhorn(f, k.bindings);
+    finish(f, k, false);
+    return k;
+}
 
 std::int32_t weight_alignment_bytes(const jit::layer_spec& s) noexcept
 {
@@ -281,20 +225,6 @@ std::int64_t grid_rule::groups(std::int64_t tokens) const noexcept
     if (ignores_tokens) return 1;
     const std::int64_t items = ceil_div(tokens, tokens_per_unit) * items_per_unit;
     return std::min(ceil_div(items, items_per_group), groups_max);
-}
-
-jit::result<operator_plan> plan(const jit::layer_spec& spec, const target& on, jit::operation op)
-{
-    if (auto ok = validate(spec); !ok) return ok.error();
-    const facts f(spec, on);
-    operator_plan made{.op = op, .on = on, .kernels = {}};
-    if (op == operation::pre_fwd)
-        plan_pre(f, made);
-    else if (op == operation::static_layer_fwd || op == operation::dynamic_layer_fwd)
-        plan_layer(f, made);
-    else
-        made.kernels.push_back(plan_single(f, op));
-    return made;
 }
 
 }  // namespace mhc::codegen

@@ -32,6 +32,8 @@ enum class slot : std::uint8_t {
     fn,
     scale,
     base,
+    proj,
+    sqsum,
     h_pre,
     h_post,
     h_res,
@@ -44,8 +46,13 @@ enum class slot : std::uint8_t {
     b_pre,
     b_post,
     b_res,
+    next_pre,
+    next_post,
+    next_mix,
     workspace,
     tokens,
+    rows,
+    splits,
     x_token_stride,
     x_stream_stride,
     out_token_stride,
@@ -65,10 +72,12 @@ enum class access : std::uint8_t { in, out, in_out, scalar };
 enum class element : std::uint8_t { data, weight, f32, bytes, i32, i64 };
 
 struct argument {
-    slot what{};
+    slot parameter{};  ///< names it in the kernel's text
+    slot what{};       ///< whose value it gets; `parameter`, but where an operator feeds the kernel from elsewhere
     mhc::codegen::access access{};
     mhc::codegen::element element{};
     bool optional = false;
+    std::int64_t bytes_per_token = 0;    ///< times tokens, added to the value: where in the workspace it begins
     std::uint32_t offset = 0, size = 0;  ///< in the argument block, bytes
 };
 
@@ -97,12 +106,13 @@ struct operator_plan {
     mhc::codegen::target on;
     std::vector<kernel_plan> kernels;  ///< in launch order
     std::int64_t workspace_bytes_per_token = 0, workspace_bytes_fixed = 0;
+    std::int64_t slices = 1;  ///< into which a projection cuts the channels: with more splits, the further ones are zero
 };
 
 /// Bytes that every row of a weight is a multiple of, as row_alignment_bytes is for data.
 std::int32_t weight_alignment_bytes(const jit::layer_spec& spec) noexcept;
 
-/// The only place that chooses tile sizes. Errors: bad_spec, unsupported_target.
+/// Kernels of the operator, their geometry and what feeds them. Errors: bad_spec, unsupported_target.
 jit::result<operator_plan> plan(const jit::layer_spec& spec, const target& on, jit::operation op);
 
 /// The kernel that reads rows_in and writes rows_out rows of hidden_dim channels a token and does nothing else.

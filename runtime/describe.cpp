@@ -36,15 +36,21 @@ std::string type_of(const codegen::argument& arg, const layer_spec& spec)
     }
 }
 
-/// The value of a scalar for dense tensors and per-token coefficients.
-std::int64_t scalar_value(slot what, const layer_spec& spec, operation op, std::int64_t tokens, std::int64_t groups)
+/// The value of a scalar for dense tensors, per-token coefficients, one split and all rows.
+std::int64_t scalar_value(slot what, const layer_spec& spec, const codegen::operator_plan& plan, std::int64_t tokens,
+                          std::int64_t groups)
 {
     const std::int64_t n = spec.n_streams, C = spec.hidden_dim;
+    const operation op = plan.op;
     switch (what) {
         case slot::tokens:
             return tokens;
         case slot::groups:
             return groups;
+        case slot::rows:
+            return op == operation::head_fwd ? n : n * n + 2 * n;
+        case slot::splits:  // of a projection in the workspace: its slices; in the caller's memory: one
+            return plan.workspace_bytes_per_token > 0 ? plan.slices : 1;
         case slot::x_token_stride:
         case slot::out_token_stride:
             return n * C;
@@ -63,8 +69,9 @@ std::int64_t scalar_value(slot what, const layer_spec& spec, operation op, std::
     }
 }
 
-argument_description describe_argument(const codegen::argument& arg, const layer_spec& spec, operation op,
-                                       std::int64_t tokens, std::int64_t groups, std::int64_t workspace_bytes)
+argument_description describe_argument(const codegen::argument& arg, const layer_spec& spec,
+                                       const codegen::operator_plan& plan, std::int64_t tokens, std::int64_t groups,
+                                       std::int64_t workspace_bytes)
 {
     argument_description d;
     d.name = name_of(arg.what);
@@ -74,13 +81,14 @@ argument_description describe_argument(const codegen::argument& arg, const layer
     d.optional = arg.optional;
     if (arg.access == access::scalar) {
         d.kind = "scalar";
-        d.value = scalar_value(arg.what, spec, op, tokens, groups);
+        d.value = scalar_value(arg.what, spec, plan, tokens, groups);
     } else if (arg.what == slot::workspace) {
         d.kind = "workspace";
-        d.bytes = workspace_bytes;
+        d.workspace_offset = arg.bytes_per_token * tokens;
+        d.bytes = workspace_bytes - d.workspace_offset;
     } else {
         d.kind = arg.access == access::in ? "in" : "out";
-        d.bytes = runtime::tensor_bytes(op, d.name, spec, tokens);
+        d.bytes = runtime::tensor_bytes(plan.op, d.name, spec, tokens);
     }
     return d;
 }
@@ -149,7 +157,7 @@ result<operator_description> describe(operation op, const layer_spec& spec, std:
         launch.plan = plan_line(k);
         launch.source = codegen::render(k, *on, launch.symbol);
         for (const codegen::argument& arg : k.args)
-            launch.args.push_back(describe_argument(arg, only, op, tokens, k.grid.groups(tokens), d.workspace_bytes));
+            launch.args.push_back(describe_argument(arg, only, *planned, tokens, k.grid.groups(tokens), d.workspace_bytes));
         d.launches.push_back(std::move(launch));
     }
     if (!compile) return d;

@@ -4,15 +4,11 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <mutex>
-#include <optional>
-#include <vector>
 
 namespace mhc::runtime::hip {
 namespace {
@@ -158,22 +154,22 @@ jit::result<api> open_library(std::initializer_list<const char*> libraries)
         }
     }
     return failure{errc::unsupported_target,
-                   fmt::format("no HIP runtime: {} (tried){}; install ROCm's hip-runtime-amd or Debian's libamdhip64",
+                   fmt::format("no HIP runtime: tried {}{}; install ROCm's hip-runtime-amd or Debian's libamdhip64-5",
                                fmt::join(libraries, ", "), reasons)};
 }
 
 jit::result<const api*> open()
 {
     static std::mutex guard;
-    static std::optional<api> the_one;
+    static const api* the_one = nullptr;  // never destroyed: kernels may be launched while a process exits
     const std::lock_guard lock(guard);
-    if (!the_one) {
+    if (the_one == nullptr) {
         auto found = open_library(
             {"libamdhip64.so.7", "libamdhip64.so.6", "libamdhip64.so.5", "libamdhip64.so", "/opt/rocm/lib/libamdhip64.so"});
         if (!found) return found.error();
-        the_one = std::move(*found);
+        the_one = new api(std::move(*found));
     }
-    return &*the_one;
+    return the_one;
 }
 
 std::string describe(const api& from, std::string_view call, status error)

@@ -46,6 +46,39 @@ void launch_check::must_be_null(slot what, const void* p, const char* allowed)
     if (p != nullptr) fail(name_of(what), fmt::format("{}", p), allowed);
 }
 
+void launch_check::norm_weight(const void* p)
+{
+    if (layer_.spec.norm_weight)
+        weight(slot::norm_weight, p);
+    else
+        must_be_null(slot::norm_weight, p, "null: the spec's norm_weight is off");
+}
+
+void launch_check::projection(std::int64_t rows)
+{
+    number(slot::rows, rows);
+    number(slot::splits, layer_.operators[static_cast<std::size_t>(op_)]->plan.slices);
+}
+
+void launch_check::rows(std::int64_t given)
+{
+    const std::int64_t n = layer_.spec.n_streams, rows_max = n * n + 2 * n;
+    if (given < 0 || given > rows_max)
+        fail(name_of(slot::rows), fmt::to_string(given), fmt::format("1 to {0} (n*n+2n), or 0 for {0}", rows_max));
+    number(slot::rows, given == 0 ? rows_max : given);
+}
+
+void launch_check::splits(std::int64_t given)
+{
+    constexpr std::int64_t splits_max = 64;
+    if (given < 1 || given > splits_max) {
+        const std::int64_t slices = layer_.operators[static_cast<std::size_t>(op_)]->plan.slices;
+        fail(name_of(slot::splits), fmt::to_string(given),
+             fmt::format("1 to {}, of which {} can be other than zero here", splits_max, slices));
+    }
+    number(slot::splits, given);
+}
+
 bool launch_check::rows_overlap(std::int64_t token, std::int64_t stream) const
 {
     const std::int64_t n = layer_.spec.n_streams, C = layer_.spec.hidden_dim;

@@ -26,9 +26,15 @@ public:
     void optional_weight(codegen::slot what, const void* p);
 
     void must_be_null(codegen::slot what, const void* p, const char* allowed);
+    void norm_weight(const void* p);  ///< there iff the spec's norm_weight is set
 
     /// Strides of a [T, n, C] tensor. An output's rows must not overlap.
     void streams(codegen::slot token_slot, codegen::slot stream_slot, const jit::strides& given, bool is_output);
+    /// Of a projection between kernels of one operator: `rows` rows, and a split for each slice.
+    void projection(std::int64_t rows);
+    /// Rows and splits of a projection that are the caller's: 0 rows stand for n*n + 2n.
+    void rows(std::int64_t given);
+    void splits(std::int64_t given);
     void number(codegen::slot what, std::int64_t value)
     {
         values_[static_cast<std::size_t>(what)] = static_cast<std::uint64_t>(value);

@@ -22,13 +22,19 @@ result<void> enqueue(const ready_operator& op, codegen::slot_values& values, std
         const codegen::kernel_plan& plan = op.plan.kernels[i];
         const std::int64_t groups = plan.grid.groups(tokens);
         values[static_cast<std::size_t>(slot::groups)] = static_cast<std::uint64_t>(groups);
-        for (const codegen::argument& arg : plan.args)  // little-endian: a 4-byte value is the first half of the word
-            std::memcpy(block.data() + arg.offset, &values[static_cast<std::size_t>(arg.what)], arg.size);
+        for (const codegen::argument& arg : plan.args) {
+            const std::uint64_t value =
+                values[static_cast<std::size_t>(arg.what)] + static_cast<std::uint64_t>(arg.bytes_per_token * tokens);
+            // Little-endian: a 4-byte value is the first half of the word.
+            std::memcpy(block.data() + arg.offset, &value, arg.size);
+        }
         if (auto ok = op.kernels[i]->code->launch(groups, plan.block, block.data(), plan.argument_bytes, stream); !ok)
             return ok;
     }
     return {};
 }
+
+std::int64_t rows_of_fn(const layer_spec& spec) { return std::int64_t{spec.n_streams} * (spec.n_streams + 2); }
 
 /// `check` collects the operator's arguments; then its kernels are launched. No tokens, no launch.
 template <class Layer, class Check>
@@ -102,20 +108,42 @@ result<void> compiled_layer::expand_fwd(const expand_fwd_args& a, void* stream) 
     });
 }
 
+namespace {
+
+/// What post_fwd and post_pre_fwd share.
+template <class Args>
+void collect_post(launch_check& c, const Args& a, std::int64_t n)
+{
+    c.data_in(slot::y, a.y);
+    c.data_in(slot::x, a.x);
+    c.streams(slot::x_token_stride, slot::x_stream_stride, a.x_strides, false);
+    c.f32(slot::post, a.post);
+    c.number(slot::post_token_stride, a.post_is_static ? 0 : n);
+    c.f32(slot::mix, a.mix);
+    c.number(slot::mix_token_stride, a.mix_is_static ? 0 : n * n);
+    c.data_out(slot::out, a.out);
+    c.streams(slot::out_token_stride, slot::out_stream_stride, a.out_strides, true);
+}
+
+/// What the operators share that read a projection in the caller's memory.
+template <class Args>
+void collect_splits(launch_check& c, const Args& a)
+{
+    c.f32(slot::proj, a.proj);
+    c.f32(slot::sqsum, a.sqsum);
+    c.splits(a.splits);
+    c.f32(slot::scale, a.scale);
+    c.f32(slot::base, a.base);
+    c.f32(slot::pre, a.pre);
+    c.f32(slot::post, a.post);
+}
+
+}  // namespace
+
 result<void> compiled_layer::post_fwd(const post_fwd_args& a, void* stream) const
 {
-    return launch(*impl_, operation::post_fwd, a.tokens, stream, [&](launch_check& c) {
-        const std::int64_t n = impl_->spec.n_streams;
-        c.data_in(slot::y, a.y);
-        c.data_in(slot::x, a.x);
-        c.streams(slot::x_token_stride, slot::x_stream_stride, a.x_strides, false);
-        c.f32(slot::post, a.post);
-        c.number(slot::post_token_stride, a.post_is_static ? 0 : n);
-        c.f32(slot::mix, a.mix);
-        c.number(slot::mix_token_stride, a.mix_is_static ? 0 : n * n);
-        c.data_out(slot::out, a.out);
-        c.streams(slot::out_token_stride, slot::out_stream_stride, a.out_strides, true);
-    });
+    return launch(*impl_, operation::post_fwd, a.tokens, stream,
+                  [&](launch_check& c) { collect_post(c, a, impl_->spec.n_streams); });
 }
 
 result<void> compiled_layer::pre_fwd(const pre_fwd_args& a, void* stream) const
@@ -126,15 +154,13 @@ result<void> compiled_layer::pre_fwd(const pre_fwd_args& a, void* stream) const
         c.weight(slot::fn, a.fn);
         c.f32(slot::scale, a.scale);
         c.f32(slot::base, a.base);
-        if (impl_->spec.norm_weight)
-            c.weight(slot::norm_weight, a.norm_weight);
-        else
-            c.must_be_null(slot::norm_weight, a.norm_weight, "null: the spec's norm_weight is off");
+        c.norm_weight(a.norm_weight);
         c.data_out(slot::layer_input, a.layer_input);
         c.f32(slot::pre, a.pre);
         c.number(slot::pre_token_stride, impl_->spec.n_streams);
         c.f32(slot::post, a.post);
         c.f32(slot::mix, a.mix);
+        c.projection(rows_of_fn(impl_->spec));
         c.workspace(a.workspace);
     });
 }
@@ -158,7 +184,6 @@ result<void> compiled_layer::static_layer_fwd(const static_layer_fwd_args& a, vo
 result<void> compiled_layer::dynamic_layer_fwd(const dynamic_layer_fwd_args& a, void* stream) const
 {
     return launch(*impl_, operation::dynamic_layer_fwd, a.tokens, stream, [&](launch_check& c) {
-        const std::int64_t n = impl_->spec.n_streams;
         c.data_in(slot::x, a.x);
         c.streams(slot::x_token_stride, slot::x_stream_stride, a.x_strides, false);
         c.weight(slot::phi_pre, a.phi_pre);
@@ -173,8 +198,85 @@ result<void> compiled_layer::dynamic_layer_fwd(const dynamic_layer_fwd_args& a, 
         c.weight(slot::weight, a.weight);
         c.data_out(slot::out, a.out);
         c.streams(slot::out_token_stride, slot::out_stream_stride, a.out_strides, true);
-        c.number(slot::coefficients_token_stride, n * n + 2 * n);
+        c.number(slot::coefficients_token_stride, rows_of_fn(impl_->spec));
+        c.projection(rows_of_fn(impl_->spec));
         c.workspace(a.workspace);
+    });
+}
+
+result<void> compiled_layer::post_pre_fwd(const post_pre_fwd_args& a, void* stream) const
+{
+    return launch(*impl_, operation::post_pre_fwd, a.tokens, stream, [&](launch_check& c) {
+        collect_post(c, a, impl_->spec.n_streams);
+        c.weight(slot::fn, a.fn);
+        c.f32(slot::scale, a.scale);
+        c.f32(slot::base, a.base);
+        c.norm_weight(a.norm_weight);
+        c.data_out(slot::layer_input, a.layer_input);
+        c.f32(slot::next_pre, a.next_pre);
+        c.number(slot::pre_token_stride, impl_->spec.n_streams);
+        c.f32(slot::next_post, a.next_post);
+        c.f32(slot::next_mix, a.next_mix);
+        c.projection(rows_of_fn(impl_->spec));
+        c.workspace(a.workspace);
+    });
+}
+
+result<void> compiled_layer::head_fwd(const head_fwd_args& a, void* stream) const
+{
+    return launch(*impl_, operation::head_fwd, a.tokens, stream, [&](launch_check& c) {
+        c.data_in(slot::x, a.x);
+        c.streams(slot::x_token_stride, slot::x_stream_stride, a.x_strides, false);
+        c.weight(slot::fn, a.fn);
+        c.f32(slot::scale, a.scale);
+        c.f32(slot::base, a.base);
+        c.norm_weight(a.norm_weight);
+        c.data_out(slot::layer_input, a.layer_input);
+        c.number(slot::pre_token_stride, impl_->spec.n_streams);
+        c.projection(impl_->spec.n_streams);
+        c.workspace(a.workspace);
+    });
+}
+
+result<void> compiled_layer::pre_project_fwd(const pre_project_fwd_args& a, void* stream) const
+{
+    return launch(*impl_, operation::pre_project_fwd, a.tokens, stream, [&](launch_check& c) {
+        c.data_in(slot::x, a.x);
+        c.streams(slot::x_token_stride, slot::x_stream_stride, a.x_strides, false);
+        c.weight(slot::fn, a.fn);
+        c.rows(a.rows);
+        c.splits(a.splits);
+        c.f32(slot::proj, a.proj);
+        c.f32(slot::sqsum, a.sqsum);
+    });
+}
+
+result<void> compiled_layer::split_mixes_fwd(const split_mixes_fwd_args& a, void* stream) const
+{
+    return launch(*impl_, operation::split_mixes_fwd, a.tokens, stream, [&](launch_check& c) {
+        collect_splits(c, a);
+        c.f32(slot::logits, a.logits);
+    });
+}
+
+result<void> compiled_layer::coeffs_fwd(const coeffs_fwd_args& a, void* stream) const
+{
+    return launch(*impl_, operation::coeffs_fwd, a.tokens, stream, [&](launch_check& c) {
+        collect_splits(c, a);
+        c.f32(slot::mix, a.mix);
+    });
+}
+
+result<void> compiled_layer::pre_big_fuse(const pre_big_fuse_args& a, void* stream) const
+{
+    return launch(*impl_, operation::pre_big_fuse, a.tokens, stream, [&](launch_check& c) {
+        collect_splits(c, a);
+        c.f32(slot::mix, a.mix);
+        c.data_in(slot::x, a.x);
+        c.streams(slot::x_token_stride, slot::x_stream_stride, a.x_strides, false);
+        c.norm_weight(a.norm_weight);
+        c.data_out(slot::layer_input, a.layer_input);
+        c.number(slot::pre_token_stride, impl_->spec.n_streams);
     });
 }
 

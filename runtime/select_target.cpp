@@ -225,7 +225,7 @@ result<void> supports(operation op, const layer_spec& spec, std::string_view tar
     if (!on) return on.error();
     layer_spec only = spec;
     only.wanted = operations{op};
-    only.norm_weight = spec.norm_weight && op == operation::pre_fwd;
+    only.norm_weight = spec.norm_weight && operations_with_norm_weight.contains(op);
     auto planned = codegen::plan(only, *on, op);
     if (!planned) return planned.error();
     return {};

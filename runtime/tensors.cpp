@@ -47,6 +47,33 @@ std::vector<tensor_description> tensors_of(operation op)
                     in("alpha_res", "[1]", "fp32"),      in("b_pre", "[n]", "fp32"),
                     in("b_post", "[n]", "fp32"),         in("b_res", "[n,n]", "fp32"),
                     in("weight", "[C]", "weight"),       out("out", "[T,n,C]", "data")};
+        case operation::post_pre_fwd:
+            return {in("y", "[T,C]", "data"),           in("x", "[T,n,C]", "data"),
+                    in("post", "[T,n] or [n]", "fp32"), in("mix", "[T,n,n] or [n,n]", "fp32"),
+                    in("fn", "[n*n+2n,n*C]", "weight"), in("scale", "[3]", "fp32"),
+                    in("base", "[n*n+2n]", "fp32"),     may("norm_weight", "[C]", "weight"),
+                    out("out", "[T,n,C]", "data"),      out("layer_input", "[T,C]", "data"),
+                    out("next_pre", "[T,n]", "fp32"),   out("next_post", "[T,n]", "fp32"),
+                    out("next_mix", "[T,n,n]", "fp32")};
+        case operation::head_fwd:
+            return {in("x", "[T,n,C]", "data"), in("fn", "[n,n*C]", "weight"),       in("scale", "[1]", "fp32"),
+                    in("base", "[n]", "fp32"),  may("norm_weight", "[C]", "weight"), out("layer_input", "[T,C]", "data")};
+        case operation::pre_project_fwd:
+            return {in("x", "[T,n,C]", "data"), in("fn", "[R,n*C]", "weight"), out("proj", "[S,T,R]", "fp32"),
+                    out("sqsum", "[S,T]", "fp32")};
+        case operation::split_mixes_fwd:
+            return {in("proj", "[S,T,n*n+2n]", "fp32"), in("sqsum", "[S,T]", "fp32"), in("scale", "[3]", "fp32"),
+                    in("base", "[n*n+2n]", "fp32"),     out("pre", "[T,n]", "fp32"),  out("post", "[T,n]", "fp32"),
+                    out("logits", "[T,n,n]", "fp32")};
+        case operation::coeffs_fwd:
+            return {in("proj", "[S,T,n*n+2n]", "fp32"), in("sqsum", "[S,T]", "fp32"), in("scale", "[3]", "fp32"),
+                    in("base", "[n*n+2n]", "fp32"),     out("pre", "[T,n]", "fp32"),  out("post", "[T,n]", "fp32"),
+                    out("mix", "[T,n,n]", "fp32")};
+        case operation::pre_big_fuse:
+            return {in("proj", "[S,T,n*n+2n]", "fp32"),  in("sqsum", "[S,T]", "fp32"),   in("x", "[T,n,C]", "data"),
+                    in("scale", "[3]", "fp32"),          in("base", "[n*n+2n]", "fp32"), may("norm_weight", "[C]", "weight"),
+                    out("layer_input", "[T,C]", "data"), out("pre", "[T,n]", "fp32"),    out("post", "[T,n]", "fp32"),
+                    out("mix", "[T,n,n]", "fp32")};
     }
     return {};
 }
@@ -59,7 +86,8 @@ std::int64_t tensor_bytes(jit::operation op, std::string_view name, const jit::l
 {
     const std::int64_t n = spec.n_streams, C = spec.hidden_dim;
     const std::map<std::string, std::int64_t, std::less<>> extents{
-        {"T", tokens}, {"n", n}, {"C", C}, {"1", 1}, {"3", 3}, {"n*n", n * n}, {"n*C", n * C}, {"n*n+2n", n * n + 2 * n}};
+        {"T", tokens}, {"n", n}, {"C", C},       {"S", 1},       {"R", n * n + 2 * n},
+        {"1", 1},      {"3", 3}, {"n*n", n * n}, {"n*C", n * C}, {"n*n+2n", n * n + 2 * n}};
     for (const jit::tensor_description& tensor : jit::tensors_of(op)) {
         if (tensor.name != name) continue;
         const std::string shape = tensor.shape.substr(1, tensor.shape.find(']') - 1);  // the first of "[T,n] or [n]"

@@ -8,7 +8,8 @@
 
 namespace mhc::runtime {
 
-/// Bytes of a dense tensor of `op`, per-token where a shape offers a choice; 0 for an unknown name.
+/// Bytes of a dense tensor of `op`, per-token where a shape offers a choice, with one split and
+/// all n*n + 2n rows; 0 for an unknown name.
 std::int64_t tensor_bytes(jit::operation op, std::string_view name, const jit::layer_spec& spec, std::int64_t tokens);
 
 }  // namespace mhc::runtime

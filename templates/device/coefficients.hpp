@@ -10,23 +10,34 @@ struct coefficient_constants {
     float rms_eps, pre_eps, post_mult, sinkhorn_eps;
 };
 
-/// pre[j] = sigmoid(z(j)) + pre_eps; post[j] = post_mult * sigmoid(z(n+j)); mix = Sinkhorn(z(2n ...)).
-template <class Options, int n, int lanes, class Z>
+/// What is made of the rows of z: pre alone; pre, post and the matrix as it is; or the matrix after Sinkhorn.
+enum class matrix { none, logits, balanced };
+
+template <matrix M, int n>
+constexpr int rows_of_z = M == matrix::none ? n : n * n + 2 * n;
+
+/// pre[j] = sigmoid(z(j)) + pre_eps; post[j] = post_mult * sigmoid(z(n+j)); mix = z(2n ...), or Sinkhorn of it.
+/// Options are read for a balanced matrix alone.
+template <matrix M, class Options, int n, int lanes, class Z>
 MHC_DEVICE void coefficients(balance<n> s, int lane, bool is_live, coefficient_constants k, Z z, float* pre, float* post,
                              float* mix)
 {
-    for (int o = lane; o < n * n + 2 * n; o += lanes) {
+    for (int o = lane; o < rows_of_z<M, n>; o += lanes) {
         const float v = z(o);
-        if (o >= 2 * n)
+        if (M == matrix::balanced && o >= 2 * n)
             s.entries[o - 2 * n] = v;
         else if (is_live && o < n)
             pre[o] = sigmoid(v) + k.pre_eps;
-        else if (is_live)
+        else if (is_live && o < 2 * n)
             post[o - n] = k.post_mult * sigmoid(v);
+        else if (is_live)
+            mix[o - 2 * n] = v;
     }
-    sinkhorn<Options, n, lanes>(s, lane, k.sinkhorn_eps);
-    if (is_live)
-        for (int e = lane; e < n * n; e += lanes) mix[e] = s.entries[e];
+    if constexpr (M == matrix::balanced) {
+        sinkhorn<Options, n, lanes>(s, lane, k.sinkhorn_eps);
+        if (is_live)
+            for (int e = lane; e < n * n; e += lanes) mix[e] = s.entries[e];
+    }
 }
 
 /// scale and base of the three parts, wherever they stand: [n] rows of pre, [n] of post, [n*n] of the matrix.
@@ -39,28 +50,38 @@ struct affine {
     const float* base_res;
 };
 
-/// z = (sum of the slices of a row) * r * scale + base with r = 1 / sqrt(sum of squares / K + rms_eps).
-template <class Options, int n, int K, int slices, class Grid>
-MHC_DEVICE void token_coefficients(Grid at, float* shared, const float* partial, affine by, float* pre, float* post,
-                                   float* mix, i64 tokens, i64 pre_token, i64 post_token, i64 mix_token,
-                                   coefficient_constants k)
+/// What `project` made: proj [S, T, rows] and sqsum [S, T].
+struct projected {
+    const float* proj;
+    const float* sqsum;
+    i64 splits;
+};
+
+/// Sum over the splits, in their order, of the number at `first` in each.
+MHC_DEVICE float sum_of_splits(const float* first, i64 distance, i64 splits)
 {
-    constexpr int m = n * n + 2 * n, lanes = lanes_of(n, Grid::wave_size);
+    float total = 0.0f;
+    for (i64 s = 0; s < splits; ++s) total += first[s * distance];
+    return total;
+}
+
+/// z = (sum of a row's splits) * r * scale + base with r = 1 / sqrt(sum of squares / K + rms_eps), then `coefficients`.
+template <matrix M, class Options, int n, int K, class Grid>
+MHC_DEVICE void token_coefficients(Grid at, float* shared, projected from, affine by, float* pre, float* post, float* mix,
+                                   i64 tokens, i64 pre_token, i64 post_token, i64 mix_token, coefficient_constants k)
+{
+    constexpr int m = rows_of_z<M, n>, lanes = lanes_of(n, Grid::wave_size);
     for_each_matrix<n>(at, shared, tokens, [=](i64 t, bool is_live, balance<n> s, int lane) MHC_INLINE {
-        const float* sums = partial + t * (slices * (m + 1));
-        auto total = [=](int r) MHC_INLINE {
-            float v = 0.0f;
-            for (int slice = 0; slice < slices; ++slice) v += sums[slice * (m + 1) + r];
-            return v;
-        };
-        const float r = 1.0f / square_root(total(m) * (1.0f / float(K)) + k.rms_eps);
+        const float squares = sum_of_splits(from.sqsum + t, tokens, from.splits);
+        const float r = 1.0f / square_root(squares * (1.0f / float(K)) + k.rms_eps);
         auto z = [=](int o) MHC_INLINE {
+            const float product = sum_of_splits(from.proj + t * m + o, tokens * m, from.splits);
             const float scale = o < n ? *by.scale_pre : o < 2 * n ? *by.scale_post : *by.scale_res;
             const float base = o < n ? by.base_pre[o] : o < 2 * n ? by.base_post[o - n] : by.base_res[o - 2 * n];
-            return fma(total(o) * r, scale, base);
+            return fma(product * r, scale, base);
         };
-        coefficients<Options, n, lanes>(s, lane, is_live, k, z, pre + t * pre_token, post + t * post_token,
-                                        mix + t * mix_token);
+        coefficients<M, Options, n, lanes>(s, lane, is_live, k, z, pre + t * pre_token, post + t * post_token,
+                                           mix + t * mix_token);
     });
 }
 
@@ -72,7 +93,7 @@ MHC_DEVICE void static_coefficients(Grid at, float* shared, const float* h_pre, 
     constexpr int lanes = lanes_of(n, Grid::wave_size);
     for_each_matrix<n>(at, shared, 1, [=](i64, bool is_live, balance<n> s, int lane) MHC_INLINE {
         auto z = [=](int o) MHC_INLINE { return o < n ? h_pre[o] : o < 2 * n ? h_post[o - n] : h_res[o - 2 * n]; };
-        coefficients<Options, n, lanes>(s, lane, is_live, k, z, out, out + n, out + 2 * n);
+        coefficients<matrix::balanced, Options, n, lanes>(s, lane, is_live, k, z, out, out + n, out + 2 * n);
     });
 }
 

@@ -1,14 +1,15 @@
-// mhc/device/project.hpp -- the projection of x on the rows of fn and the sum of squares of x, in slices of the channels.
+// mhc/device/project.hpp -- the projection of x on the rows of fn and the sum of squares of x, split over the channels.
 //
-// K = n*C, m = n*n + 2n rows. partial[t, s, r] = sum over slice s of x[t] * fn[r]; partial[t, s, m] = sum of x[t]^2.
-// A slice is a range of channels of all streams; the slices of a token are added by `coefficients`, in their order.
+// K = n*C; fn has `rows` rows of K. proj[s, t, r] = sum over split s of x[t] * fn[r]; sqsum[s, t] = sum over it of x[t]^2.
+// The channels of all streams are cut in slices, each summed on its own: split s of S has slices [s*slices/S,
+// (s+1)*slices/S), added in their order. Splits past the number of slices hold zeros, so S needs no knowledge of it.
 #pragma once
 
 #include <mhc/device/rows.hpp>
 
 namespace mhc {
 
-/// fn [m, K] as one matrix.
+/// fn [rows, K] as one matrix.
 template <class Weight, int K>
 struct one_matrix {
     const Weight* fn;
@@ -27,59 +28,82 @@ struct three_matrices {
     }
 };
 
-/// One wave makes TileTokens x TileRows sums of one slice: each lane its channels, then over the lanes.
-/// RoundAsReference: x and fn pass through bf16, as in mHC.cu.
-template <class Rows, int n, int TileTokens, int TileRows, bool RoundAsReference, int WeightAlign, class Grid, class Data,
-          class Matrix>
-MHC_DEVICE void project(Grid at, const Data* x, Matrix fn, float* partial, i64 tokens, i64 x_token, i64 x_stream)
-{
-    constexpr int m = n * n + 2 * n, row_tiles = ceil_div(m, TileRows), W = Rows::W;
-    using lanes = typename Rows::lanes;
-    const i64 items = (tokens + TileTokens - 1) / TileTokens * Rows::slices * row_tiles;
-    for (i64 item = at.group * Grid::waves + at.wave(); item < items; item += at.groups * Grid::waves) {
-        const int first_row = int(item % row_tiles) * TileRows;
-        const int s = int(item / row_tiles % Rows::slices);
-        const i64 first_token = item / row_tiles / Rows::slices * TileTokens;
-        const int end = smaller((s + 1) * Rows::slice, Rows::C);
+/// The sums of one wave over one slice, a vector of addends in each lane.
+template <class Rows, int TileTokens, int TileRows>
+struct tile_sums {
+    typename Rows::lanes products[TileTokens][TileRows], squares[TileTokens];
+};
 
-        lanes sums[TileTokens][TileRows], squares[TileTokens];
+/// Sums over the channels of `slice` of all n streams. Tokens and rows past the end stand for the last one.
+/// RoundAsReference: x and fn pass through bf16, as in mHC.cu.
+template <class Rows, int n, bool RoundAsReference, int WeightAlign, int TileTokens, int TileRows, class Grid, class Data,
+          class Matrix>
+MHC_DEVICE void sum_slice(Grid at, const Data* x, Matrix fn, i64 first_token, i64 tokens, int first_row, int fn_rows, int slice,
+                          i64 x_token, i64 x_stream, tile_sums<Rows, TileTokens, TileRows>& sums)
+{
+    constexpr int W = Rows::W;
+    using lanes = typename Rows::lanes;
 #pragma unroll
-        for (int k = 0; k < TileTokens; ++k) {
-            squares[k] = splat<W>(0.0f);
+    for (int k = 0; k < TileTokens; ++k) {
+        sums.squares[k] = splat<W>(0.0f);
 #pragma unroll
-            for (int r = 0; r < TileRows; ++r) sums[k][r] = splat<W>(0.0f);
-        }
-        for (int i = 0; i < n; ++i) {
-            for (int c = s * Rows::slice + at.lane() * W; c < end; c += Grid::wave_size * W) {
-                lanes xs[TileTokens];
+        for (int r = 0; r < TileRows; ++r) sums.products[k][r] = splat<W>(0.0f);
+    }
+    const int end = smaller((slice + 1) * Rows::slice, Rows::C);
+    for (int i = 0; i < n; ++i) {
+        for (int c = slice * Rows::slice + at.lane() * W; c < end; c += Grid::wave_size * W) {
+            lanes xs[TileTokens];
 #pragma unroll
-                for (int k = 0; k < TileTokens; ++k) {
-                    const i64 t =
-                        first_token + k < tokens ? first_token + k : tokens - 1;  // a token past the end is not stored
-                    xs[k] = Rows::load(x + t * x_token + i * x_stream, c);
-                    if (RoundAsReference) xs[k] = rounded_to<bf16, W>(xs[k]);
-                    squares[k] = fma<W>(xs[k], xs[k], squares[k]);
-                }
-#pragma unroll
-                for (int r = 0; r < TileRows; ++r) {
-                    lanes f = Rows::template load<WeightAlign>(fn.row(smaller(first_row + r, m - 1)) + i * Rows::C, c);
-                    if (RoundAsReference) f = rounded_to<bf16, W>(f);
-#pragma unroll
-                    for (int k = 0; k < TileTokens; ++k) sums[k][r] = fma<W>(xs[k], f, sums[k][r]);
-                }
+            for (int k = 0; k < TileTokens; ++k) {
+                const i64 t = first_token + k < tokens ? first_token + k : tokens - 1;
+                xs[k] = Rows::load(x + t * x_token + i * x_stream, c);
+                if (RoundAsReference) xs[k] = rounded_to<bf16, W>(xs[k]);
+                sums.squares[k] = fma<W>(xs[k], xs[k], sums.squares[k]);
             }
-        }
-#pragma unroll
-        for (int k = 0; k < TileTokens; ++k) {
-            float* slot = partial + ((first_token + k) * Rows::slices + s) * (m + 1);
-            const bool is_stored = at.lane() == 0 && first_token + k < tokens;
 #pragma unroll
             for (int r = 0; r < TileRows; ++r) {
-                const float v = wave_sum<Grid::wave_size>(sum<W>(sums[k][r]));
-                if (is_stored && first_row + r < m) slot[first_row + r] = v;
+                lanes f = Rows::template load<WeightAlign>(fn.row(smaller(first_row + r, fn_rows - 1)) + i * Rows::C, c);
+                if (RoundAsReference) f = rounded_to<bf16, W>(f);
+#pragma unroll
+                for (int k = 0; k < TileTokens; ++k) sums.products[k][r] = fma<W>(xs[k], f, sums.products[k][r]);
             }
-            const float v = wave_sum<Grid::wave_size>(sum<W>(squares[k]));
-            if (is_stored && first_row == 0) slot[m] = v;
+        }
+    }
+}
+
+/// One wave makes TileTokens x TileRows sums of one split: in each slice every lane its channels, then over the lanes.
+/// Sums of a split's slices meet where they are stored, since registers are full of the tile.
+template <class Rows, int n, int TileTokens, int TileRows, bool RoundAsReference, int WeightAlign, class Grid, class Data,
+          class Matrix>
+MHC_DEVICE void project(Grid at, const Data* x, Matrix fn, float* proj, float* sqsum, int fn_rows, int splits, i64 tokens,
+                        i64 x_token, i64 x_stream)
+{
+    constexpr int W = Rows::W, slices = Rows::slices;
+    const int row_tiles = ceil_div(fn_rows, TileRows), tile_items = row_tiles * splits, used = smaller(splits, slices);
+    const i64 items = (tokens + TileTokens - 1) / TileTokens * tile_items;
+    for (i64 item = at.group * Grid::waves + at.wave(); item < items; item += at.groups * Grid::waves) {
+        const i64 first_token = item / tile_items * TileTokens;
+        const int in_tile = int(item % tile_items), split = in_tile / row_tiles, first_row = in_tile % row_tiles * TileRows;
+        // A split past the last slice gets one slice past the last channel, whose sums are zero.
+        const int begin = split < used ? split * slices / used : slices;
+        const int end = split < used ? (split + 1) * slices / used : slices + 1;
+        for (int slice = begin; slice < end; ++slice) {
+            tile_sums<Rows, TileTokens, TileRows> sums;
+            sum_slice<Rows, n, RoundAsReference, WeightAlign>(at, x, fn, first_token, tokens, first_row, fn_rows, slice, x_token,
+                                                              x_stream, sums);
+#pragma unroll
+            for (int k = 0; k < TileTokens; ++k) {
+                const bool is_stored = at.lane() == 0 && first_token + k < tokens;
+                float* const squares = sqsum + split * tokens + first_token + k;
+                float* const products = proj + (split * tokens + first_token + k) * fn_rows + first_row;
+#pragma unroll
+                for (int r = 0; r < TileRows; ++r) {
+                    const float v = wave_sum<Grid::wave_size>(sum<W>(sums.products[k][r]));
+                    if (is_stored && first_row + r < fn_rows) products[r] = slice == begin ? v : products[r] + v;
+                }
+                const float v = wave_sum<Grid::wave_size>(sum<W>(sums.squares[k]));
+                if (is_stored && first_row == 0) *squares = slice == begin ? v : *squares + v;
+            }
         }
     }
 }

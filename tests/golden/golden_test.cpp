@@ -43,15 +43,18 @@ json pin_all()
 {
     json all;
     for (const char* target : {"gfx942", "gfx1100", "host:x86-64-v3"})
-        for (const auto op : {jit::operation::sinkhorn_fwd, jit::operation::rmsnorm_fwd, jit::operation::expand_fwd,
-                              jit::operation::post_fwd, jit::operation::pre_fwd, jit::operation::static_layer_fwd,
-                              jit::operation::dynamic_layer_fwd}) {
+        for (const auto op :
+             {jit::operation::sinkhorn_fwd, jit::operation::rmsnorm_fwd, jit::operation::expand_fwd,
+              jit::operation::post_fwd, jit::operation::pre_fwd, jit::operation::static_layer_fwd,
+              jit::operation::dynamic_layer_fwd, jit::operation::split_mixes_fwd, jit::operation::head_fwd}) {
             jit::layer_spec spec;
             spec.hidden_dim = 4096;
             spec.wanted = {op};
             const codegen::target on = codegen::parse_target(target).value();
             const codegen::operator_plan planned = codegen::plan(spec, on, op).value();
-            for (const codegen::kernel_plan& k : planned.kernels) all[target][k.symbol_base] = pin(k, on);
+            // Operators share kernels: the first one's arguments and grid are pinned.
+            for (const codegen::kernel_plan& k : planned.kernels)
+                if (!all[target].contains(k.symbol_base)) all[target][k.symbol_base] = pin(k, on);
         }
     return all;
 }

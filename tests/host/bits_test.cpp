@@ -34,7 +34,7 @@ test_case base_case(jit::operation op, const size& of)
     made.spec.hidden_dim = of.hidden_dim;
     made.spec.dtype = of.type;
     made.spec.wanted = jit::operations{op};
-    made.spec.norm_weight = op == jit::operation::pre_fwd;
+    made.spec.norm_weight = jit::operations_with_norm_weight.contains(op);
     made.name = std::string("bits ") + std::string(name_of(op)) + " n=" + std::to_string(of.n_streams) +
                 " C=" + std::to_string(of.hidden_dim);
     made.seed = seed_of(made.name);
@@ -123,7 +123,7 @@ TEST_CASE("bits: strides and alignment change no bits")
 TEST_CASE("bits: static coefficients give what the same coefficients of each token give")
 {
     session& on = session::instance();
-    for (const jit::operation op : {jit::operation::apply_mix_fwd, jit::operation::post_fwd}) {
+    for (const jit::operation op : {jit::operation::apply_mix_fwd, jit::operation::post_fwd, jit::operation::post_pre_fwd}) {
         for (const size& of : sizes) {
             test_case base = base_case(op, of);
             base.coefficients = coefficient_kind::all_static;

@@ -59,9 +59,11 @@ float element_at(const std::byte* from, dtype type)
 /// The address a kernel may count on, exactly: not aligned to more.
 std::int64_t offset_of(const operand& of, const operands& in, const jit::layer_spec& spec)
 {
-    static constexpr std::string_view always_f32[] = {"logits", "mix", "pre", "post", "rms", "scale", "base"};
+    static constexpr std::string_view always_f32[] = {"logits", "mix",  "pre",  "post", "rms",
+                                                      "scale",  "base", "proj", "sqsum"};
     const bool is_coefficient = std::find(std::begin(always_f32), std::end(always_f32), of.name) != std::end(always_f32) ||
-                                of.name.starts_with("h_") || of.name.starts_with("alpha_") || of.name.starts_with("b_");
+                                of.name.starts_with("next_") || of.name.starts_with("h_") || of.name.starts_with("alpha_") ||
+                                of.name.starts_with("b_");
     if (is_coefficient || in.op == operation::sinkhorn_fwd) return 4;
     return std::max<std::int64_t>(spec.alignment_bytes, jit::size_of(of.type));
 }
@@ -201,7 +203,35 @@ outcome run(session& on, const jit::compiled_layer& layer, const operands& of)
 
 outcome run(session& on, const jit::layer_spec& spec, const operands& of) { return run(on, on.layer(spec), of); }
 
-std::map<std::string, reference::tensor> expected_of(const jit::layer_spec& spec, const operands& of)
+namespace {
+
+void put(std::map<std::string, reference::tensor>& expected, reference::pre_result found, const std::string& prefix = "")
+{
+    expected["layer_input"] = std::move(found.layer_input);
+    expected[prefix + "pre"] = std::move(found.pre);
+    expected[prefix + "post"] = std::move(found.post);
+    expected[prefix + "mix"] = std::move(found.mix);
+}
+
+/// The sums over the splits of dense [T, S, width].
+std::vector<float> added_splits(const std::vector<float>& values, const placement& place)
+{
+    std::vector<float> sums;
+    sums.reserve(static_cast<std::size_t>(place.tokens * place.width));
+    for (std::int64_t t = 0; t < place.tokens; ++t) {
+        for (std::int64_t i = 0; i < place.width; ++i) {
+            double sum = 0;
+            for (std::int64_t s = 0; s < place.streams; ++s)
+                sum += static_cast<double>(values[static_cast<std::size_t>((t * place.streams + s) * place.width + i)]);
+            sums.push_back(static_cast<float>(sum));
+        }
+    }
+    return sums;
+}
+
+}  // namespace
+
+std::map<std::string, reference::tensor> expected_of(const jit::layer_spec& spec, const operands& of, const outcome& got)
 {
     const reference::shape shape{.tokens = of.tokens, .n_streams = spec.n_streams, .hidden_dim = spec.hidden_dim};
     const jit::layer_options& options = spec.options;
@@ -217,6 +247,8 @@ std::map<std::string, reference::tensor> expected_of(const jit::layer_spec& spec
         const operand& found = of.at(name);
         return reference::token_rows{found.values.data(), is_static ? 0 : found.place.width};
     };
+
+    const auto splits = [&] { return reference::split_projection{rows("proj"), rows("sqsum"), of.splits}; };
 
     std::map<std::string, reference::tensor> expected;
     switch (of.op) {
@@ -239,15 +271,10 @@ std::map<std::string, reference::tensor> expected_of(const jit::layer_spec& spec
             expected["out"] = reference::post_fwd(options.layout, shape, data("y"), rows("x"),
                                                   of_token("post", of.post_is_static), of_token("mix", of.mix_is_static));
             break;
-        case operation::pre_fwd: {
-            reference::pre_result found =
-                reference::pre_fwd(options, shape, rows("x"), data("fn"), data("scale"), data("base"), data("norm_weight"));
-            expected["layer_input"] = std::move(found.layer_input);
-            expected["pre"] = std::move(found.pre);
-            expected["post"] = std::move(found.post);
-            expected["mix"] = std::move(found.mix);
+        case operation::pre_fwd:
+            put(expected,
+                reference::pre_fwd(options, shape, rows("x"), data("fn"), data("scale"), data("base"), data("norm_weight")));
             break;
-        }
         case operation::static_layer_fwd:
             expected["out"] = reference::static_layer_fwd(options, shape, rows("x"), data("h_pre"), data("h_post"),
                                                           data("h_res"), data("weight"));
@@ -265,6 +292,47 @@ std::map<std::string, reference::tensor> expected_of(const jit::layer_spec& spec
                                                             .b_res = data("b_res"),
                                                             .weight = data("weight")});
             break;
+        case operation::post_pre_fwd: {
+            const std::vector<float>& stored = got.outputs.at("out");
+            const reference::strided_rows out{stored.data(), shape.flat_dim(), shape.hidden_dim};
+            expected["out"] = reference::post_fwd(options.layout, shape, data("y"), rows("x"),
+                                                  of_token("post", of.post_is_static), of_token("mix", of.mix_is_static));
+            put(expected,
+                reference::pre_fwd(options, shape, out, data("fn"), data("scale"), data("base"), data("norm_weight")),
+                "next_");
+            break;
+        }
+        case operation::head_fwd:
+            expected["layer_input"] =
+                reference::head_fwd(options, shape, rows("x"), data("fn"), data("scale"), data("base"), data("norm_weight"));
+            break;
+        case operation::pre_project_fwd: {
+            reference::projection_result found =
+                reference::pre_project_fwd(shape, rows("x"), data("fn"), of.at("proj").place.width);
+            expected["proj"] = std::move(found.proj);
+            expected["sqsum"] = std::move(found.sqsum);
+            break;
+        }
+        case operation::split_mixes_fwd: {
+            reference::mixes_result found =
+                reference::split_mixes_fwd(options, shape, splits(), data("scale"), data("base"));
+            expected["pre"] = std::move(found.pre);
+            expected["post"] = std::move(found.post);
+            expected["logits"] = std::move(found.logits);
+            break;
+        }
+        case operation::coeffs_fwd: {
+            reference::coefficients_result found =
+                reference::coeffs_fwd(options, shape, splits(), data("scale"), data("base"));
+            expected["pre"] = std::move(found.pre);
+            expected["post"] = std::move(found.post);
+            expected["mix"] = std::move(found.mix);
+            break;
+        }
+        case operation::pre_big_fuse:
+            put(expected, reference::pre_big_fuse(options, shape, splits(), rows("x"), data("scale"), data("base"),
+                                                  data("norm_weight")));
+            break;
     }
     return expected;
 }
@@ -273,9 +341,12 @@ agreement compare_with_reference(const jit::layer_spec& spec, const operands& of
 {
     agreement found;
     found.problems = got.problems;
-    for (const auto& [name, expected] : expected_of(spec, of)) {
-        const std::vector<float>& out = got.outputs.at(name);
-        const placement& place = of.at(name).place;
+    for (const auto& [name, expected] : expected_of(spec, of, got)) {
+        placement place = of.at(name).place;
+        const bool is_split = of.op == operation::pre_project_fwd;
+        const std::vector<float> sums = is_split ? added_splits(got.outputs.at(name), place) : std::vector<float>();
+        const std::vector<float>& out = is_split ? sums : got.outputs.at(name);
+        if (is_split) place.streams = 1;
         const comparison compared = compare(out, expected, bounds_of(of.op, name, spec),
                                             {{"t", place.tokens}, {"i", place.streams}, {"c", place.width}});
         found.norm_ratio = std::max(found.norm_ratio, compared.norm_ratio);

@@ -66,8 +66,10 @@ struct outcome {
 outcome run(session& on, const jit::layer_spec& spec, const operands& of);
 outcome run(session& on, const jit::compiled_layer& layer, const operands& of);
 
-/// The float64 reference of every output.
-std::map<std::string, reference::tensor> expected_of(const jit::layer_spec& spec, const operands& of);
+/// The float64 reference of every output; of pre_project_fwd, of the sums over its splits. The second half of post_pre_fwd
+/// reads `out` as stored, so its reference reads the `out` of `got`.
+std::map<std::string, reference::tensor> expected_of(const jit::layer_spec& spec, const operands& of,
+                                                     const outcome& got = {});
 
 /// How near results came to their bounds.
 struct agreement {

@@ -7,7 +7,9 @@ using jit::operation;
 
 bool takes_workspace(operation op)
 {
-    return op == operation::pre_fwd || op == operation::static_layer_fwd || op == operation::dynamic_layer_fwd;
+    constexpr jit::operations with_workspace = {operation::pre_fwd, operation::static_layer_fwd,
+                                                operation::dynamic_layer_fwd, operation::post_pre_fwd, operation::head_fwd};
+    return with_workspace.contains(op);
 }
 
 jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, const pointer_by_name& pointer, void* stream)
@@ -87,6 +89,85 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
                                             .x_strides = of.x_strides,
                                             .out_strides = of.out_strides},
                                            stream);
+        case operation::post_pre_fwd:
+            return layer.post_pre_fwd({.y = pointer("y"),
+                                       .x = pointer("x"),
+                                       .post = f32("post"),
+                                       .mix = f32("mix"),
+                                       .fn = pointer("fn"),
+                                       .scale = f32("scale"),
+                                       .base = f32("base"),
+                                       .norm_weight = pointer("norm_weight"),
+                                       .out = pointer("out"),
+                                       .layer_input = pointer("layer_input"),
+                                       .next_pre = f32("next_pre"),
+                                       .next_post = f32("next_post"),
+                                       .next_mix = f32("next_mix"),
+                                       .workspace = pointer("workspace"),
+                                       .tokens = of.tokens,
+                                       .x_strides = of.x_strides,
+                                       .out_strides = of.out_strides,
+                                       .post_is_static = of.post_is_static,
+                                       .mix_is_static = of.mix_is_static},
+                                      stream);
+        case operation::head_fwd:
+            return layer.head_fwd({.x = pointer("x"),
+                                   .fn = pointer("fn"),
+                                   .scale = f32("scale"),
+                                   .base = f32("base"),
+                                   .norm_weight = pointer("norm_weight"),
+                                   .layer_input = pointer("layer_input"),
+                                   .workspace = pointer("workspace"),
+                                   .tokens = of.tokens,
+                                   .x_strides = of.x_strides},
+                                  stream);
+        case operation::pre_project_fwd:
+            return layer.pre_project_fwd({.x = pointer("x"),
+                                          .fn = pointer("fn"),
+                                          .proj = f32("proj"),
+                                          .sqsum = f32("sqsum"),
+                                          .tokens = of.tokens,
+                                          .rows = of.rows,
+                                          .splits = of.splits,
+                                          .x_strides = of.x_strides},
+                                         stream);
+        case operation::split_mixes_fwd:
+            return layer.split_mixes_fwd({.proj = f32("proj"),
+                                          .sqsum = f32("sqsum"),
+                                          .scale = f32("scale"),
+                                          .base = f32("base"),
+                                          .pre = f32("pre"),
+                                          .post = f32("post"),
+                                          .logits = f32("logits"),
+                                          .tokens = of.tokens,
+                                          .splits = of.splits},
+                                         stream);
+        case operation::coeffs_fwd:
+            return layer.coeffs_fwd({.proj = f32("proj"),
+                                     .sqsum = f32("sqsum"),
+                                     .scale = f32("scale"),
+                                     .base = f32("base"),
+                                     .pre = f32("pre"),
+                                     .post = f32("post"),
+                                     .mix = f32("mix"),
+                                     .tokens = of.tokens,
+                                     .splits = of.splits},
+                                    stream);
+        case operation::pre_big_fuse:
+            return layer.pre_big_fuse({.proj = f32("proj"),
+                                       .sqsum = f32("sqsum"),
+                                       .x = pointer("x"),
+                                       .scale = f32("scale"),
+                                       .base = f32("base"),
+                                       .norm_weight = pointer("norm_weight"),
+                                       .layer_input = pointer("layer_input"),
+                                       .pre = f32("pre"),
+                                       .post = f32("post"),
+                                       .mix = f32("mix"),
+                                       .tokens = of.tokens,
+                                       .splits = of.splits,
+                                       .x_strides = of.x_strides},
+                                      stream);
     }
     return jit::failure{jit::errc::bad_spec, "unknown operator"};
 }

@@ -2,6 +2,7 @@
 // written.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "tests/host/driver.hpp"
@@ -24,7 +25,7 @@ test_case small_case(operation op)
     made.spec.n_streams = 4;
     made.spec.hidden_dim = 64;
     made.spec.options = reference::options_of(jit::preset::mhc_cu);
-    made.spec.norm_weight = op == operation::pre_fwd;
+    made.spec.norm_weight = jit::operations_with_norm_weight.contains(op);
     made.spec.weight_dtype = jit::dtype::bf16;
     made.spec.wanted = jit::operations{op};
     return made;
@@ -58,7 +59,10 @@ void for_each_operator(const Check& check)
     for (int op = 0; op < jit::operation_count; ++op) check(static_cast<operation>(op));
 }
 
-bool has_streams(operation op) { return op != operation::sinkhorn_fwd && op != operation::rmsnorm_fwd; }
+bool has_streams(const wrong_launch& of)
+{
+    return std::any_of(of.right.list.begin(), of.right.list.end(), [](const operand& each) { return each.is_streams; });
+}
 
 }  // namespace
 
@@ -80,25 +84,46 @@ TEST_CASE("launch errors: an optional weight may be null, and one that the spec 
     const wrong_launch rmsnorm(operation::rmsnorm_fwd);
     CHECK(rmsnorm.memory.launch_with(rmsnorm.right, "weight", nullptr).has_value());
 
-    wrong_launch pre(operation::pre_fwd);
-    jit::layer_spec without = pre.of.spec;
-    without.norm_weight = false;
-    const jit::compiled_layer layer = session::instance().layer(without);
-    const launch_memory memory(session::instance(), layer, pre.right);
-    pre.check_refused(memory.launch(), "norm_weight");
-    CHECK(memory.outputs_are_untouched());
-    CHECK(memory.launch_with(pre.right, "norm_weight", nullptr).has_value());
+    for_each_operator([](operation op) {
+        if (!jit::operations_with_norm_weight.contains(op)) return;
+        const wrong_launch wrong(op);
+        jit::layer_spec without = wrong.of.spec;
+        without.norm_weight = false;
+        const jit::compiled_layer layer = session::instance().layer(without);
+        const launch_memory memory(session::instance(), layer, wrong.right);
+        wrong.check_refused(memory.launch(), "norm_weight");
+        CHECK(memory.outputs_are_untouched());
+        CHECK(memory.launch_with(wrong.right, "norm_weight", nullptr).has_value());
+    });
+}
+
+TEST_CASE("launch errors: rows and splits of a projection outside their ranges are refused with what is allowed")
+{
+    const auto check = [](operation op, std::int64_t operands::*which, std::int64_t value, std::string_view expected) {
+        const wrong_launch wrong(op);
+        operands changed = wrong.right;
+        changed.*which = value;
+        wrong.check_refused(wrong.memory.launch_with(changed, "", nullptr), expected);
+    };
+    for (const std::int64_t rows : {-1, 25})
+        check(operation::pre_project_fwd, &operands::rows, rows,
+              "rows = " + std::to_string(rows) + ": allowed is 1 to 24 (n*n+2n), or 0 for 24");
+    for (const operation op :
+         {operation::pre_project_fwd, operation::split_mixes_fwd, operation::coeffs_fwd, operation::pre_big_fuse})
+        for (const std::int64_t splits : {-1, 0, 65})
+            check(op, &operands::splits, splits,
+                  "splits = " + std::to_string(splits) + ": allowed is 1 to 64, of which 1 can be other than zero here");
 }
 
 TEST_CASE("launch errors: a null or misaligned workspace is refused")
 {
-    for (const operation op : {operation::pre_fwd, operation::static_layer_fwd, operation::dynamic_layer_fwd}) {
+    for_each_operator([](operation op) {
+        if (!takes_workspace(op)) return;
         const wrong_launch wrong(op);
-        if (wrong.memory.workspace_bytes() == 0) continue;
         wrong.check_refused(wrong.memory.launch_with(wrong.right, "workspace", nullptr), "workspace");
         void* misaligned = static_cast<std::byte*>(wrong.memory.pointer("workspace")) + 8;
         wrong.check_refused(wrong.memory.launch_with(wrong.right, "workspace", misaligned), "workspace");
-    }
+    });
 }
 
 TEST_CASE("launch errors: a data or weight pointer below the spec's alignment is refused by name")
@@ -140,8 +165,8 @@ TEST_CASE("launch errors: negative tokens are refused")
 TEST_CASE("launch errors: strides that are negative, too large or unaligned are refused by name")
 {
     for_each_operator([](operation op) {
-        if (!has_streams(op)) return;
         const wrong_launch wrong(op);
+        if (!has_streams(wrong)) return;
         const auto check = [&](jit::strides operands::*which, jit::strides value, const char* argument) {
             operands changed = wrong.right;
             changed.*which = value;
@@ -163,8 +188,8 @@ TEST_CASE("launch errors: strides that are negative, too large or unaligned are 
 
 TEST_CASE("launch errors: an output whose rows overlap is refused")
 {
-    for (const operation op :
-         {operation::expand_fwd, operation::post_fwd, operation::static_layer_fwd, operation::dynamic_layer_fwd}) {
+    for (const operation op : {operation::expand_fwd, operation::post_fwd, operation::static_layer_fwd,
+                               operation::dynamic_layer_fwd, operation::post_pre_fwd}) {
         const wrong_launch wrong(op);
         const bool is_x = op == operation::expand_fwd;
         const jit::strides overlapping[] = {{0, jit::dense},       // every token in one place
@@ -189,7 +214,7 @@ TEST_CASE("launch errors: an operator that the spec did not want is refused")
         wrong_launch wrong(op);
         jit::layer_spec other = wrong.of.spec;
         other.wanted = jit::operations{op == operation::expand_fwd ? operation::apply_mix_fwd : operation::expand_fwd};
-        other.norm_weight = false;  // belongs to pre_fwd
+        other.norm_weight = false;  // belongs to other operators
         const jit::compiled_layer layer = session::instance().layer(other);
         CHECK(layer.workspace_bytes(op, 3) == 0);
         const launch_memory memory(session::instance(), layer, wrong.right);

@@ -32,6 +32,8 @@ public:
         made_.tokens = of.tokens;
         made_.x_strides = strides_of(of.x_strides, of.spec, of.tokens);
         made_.out_strides = strides_of(of.out_strides, of.spec, of.tokens);
+        made_.rows = of.rows;
+        made_.splits = of.splits;
     }
 
     void output(const char* name, dtype type, const placement& place)
@@ -96,9 +98,13 @@ public:
     }
     void coefficients_output(const char* name, std::int64_t width) { output(name, dtype::fp32, dense_rows(tokens_, width)); }
 
+    /// [S, T, width]: splits take the place of streams.
+    placement splits_of(std::int64_t width) const { return {tokens_, made_.splits, width, width, tokens_ * width}; }
+
     operands make()
     {
         const float projection_spread = 1 / std::sqrt(static_cast<float>(n_ * c_));  // so that logits are of size 1
+        const std::int64_t m = n_ * n_ + 2 * n_;
         switch (case_.op) {
             case operation::sinkhorn_fwd:
                 logits();
@@ -125,14 +131,9 @@ public:
                 break;
             case operation::pre_fwd:
                 streams_input();
-                weights("fn", n_ * n_ + 2 * n_, n_ * c_, 0, projection_spread);
-                constants("scale", 3, 1, 0.2F);
-                constants("base", n_ * n_ + 2 * n_, 0, 0.7F);
-                if (spec().norm_weight) weights("norm_weight", 1, c_, 1, 0.3F);
+                projection_inputs(m, 3);
                 rows_output("layer_input");
-                coefficients_output("pre", n_);
-                coefficients_output("post", n_);
-                coefficients_output("mix", n_ * n_);
+                coefficients_outputs("pre", "post", "mix");
                 break;
             case operation::static_layer_fwd:
                 streams_input();
@@ -156,12 +157,82 @@ public:
                 weights("weight", 1, c_, 1, 0.3F);
                 streams_output("out", made_.out_strides);
                 break;
+            case operation::post_pre_fwd:
+                post();
+                projection_inputs(m, 3);
+                rows_output("layer_input");
+                coefficients_outputs("next_pre", "next_post", "next_mix");
+                break;
+            case operation::head_fwd:
+                streams_input();
+                projection_inputs(n_, 1);
+                rows_output("layer_input");
+                break;
+            case operation::pre_project_fwd: {
+                const std::int64_t rows = made_.rows == 0 ? m : made_.rows;
+                streams_input();
+                weights("fn", rows, n_ * c_, 0, projection_spread);
+                output("proj", dtype::fp32, splits_of(rows));
+                output("sqsum", dtype::fp32, splits_of(1));
+                break;
+            }
+            case operation::split_mixes_fwd:
+                splits_inputs();
+                coefficients_outputs("pre", "post", "logits");
+                break;
+            case operation::coeffs_fwd:
+                splits_inputs();
+                coefficients_outputs("pre", "post", "mix");
+                break;
+            case operation::pre_big_fuse:
+                splits_inputs();
+                streams_input();
+                if (spec().norm_weight) weights("norm_weight", 1, c_, 1, 0.3F);
+                rows_output("layer_input");
+                coefficients_outputs("pre", "post", "mix");
+                break;
         }
         return std::move(made_);
     }
 
 private:
     const jit::layer_spec& spec() const { return case_.spec; }
+
+    void coefficients_outputs(const char* pre, const char* post, const char* mix)
+    {
+        coefficients_output(pre, n_);
+        coefficients_output(post, n_);
+        coefficients_output(mix, n_ * n_);
+    }
+
+    /// fn of `rows` rows, and what z is made with.
+    void projection_inputs(std::int64_t rows, std::int64_t scales)
+    {
+        weights("fn", rows, n_ * c_, 0, 1 / std::sqrt(static_cast<float>(n_ * c_)));
+        constants("scale", scales, 1, 0.2F);
+        constants("base", rows, 0, 0.7F);
+        if (spec().norm_weight) weights("norm_weight", 1, c_, 1, 0.3F);
+    }
+
+    /// What pre_project_fwd could have made of tokens with scales from 1/4 to 4; no two splits are alike.
+    void splits_inputs()
+    {
+        const std::int64_t m = n_ * n_ + 2 * n_, splits = made_.splits;
+        std::vector<float> products = normals(seed_of("proj") ^ case_.seed, tokens_ * splits * m, 0, 1);
+        std::vector<float> squares = normals(seed_of("sqsum") ^ case_.seed, tokens_ * splits, 1, 0.2F);
+        const auto splits_root = std::sqrt(static_cast<float>(splits));
+        for (std::size_t i = 0; i < squares.size(); ++i) {
+            const auto token = static_cast<std::uint64_t>(i) / static_cast<std::uint64_t>(splits);
+            const float scale = std::ldexp(1.0F, static_cast<int>(random_bits(case_.seed, token) % 5) - 2);
+            squares[i] = std::abs(squares[i]) * scale * scale * static_cast<float>(n_ * c_) / static_cast<float>(splits);
+            for (std::size_t r = 0; r < static_cast<std::size_t>(m); ++r)
+                products[i * static_cast<std::size_t>(m) + r] *= scale / splits_root;
+        }
+        input("proj", dtype::fp32, true, splits_of(m), std::move(products));
+        input("sqsum", dtype::fp32, true, splits_of(1), std::move(squares));
+        constants("scale", 3, 1, 0.2F);
+        constants("base", m, 0, 0.7F);
+    }
 
     void logits()
     {
@@ -260,6 +331,8 @@ operands select_tokens(const operands& from, const jit::layer_spec& spec, const 
             const jit::strides& strides = of.name == "out" ? made.out_strides : made.x_strides;
             of.place.token_stride = strides.token;
             of.place.stream_stride = strides.stream;
+        } else if (of.place.streams > 1) {
+            of.place.stream_stride = made.tokens * of.place.width;  // [S, T, ...]
         }
         if (of.is_output) continue;
         std::vector<float> chosen;

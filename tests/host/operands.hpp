@@ -29,7 +29,7 @@ struct operand {
     std::string name;  ///< as in <mhc/jit/args.hpp>
     jit::dtype type = jit::dtype::fp32;
     bool is_output = false;
-    bool is_per_token = false;  ///< its first axis is tokens
+    bool is_per_token = false;  ///< an axis is tokens: the first, or the second of [S, T, ...], whose streams are splits
     bool is_streams = false;    ///< [T, n, C], placed by the launch's strides
     placement place;
     /// Of an input: what memory holds, already rounded to `type`; NaN in the gaps between rows. Empty for an output.
@@ -45,6 +45,7 @@ struct operands {
     std::int64_t tokens = 0;
     jit::strides x_strides, out_strides;
     bool pre_is_static = false, post_is_static = false, mix_is_static = false;
+    std::int64_t rows = 0, splits = 1;
     std::vector<operand> list;
 
     const operand* find(std::string_view name) const;

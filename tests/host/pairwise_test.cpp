@@ -95,3 +95,21 @@ TEST_CASE("pairwise: dynamic_layer_fwd agrees with the float64 reference")
 {
     check_group({.op = jit::operation::dynamic_layer_fwd});
 }
+
+TEST_CASE("pairwise: post_pre_fwd agrees with the float64 reference") { check_group({.op = jit::operation::post_pre_fwd}); }
+
+TEST_CASE("pairwise: head_fwd agrees with the float64 reference") { check_group({.op = jit::operation::head_fwd}); }
+
+TEST_CASE("pairwise: pre_project_fwd agrees with the float64 reference")
+{
+    check_group({.op = jit::operation::pre_project_fwd});
+}
+
+TEST_CASE("pairwise: split_mixes_fwd agrees with the float64 reference")
+{
+    check_group({.op = jit::operation::split_mixes_fwd});
+}
+
+TEST_CASE("pairwise: coeffs_fwd agrees with the float64 reference") { check_group({.op = jit::operation::coeffs_fwd}); }
+
+TEST_CASE("pairwise: pre_big_fuse agrees with the float64 reference") { check_group({.op = jit::operation::pre_big_fuse}); }

@@ -1,6 +1,7 @@
 // tests/host/properties_test.cpp -- what must hold whatever the numbers: identities, sums of one, nothing for no tokens.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -144,15 +145,18 @@ TEST_CASE("properties: rmsnorm_fwd of zeros is zero and its rms the root of norm
 
 TEST_CASE("properties: a NaN or an infinity in one token stays in that token")
 {
-    for (const operation op : {operation::rmsnorm_fwd, operation::apply_mix_fwd, operation::post_fwd, operation::pre_fwd,
-                               operation::static_layer_fwd, operation::dynamic_layer_fwd}) {
+    for (const operation op :
+         {operation::rmsnorm_fwd, operation::apply_mix_fwd, operation::post_fwd, operation::pre_fwd,
+          operation::static_layer_fwd, operation::dynamic_layer_fwd, operation::post_pre_fwd, operation::head_fwd,
+          operation::pre_project_fwd, operation::split_mixes_fwd, operation::coeffs_fwd, operation::pre_big_fuse}) {
         for (const float poison : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
             const test_case of = simple_case(op, 4, 127, 5, jit::dtype::fp32);
             CAPTURE(of.name);
             const operands clean = make_operands(of);
             operands dirty = clean;
-            operand& x = dirty.at("x");
-            x.values[static_cast<std::size_t>(2 * x.place.token_stride + 63)] = poison;
+            operand& input = dirty.at(clean.find("sqsum") != nullptr && !clean.at("sqsum").is_output ? "sqsum" : "x");
+            const std::int64_t at = std::min<std::int64_t>(63, input.place.width - 1);
+            input.values[static_cast<std::size_t>(input.place.row(2, 0) + at)] = poison;
             const outcome before = run_without_problems(of.spec, clean), after = run_without_problems(of.spec, dirty);
             for (const auto& [name, values] : after.outputs) {
                 const operand& out = clean.at(name);

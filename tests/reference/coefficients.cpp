@@ -22,12 +22,13 @@ struct flat_tokens {
     const double* of(std::int64_t token) const { return value.data() + token * padded_dim; }
 };
 
-double widened(float value, bool rounds_to_bf16)
+double widened(float value, projected_values values)
 {
-    return static_cast<double>(rounds_to_bf16 ? rounded(jit::dtype::bf16, value) : value);
+    if (values == projected_values::of_magnitudes) return std::abs(static_cast<double>(value));
+    return static_cast<double>(values == projected_values::rounded_to_bf16 ? rounded(jit::dtype::bf16, value) : value);
 }
 
-flat_tokens flattened(const shape& of, const strided_rows& x, bool rounds_to_bf16)
+flat_tokens flattened(const shape& of, const strided_rows& x, projected_values values)
 {
     flat_tokens flat;
     flat.padded_dim = (of.flat_dim() + columns_at_once - 1) / columns_at_once * columns_at_once;
@@ -36,7 +37,7 @@ flat_tokens flattened(const shape& of, const strided_rows& x, bool rounds_to_bf1
         for (std::int64_t t = begin; t < end; ++t) {
             double* to = flat.value.data() + t * flat.padded_dim;
             for (std::int64_t i = 0; i < of.n_streams; ++i) {
-                for (std::int64_t c = 0; c < of.hidden_dim; ++c) *to++ = widened(x.row(t, i)[c], rounds_to_bf16);
+                for (std::int64_t c = 0; c < of.hidden_dim; ++c) *to++ = widened(x.row(t, i)[c], values);
             }
         }
     });
@@ -60,7 +61,7 @@ void add_products(const double (&w)[rows_at_once][columns_at_once], const double
 
 /// P[t, o] = sum_k w[o, k] x[t, k] for o in [0, row_count); written to products[t * row_stride + o].
 void project(const flat_tokens& x, std::int64_t tokens, const float* w, std::int64_t row_count, std::int64_t flat_dim,
-             bool rounds_to_bf16, double* products, std::int64_t row_stride)
+             projected_values values, double* products, std::int64_t row_stride)
 {
     const std::int64_t groups = (row_count + rows_at_once - 1) / rows_at_once;
     parallel_for(groups, rows_at_once * flat_dim * tokens, [&](std::int64_t begin, std::int64_t end) {
@@ -76,7 +77,7 @@ void project(const flat_tokens& x, std::int64_t tokens, const float* w, std::int
                     std::fill(block[r], block[r] + columns_at_once, 0.0);
                     if (r >= count) continue;
                     const float* row = w + (first + r) * flat_dim + k;
-                    std::transform(row, row + width, block[r], [&](float v) { return widened(v, rounds_to_bf16); });
+                    std::transform(row, row + width, block[r], [&](float v) { return widened(v, values); });
                 }
                 for (std::int64_t t = 0; t < tokens; ++t) {
                     double token_sums[rows_at_once] = {};
@@ -105,43 +106,95 @@ void activate(const jit::layer_options& options, std::int64_t n, const double* z
     sinkhorn(options, n, mix);
 }
 
-coefficients projected_coefficients(const jit::layer_options& options, const shape& of, const strided_rows& x,
-                                    const projection_weights& weights, bool rounds_to_bf16)
+projection_sums project_rows(const shape& of, const strided_rows& x, const std::vector<weight_rows>& weights,
+                             projected_values values)
 {
-    const std::int64_t n = of.n_streams;
     const std::int64_t k = of.flat_dim();
-    const std::int64_t m = of.coefficients();
-    const flat_tokens flat = flattened(of, x, rounds_to_bf16);
-
-    std::vector<double> products(static_cast<std::size_t>(of.tokens * m));
-    project(flat, of.tokens, weights.pre, n, k, rounds_to_bf16, products.data(), m);
-    project(flat, of.tokens, weights.post, n, k, rounds_to_bf16, products.data() + n, m);
-    project(flat, of.tokens, weights.res, n * n, k, rounds_to_bf16, products.data() + 2 * n, m);
-
-    coefficients result;
-    result.pre.resize(static_cast<std::size_t>(of.tokens * n));
-    result.post.resize(static_cast<std::size_t>(of.tokens * n));
-    result.mix.resize(static_cast<std::size_t>(of.tokens * n * n));
-    parallel_for(of.tokens, k + n * n * 80, [&](std::int64_t begin, std::int64_t end) {
+    const flat_tokens flat = flattened(of, x, values);
+    projection_sums sums;
+    for (const weight_rows& part : weights) sums.rows += part.count;
+    sums.products.resize(static_cast<std::size_t>(of.tokens * sums.rows));
+    double* to = sums.products.data();
+    for (const weight_rows& part : weights) {
+        project(flat, of.tokens, part.data, part.count, k, values, to, sums.rows);
+        to += part.count;
+    }
+    sums.squares.resize(static_cast<std::size_t>(of.tokens));
+    parallel_for(of.tokens, k, [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t t = begin; t < end; ++t) {
             const double* token = flat.of(t);
             double square_sum = 0;
             for (std::int64_t i = 0; i < k; ++i) square_sum += token[i] * token[i];
-            const double r = 1 / std::sqrt(square_sum / static_cast<double>(k) + static_cast<double>(options.rms_eps));
+            sums.squares[static_cast<std::size_t>(t)] = square_sum;
+        }
+    });
+    return sums;
+}
 
-            double* z = products.data() + t * m;
-            for (std::int64_t i = 0; i < n; ++i) {
-                z[i] = z[i] * r * weights.scale_pre + static_cast<double>(weights.base_pre[i]);
-                z[n + i] = z[n + i] * r * weights.scale_post + static_cast<double>(weights.base_post[i]);
-            }
-            for (std::int64_t i = 0; i < n * n; ++i) {
-                z[2 * n + i] = z[2 * n + i] * r * weights.scale_res + static_cast<double>(weights.base_res[i]);
-            }
+double inverse_rms(const jit::layer_options& options, const shape& of, double square_sum)
+{
+    return 1 / std::sqrt(square_sum / static_cast<double>(of.flat_dim()) + static_cast<double>(options.rms_eps));
+}
+
+projection_weights weights_of(const shape& of, const float* fn, const float* scale, const float* base)
+{
+    const std::int64_t n = of.n_streams;
+    const std::int64_t k = of.flat_dim();
+    const bool has_fn = fn != nullptr;  // stages after the projection have none
+    return {.pre = fn,
+            .post = has_fn ? fn + n * k : nullptr,
+            .res = has_fn ? fn + 2 * n * k : nullptr,
+            .scale_pre = static_cast<double>(scale[0]),
+            .scale_post = static_cast<double>(scale[1]),
+            .scale_res = static_cast<double>(scale[2]),
+            .base_pre = base,
+            .base_post = base + n,
+            .base_res = base + 2 * n};
+}
+
+void make_logits(const jit::layer_options& options, const shape& of, const projection_weights& weights,
+                 projection_sums& sums)
+{
+    const std::int64_t n = of.n_streams;
+    for (std::int64_t t = 0; t < of.tokens; ++t) {
+        const double r = inverse_rms(options, of, sums.squares[static_cast<std::size_t>(t)]);
+        double* z = sums.products.data() + t * sums.rows;
+        for (std::int64_t i = 0; i < n; ++i) {
+            z[i] = z[i] * r * weights.scale_pre + static_cast<double>(weights.base_pre[i]);
+            z[n + i] = z[n + i] * r * weights.scale_post + static_cast<double>(weights.base_post[i]);
+        }
+        for (std::int64_t i = 0; i < n * n; ++i) {
+            z[2 * n + i] = z[2 * n + i] * r * weights.scale_res + static_cast<double>(weights.base_res[i]);
+        }
+    }
+}
+
+coefficients coefficients_of(const jit::layer_options& options, const shape& of, const projection_weights& weights,
+                             projection_sums sums)
+{
+    const std::int64_t n = of.n_streams;
+    make_logits(options, of, weights, sums);
+    coefficients result;
+    result.pre.resize(static_cast<std::size_t>(of.tokens * n));
+    result.post.resize(static_cast<std::size_t>(of.tokens * n));
+    result.mix.resize(static_cast<std::size_t>(of.tokens * n * n));
+    parallel_for(of.tokens, n * n * 80, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t t = begin; t < end; ++t) {
+            const double* z = sums.products.data() + t * sums.rows;
             activate(options, n, z, z + n, z + 2 * n, result.pre.data() + t * n, result.post.data() + t * n,
                      result.mix.data() + t * n * n);
         }
     });
     return result;
+}
+
+coefficients projected_coefficients(const jit::layer_options& options, const shape& of, const strided_rows& x,
+                                    const projection_weights& weights, bool rounds_to_bf16)
+{
+    const std::int64_t n = of.n_streams;
+    const projected_values values = rounds_to_bf16 ? projected_values::rounded_to_bf16 : projected_values::as_they_are;
+    return coefficients_of(options, of, weights,
+                           project_rows(of, x, {{weights.pre, n}, {weights.post, n}, {weights.res, n * n}}, values));
 }
 
 }  // namespace mhc::reference

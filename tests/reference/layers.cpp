@@ -11,16 +11,6 @@
 namespace mhc::reference {
 namespace {
 
-/// A sigmoid and a Sinkhorn matrix are sums of terms of one sign: their absolute terms add up to their absolute value.
-tensor of_one_sign(std::vector<double> value)
-{
-    tensor made;
-    made.terms.resize(value.size());
-    std::transform(value.begin(), value.end(), made.terms.begin(), [](double v) { return std::abs(v); });
-    made.value = std::move(value);
-    return made;
-}
-
 /// Rounds v to bf16 and returns what each element may differ by, when v is known to an error of `error[c]`.
 std::vector<double> round_to_bf16(channels& v, const std::vector<double>& error)
 {
@@ -93,28 +83,8 @@ tensor layer_output(const jit::layer_options& options, const shape& of)
 pre_result pre_fwd(const jit::layer_options& options, const shape& of, const strided_rows& x, const float* fn,
                    const float* scale, const float* base, const float* norm_weight)
 {
-    const std::int64_t n = of.n_streams;
-    const std::int64_t k = of.flat_dim();
-    const projection_weights weights{.pre = fn,
-                                     .post = fn + n * k,
-                                     .res = fn + 2 * n * k,
-                                     .scale_pre = static_cast<double>(scale[0]),
-                                     .scale_post = static_cast<double>(scale[1]),
-                                     .scale_res = static_cast<double>(scale[2]),
-                                     .base_pre = base,
-                                     .base_post = base + n,
-                                     .base_res = base + 2 * n};
-    coefficients found = projected_coefficients(options, of, x, weights, false);
-
-    tensor layer_input(of.tokens * of.hidden_dim);
-    parallel_for(of.tokens, k, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t t = begin; t < end; ++t) {
-            channels a = weighted_streams(of, x, t, found.pre.data() + t * n);
-            if (norm_weight != nullptr) rms_normalise(a, norm_eps(options), norm_weight);
-            std::copy(a.value.begin(), a.value.end(), layer_input.value.begin() + t * of.hidden_dim);
-            std::copy(a.terms.begin(), a.terms.end(), layer_input.terms.begin() + t * of.hidden_dim);
-        }
-    });
+    coefficients found = projected_coefficients(options, of, x, weights_of(of, fn, scale, base), false);
+    tensor layer_input = layer_input_of(options, of, x, found.pre, norm_weight);
     return {std::move(layer_input), of_one_sign(std::move(found.pre)), of_one_sign(std::move(found.post)),
             of_one_sign(std::move(found.mix))};
 }

@@ -1,4 +1,4 @@
-// tests/reference/reference.hpp -- the eight operators in float64, written from their formulas. Start here to learn what one
+// tests/reference/reference.hpp -- the operators in float64, written from their formulas. Start here to learn what one
 // computes.
 //
 // T tokens, n streams, C channels, K = n*C, x_i the row of stream i of one token. Every function takes values that already
@@ -47,6 +47,47 @@ struct pre_result {
 /// divided by sqrt(mean_C(layer_input^2) + norm_eps) and multiplied by norm_weight.
 pre_result pre_fwd(const jit::layer_options& options, const shape& of, const strided_rows& x, const float* fn,
                    const float* scale, const float* base, const float* norm_weight);
+
+// post_pre_fwd is post_fwd, then pre_fwd of its result rounded to the data's type: it has no function of its own.
+
+/// pre_fwd's layer_input with fn [n, K], scale [1] and base [n]: the coefficients are pre alone; [T, C].
+tensor head_fwd(const jit::layer_options& options, const shape& of, const strided_rows& x, const float* fn,
+                const float* scale, const float* base, const float* norm_weight);
+
+struct projection_result {
+    tensor proj;   ///< [T, rows]
+    tensor sqsum;  ///< [T]
+};
+/// proj = fn . x, sqsum = sum_K(x^2). What a split holds of them is the target's choice: these are the sums over all.
+projection_result pre_project_fwd(const shape& of, const strided_rows& x, const float* fn, std::int64_t rows);
+
+/// A projection in S splits: `proj` row (t, s) has n*n + 2n numbers, `sqsum` row (t, s) one.
+struct split_projection {
+    strided_rows proj, sqsum;
+    std::int64_t splits = 1;
+};
+
+struct mixes_result {
+    tensor pre;     ///< [T, n]
+    tensor post;    ///< [T, n]
+    tensor logits;  ///< [T, n, n]
+};
+/// z, pre and post as in pre_fwd, from the sums over the splits; logits = z_res.
+mixes_result split_mixes_fwd(const jit::layer_options& options, const shape& of, const split_projection& from,
+                             const float* scale, const float* base);
+
+struct coefficients_result {
+    tensor pre;   ///< [T, n]
+    tensor post;  ///< [T, n]
+    tensor mix;   ///< [T, n, n]
+};
+/// The same with mix = Sinkhorn(logits).
+coefficients_result coeffs_fwd(const jit::layer_options& options, const shape& of, const split_projection& from,
+                               const float* scale, const float* base);
+
+/// The same, and layer_input as in pre_fwd.
+pre_result pre_big_fuse(const jit::layer_options& options, const shape& of, const split_projection& from,
+                        const strided_rows& x, const float* scale, const float* base, const float* norm_weight);
 
 /// mHC.cu's layer, with one set of coefficients: p = sigmoid(h_pre) + pre_eps, q = post_mult * sigmoid(h_post),
 /// M = Sinkhorn(h_res); a = sum_i p_i x_i, y = a / sqrt(mean_C(a^2) + norm_eps) * weight, out_i = q_i y + sum_j M_ij x_j.

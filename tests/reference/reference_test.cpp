@@ -231,6 +231,45 @@ struct small_layer {
 
 }  // namespace
 
+TEST_CASE("stage references: split anyhow, the stages are pre_fwd, and a head is its layer_input")
+{
+    const shape of{.tokens = 3, .n_streams = 3, .hidden_dim = 239};
+    const std::int64_t k = of.flat_dim(), m = of.coefficients();
+    jit::layer_options options = reference::options_of(jit::preset::deepseek);
+    options.pre_eps = 0.5F;
+    const auto x = testing::normals(1, of.tokens * k, 0, 1), fn = testing::normals(2, m * k, 0, 0.05F);
+    const auto base = testing::normals(3, m, 0, 1), weight = testing::normals(4, of.hidden_dim, 1, 0.3F);
+    const std::vector<float> scale = {0.5F, 0.75F, 1.25F};
+    const strided_rows rows = dense(x, 3, 239);
+    const pre_result whole = pre_fwd(options, of, rows, fn.data(), scale.data(), base.data(), weight.data());
+
+    const projection_result sums = pre_project_fwd(of, rows, fn.data(), m);
+    // Three splits: a quarter, three quarters, nothing; as [S, T, m] and [S, T].
+    std::vector<float> proj, sqsum;
+    for (const double share : {0.25, 0.75, 0.0}) {
+        for (const double v : sums.proj.value) proj.push_back(static_cast<float>(share * v));
+        for (const double v : sums.sqsum.value) sqsum.push_back(static_cast<float>(share * v));
+    }
+    const split_projection from{{proj.data(), m, of.tokens * m}, {sqsum.data(), 1, of.tokens}, 3};
+    const pre_result fused = pre_big_fuse(options, of, from, rows, scale.data(), base.data(), weight.data());
+    const mixes_result mixes = split_mixes_fwd(options, of, from, scale.data(), base.data());
+    const auto check_near = [](const tensor& found, const tensor& expected) {
+        REQUIRE(found.value.size() == expected.value.size());
+        for (std::size_t i = 0; i < found.value.size(); ++i)
+            CHECK(found.value[i] == Approx(expected.value[i]).epsilon(1e-5));
+    };
+    check_near(fused.layer_input, whole.layer_input);
+    check_near(fused.mix, whole.mix);
+    check_near(mixes.pre, whole.pre);
+    check_near(mixes.post, whole.post);
+    const std::vector<float> logits(mixes.logits.value.begin(), mixes.logits.value.end());
+    check_near(sinkhorn_fwd(options, of, logits.data()), whole.mix);
+    for (std::size_t i = 0; i < logits.size(); ++i)
+        CHECK(mixes.logits.terms[i] >= std::abs(mixes.logits.value[i]) * (1 - 1e-12));
+    for (std::size_t i = 0; i < sums.proj.value.size(); ++i) CHECK(sums.proj.terms[i] > std::abs(sums.proj.value[i]));
+    check_near(head_fwd(options, of, rows, fn.data(), scale.data(), base.data(), weight.data()), whole.layer_input);
+}
+
 TEST_CASE("layer references: a layer is apply_mix, rmsnorm and post with the coefficients of its logits")
 {
     const small_layer s;

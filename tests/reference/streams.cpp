@@ -73,6 +73,29 @@ std::vector<double> widened(const float* from, std::int64_t size) { return {from
 
 }  // namespace
 
+tensor layer_input_of(const jit::layer_options& options, const shape& of, const strided_rows& x,
+                      const std::vector<double>& pre, const float* norm_weight)
+{
+    tensor layer_input(of.tokens * of.hidden_dim);
+    parallel_for(of.tokens, of.flat_dim(), [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t t = begin; t < end; ++t) {
+            channels a = weighted_streams(of, x, t, pre.data() + t * of.n_streams);
+            if (norm_weight != nullptr) rms_normalise(a, norm_eps(options), norm_weight);
+            store(a, t, layer_input);
+        }
+    });
+    return layer_input;
+}
+
+tensor of_one_sign(std::vector<double> value)
+{
+    tensor made;
+    made.terms.resize(value.size());
+    std::transform(value.begin(), value.end(), made.terms.begin(), [](double v) { return std::abs(v); });
+    made.value = std::move(value);
+    return made;
+}
+
 rmsnorm_result rmsnorm_fwd(const jit::layer_options& options, const shape& of, const float* x, const float* weight)
 {
     rmsnorm_result result{tensor(of.tokens * of.hidden_dim), tensor(of.tokens)};

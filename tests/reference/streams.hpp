@@ -7,6 +7,7 @@
 
 #include <mhc/jit/spec.hpp>
 
+#include "tests/reference/options.hpp"
 #include "tests/reference/tensors.hpp"
 
 namespace mhc::reference {
@@ -36,6 +37,13 @@ channels weighted_streams(const shape& of, const strided_rows& x, std::int64_t t
 /// v / sqrt(mean(v^2) + eps) * weight; weight null: times 1. The divisor is a number without cancellation, so the absolute
 /// terms are divided by it too. Returns the divisor.
 double rms_normalise(channels& v, double eps, const float* weight);
+
+/// sum_i pre[t,i] * x[t,i], normalised and times norm_weight where that is not null; [T, C].
+tensor layer_input_of(const jit::layer_options& options, const shape& of, const strided_rows& x,
+                      const std::vector<double>& pre, const float* norm_weight);
+
+/// A sigmoid and a Sinkhorn matrix are sums of terms of one sign: their absolute terms add up to their absolute value.
+tensor of_one_sign(std::vector<double> value);
 
 /// M of one token from the stored matrix: M[i][j] multiplies x_j in out_i, row-major.
 std::vector<double> mixing_matrix(jit::mix_layout layout, std::int64_t n, const double* stored);

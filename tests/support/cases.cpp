@@ -31,6 +31,9 @@ constexpr coefficient_kind coefficient_values[] = {coefficient_kind::per_token, 
                                                    coefficient_kind::post_static, coefficient_kind::mix_static};
 constexpr int alignment_values[] = {16, 4, 2};
 constexpr jit::projection projection_values[] = {jit::projection::split, jit::projection::strict, jit::projection::tf32};
+constexpr int splits_values[] = {1, 2, 3};
+/// Rows of fn: all n*n + 2n, or the n of a head, or one.
+enum class row_kind : std::uint8_t { all, head, one };
 constexpr float spread_values[] = {1.0F, 0.1F, 6.0F};
 /// A start, an order and an eps mode that go together: all of them, since each combination is an algorithm of its own.
 struct sinkhorn_kind {
@@ -57,6 +60,7 @@ constexpr const char* const layout_names[] = {"out_in", "src_dst"};
 constexpr const char* const preset_names[] = {"paper", "mhc_cu", "deepseek", "liger", "aiter_triton"};
 constexpr const char* const coefficient_names[] = {"per_token", "static", "post_static", "mix_static"};
 constexpr const char* const projection_names[] = {"split", "strict", "tf32"};
+constexpr const char* const row_names[] = {"all_rows", "head_rows", "one_row"};
 constexpr const char* const start_names[] = {"exp", "log", "softmax", "identity"};
 constexpr const char* const order_names[] = {"row_col", "col_row"};
 constexpr const char* const eps_mode_names[] = {"none", "add", "add_both", "thresh"};
@@ -67,14 +71,30 @@ const char* named(const char* const (&names)[Size], Enum value)
     return names[static_cast<std::size_t>(value)];
 }
 
-bool projects(operation op) { return op == operation::pre_fwd || op == operation::dynamic_layer_fwd; }
-bool is_layer(operation op) { return op == operation::static_layer_fwd || op == operation::dynamic_layer_fwd; }
+using jit::operations;
+
+constexpr operations layers = {operation::static_layer_fwd, operation::dynamic_layer_fwd};
+constexpr operations with_projection = {operation::pre_fwd, operation::dynamic_layer_fwd, operation::post_pre_fwd,
+                                        operation::head_fwd, operation::pre_project_fwd};
+constexpr operations with_splits = {operation::pre_project_fwd, operation::split_mixes_fwd, operation::coeffs_fwd,
+                                    operation::pre_big_fuse};
+constexpr operations with_post = {operation::post_fwd, operation::post_pre_fwd};
+constexpr operations with_sinkhorn =
+    layers | operations{operation::sinkhorn_fwd, operation::pre_fwd, operation::post_pre_fwd, operation::coeffs_fwd,
+                        operation::pre_big_fuse};
+constexpr operations with_options =
+    with_sinkhorn | operations{operation::rmsnorm_fwd, operation::head_fwd, operation::split_mixes_fwd};
+constexpr operations without_data = {operation::sinkhorn_fwd, operation::split_mixes_fwd, operation::coeffs_fwd};
+
+bool is_layer(operation op) { return layers.contains(op); }
+bool projects(operation op) { return with_projection.contains(op); }
 bool reads_streams(operation op)
 {
-    return op == operation::apply_mix_fwd || op == operation::post_fwd || projects(op) || is_layer(op);
+    return op == operation::apply_mix_fwd || op == operation::pre_big_fuse || with_post.contains(op) || projects(op) ||
+           is_layer(op);
 }
-bool writes_streams(operation op) { return op == operation::expand_fwd || op == operation::post_fwd || is_layer(op); }
-bool uses_sinkhorn(operation op) { return op == operation::sinkhorn_fwd || projects(op) || is_layer(op); }
+bool writes_streams(operation op) { return op == operation::expand_fwd || with_post.contains(op) || is_layer(op); }
+bool takes_norm_weight(operation op) { return jit::operations_with_norm_weight.contains(op); }
 
 /// An option of every kind moved off its preset, so that one read for another shows (norm_eps for rms_eps, say).
 void change_options(jit::layer_options& options)
@@ -91,7 +111,9 @@ void change_options(jit::layer_options& options)
 std::string_view name_of(operation op)
 {
     static constexpr std::string_view names[] = {"sinkhorn_fwd", "rmsnorm_fwd", "apply_mix_fwd",    "expand_fwd",
-                                                 "post_fwd",     "pre_fwd",     "static_layer_fwd", "dynamic_layer_fwd"};
+                                                 "post_fwd",     "pre_fwd",     "static_layer_fwd", "dynamic_layer_fwd",
+                                                 "post_pre_fwd", "head_fwd",    "pre_project_fwd",  "split_mixes_fwd",
+                                                 "coeffs_fwd",   "pre_big_fuse"};
     return names[static_cast<std::size_t>(op)];
 }
 
@@ -118,7 +140,7 @@ int value_count(const case_group& group, factor of)
     const auto all_if = [](bool meaningful, const auto& values) {
         return meaningful ? static_cast<int>(std::size(values)) : 1;
     };
-    const bool has_weights = op == operation::rmsnorm_fwd || projects(op) || is_layer(op);
+    const bool has_weights = op == operation::rmsnorm_fwd || takes_norm_weight(op) || projects(op) || is_layer(op);
     const bool sweeps = group.sweeps_sinkhorn;
     switch (of) {
         case factor::n_streams:
@@ -134,23 +156,27 @@ int value_count(const case_group& group, factor of)
         case factor::preset:
             return all_if(!sweeps, preset_values);
         case factor::options:
-            return !sweeps && (uses_sinkhorn(op) || op == operation::rmsnorm_fwd) ? 2 : 1;
+            return !sweeps && with_options.contains(op) ? 2 : 1;
         case factor::x_strides:
             return all_if(reads_streams(op), stride_values);
         case factor::out_strides:
             return writes_streams(op) ? 4 : 1;  // an output's rows may not repeat
         case factor::coefficients:
-            return op == operation::post_fwd ? 4 : op == operation::apply_mix_fwd ? 2 : 1;
+            return with_post.contains(op) ? 4 : op == operation::apply_mix_fwd ? 2 : 1;
         case factor::weight_dtype:
             return all_if(has_weights, weight_dtype_values);
         case factor::weight:
-            return op == operation::rmsnorm_fwd || op == operation::pre_fwd ? 2 : 1;
+            return op == operation::rmsnorm_fwd || takes_norm_weight(op) ? 2 : 1;
         case factor::alignment:
-            return all_if(op != operation::sinkhorn_fwd, alignment_values);
+            return all_if(!without_data.contains(op), alignment_values);
         case factor::rounding:
             return is_layer(op) ? 2 : 1;
         case factor::projection:
             return all_if(projects(op), projection_values);
+        case factor::splits:
+            return all_if(with_splits.contains(op), splits_values);
+        case factor::rows:
+            return op == operation::pre_project_fwd ? 3 : 1;
         case factor::spread:
             return all_if(op == operation::sinkhorn_fwd, spread_values);
         case factor::sinkhorn:
@@ -197,6 +223,10 @@ std::string value_name(factor of, int value)
             return value == 0 ? "exact" : "reference_rounding";
         case factor::projection:
             return named(projection_names, projection_values[i]);
+        case factor::splits:
+            return fmt::format("S={}", splits_values[i]);
+        case factor::rows:
+            return named(row_names, static_cast<row_kind>(value));
         case factor::spread:
             return fmt::format("spread={}", spread_values[i]);
         case factor::sinkhorn: {
@@ -218,7 +248,9 @@ std::int64_t work_of(const case_group& group, const choice& of)
     const std::int64_t n = n_streams_values[index(factor::n_streams)];
     const bool mixes = group.op == operation::post_fwd || group.op == operation::static_layer_fwd;
     const bool copies = group.op == operation::expand_fwd || group.op == operation::apply_mix_fwd;
-    const std::int64_t m = projects(group.op) ? n * n + 2 * n : mixes || copies ? n : 1;
+    std::int64_t m = mixes || copies || group.op == operation::pre_big_fuse || group.op == operation::head_fwd ? n : 1;
+    if (projects(group.op) && group.op != operation::head_fwd) m = n * n + 2 * n;
+    if (group.op == operation::post_pre_fwd) m += n;
     return m * n * hidden_dim_values[index(factor::hidden_dim)] * tokens_values[index(factor::tokens)];
 }
 
@@ -237,6 +269,9 @@ test_case make_case(const case_group& group, const choice& of)
     made.x_strides = stride_values[index(factor::x_strides)];
     made.out_strides = stride_values[index(factor::out_strides)];
     made.coefficients = coefficient_values[index(factor::coefficients)];
+    made.splits = splits_values[index(factor::splits)];
+    const auto rows = static_cast<row_kind>(index(factor::rows));
+    made.rows = rows == row_kind::all ? 0 : rows == row_kind::one ? 1 : n_streams_values[index(factor::n_streams)];
     made.logit_spread = spread_values[index(factor::spread)];
     made.has_weight = index(factor::weight) == 0;
 
@@ -259,7 +294,7 @@ test_case make_case(const case_group& group, const choice& of)
     }
     spec.options.arithmetic = projection_values[index(factor::projection)];
     spec.options.reference_rounding = index(factor::rounding) == 1;
-    spec.norm_weight = group.op == operation::pre_fwd && made.has_weight;
+    spec.norm_weight = takes_norm_weight(group.op) && made.has_weight;
     spec.alignment_bytes = alignment_values[index(factor::alignment)];
     spec.wanted = jit::operations{group.op};
     return made;

@@ -25,7 +25,7 @@ enum class stride_kind : std::uint8_t {
     repeated_stream,  ///< stream stride 0: every stream is the same (inputs only)
 };
 
-/// Which coefficients are static. For apply_mix_fwd the first two; for post_fwd all.
+/// Which coefficients are static. For apply_mix_fwd the first two; for post_fwd and post_pre_fwd all.
 enum class coefficient_kind : std::uint8_t { per_token, all_static, post_static, mix_static };
 
 /// One numerical test: a spec, a launch, and a seed for its numbers.
@@ -38,6 +38,8 @@ struct test_case {
     stride_kind out_strides = stride_kind::dense;
     coefficient_kind coefficients = coefficient_kind::per_token;
     bool has_weight = true;     ///< rmsnorm_fwd: false launches without the optional weight
+    std::int64_t rows = 0;      ///< pre_project_fwd: of fn; 0: all
+    std::int64_t splits = 1;    ///< of a projection in the caller's memory
     float logit_spread = 1.0F;  ///< standard deviation of what becomes Sinkhorn's logits
     std::uint64_t seed = 0;
 };
@@ -59,12 +61,14 @@ enum class factor : std::uint8_t {
     alignment,
     rounding,
     projection,
+    splits,
+    rows,
     spread,
     sinkhorn,
     eps,
     iters,
 };
-inline constexpr int factor_count = 19;
+inline constexpr int factor_count = 21;
 
 /// The index of the value chosen for each factor.
 using choice = std::array<int, factor_count>;
@@ -78,8 +82,8 @@ struct case_group {
 };
 std::vector<case_group> case_groups();
 
-/// How much a target can do. The largest case multiplies work_max numbers: m*n*C*T, where m is n*n + 2n for a projection,
-/// n where streams are mixed or copied, and 1 elsewhere.
+/// How much a target can do. The largest case multiplies work_max numbers: m*n*C*T, where m is the rows of a
+/// projection (and n more where it follows a mix), n where streams are mixed or copied, and 1 elsewhere.
 struct case_limits {
     std::int64_t work_max = std::int64_t{1} << 31;
 };

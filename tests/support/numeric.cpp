@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -39,14 +40,20 @@ bool agree_where_not_finite(double out, double expected) { return std::isnan(exp
 
 bounds bounds_of(jit::operation op, std::string_view tensor, const jit::layer_spec& spec)
 {
-    const bool is_coefficient = tensor == "mix" || tensor == "pre" || tensor == "post" || tensor == "rms";
+    static constexpr std::string_view always_fp32[] = {"mix",      "pre",       "post",     "rms",  "logits",
+                                                       "next_pre", "next_post", "next_mix", "proj", "sqsum"};
+    const bool is_coefficient = std::find(std::begin(always_fp32), std::end(always_fp32), tensor) != std::end(always_fp32);
     const jit::dtype type = is_coefficient ? jit::dtype::fp32 : spec.dtype;
     if (type == jit::dtype::bf16) return {0x1p-8, 0x1p-9};
     if (type == jit::dtype::fp16) return {std::exp2(-10.5), 0x1p-11};
 
     const std::int64_t flat_dim = spec.n_streams * spec.hidden_dim;
     const bool is_layer = op == jit::operation::static_layer_fwd || op == jit::operation::dynamic_layer_fwd;
-    const bool projects = op == jit::operation::pre_fwd || op == jit::operation::dynamic_layer_fwd;
+    constexpr jit::operations with_projection = {jit::operation::pre_fwd, jit::operation::dynamic_layer_fwd,
+                                                 jit::operation::post_pre_fwd, jit::operation::head_fwd,
+                                                 jit::operation::pre_project_fwd};
+    // post_pre_fwd's `out` is post_fwd's.
+    const bool projects = with_projection.contains(op) && !(op == jit::operation::post_pre_fwd && tensor == "out");
     double relative = reference::fp32_bound(flat_dim);
     if (op == jit::operation::sinkhorn_fwd) relative = 2e-6;
     if (op == jit::operation::rmsnorm_fwd) relative = reference::fp32_bound(spec.hidden_dim);  // its sums have C terms

@@ -69,6 +69,18 @@ class Files(ToolCase):
         for streams, words in (("0", "n_streams = 0"), ("33", "1 to 32"), ("-1", "n_streams"), ("x", "n_streams"), ("1e1", "n_streams")):
             self.bad(2, words, "mhc-eval", "expand_fwd", "--target", "host", "--in", self.save("h", self.normal(2, 8)), "--set",
                      f"n_streams={streams}", "--out-dir", self.path("out"))
+        x, fn = self.save("x", self.normal(2, 4, 8)), self.save("fn", self.normal(25, 32))
+        self.bad(2, ["rows = 25", "1 to 24"], "mhc-eval", "pre_project_fwd", "--target", "host", "--in", x, fn, "--out-dir",
+                 self.path("out"))
+        for splits, words in (("0", "1 to 64"), ("65", "1 to 64"), ("x", "whole number")):
+            self.bad(2, ["splits", splits, words], "mhc-eval", "pre_project_fwd", "--target", "host", "--in", x, fn, "--set",
+                     f"splits={splits}", "--out-dir", self.path("out"))
+        stage = [self.save("proj", self.normal(2, 2, 24)), self.save("sqsum", self.normal(2, 2)), self.save("scale", self.normal(3)),
+                 self.save("base", self.normal(24))]
+        for settings, words in ((["n_streams=4"], "hidden_dim"), (["hidden_dim=8"], "n_streams"),
+                                (["n_streams=4", "hidden_dim=8", "splits=2"], "splits")):
+            self.bad(2, words, "mhc-eval", "coeffs_fwd", "--target", "host", "--in", *stage, "--set", *settings, "--out-dir",
+                     self.path("out"))
         self.bad(2, ["n_streams = 40", "1 to 32"], "mhc-eval", "sinkhorn_fwd", "--target", "host", "--in",
                  self.save("logits", self.normal(2, 40, 40)), "--out-dir", self.path("out"))
 

@@ -75,6 +75,65 @@ class Results(ToolCase):
         for name in ("pre", "post", "mix"):
             self.close(out[name], expected[name], fp32_bound(n, channels))
 
+    def test_post_pre_is_post_then_pre_of_what_it_stored(self):
+        n, channels = 4, 40
+        y, x = ref.to_bf16(self.normal(5, channels)), ref.to_bf16(self.normal(5, n, channels))
+        post, mix, weight = self.normal(5, n), self.normal(n, n), self.normal(channels)
+        fn = self.normal(n * n + 2 * n, n * channels, scale=0.1)
+        scale, base = self.normal(3), self.normal(n * n + 2 * n)
+        given = {"y": y, "x": x, "post": post, "mix": mix, "fn": fn, "scale": scale, "base": base}
+        for preset, norm_weight in (("paper", None), ("deepseek", weight)):
+            options, inputs = ref.PRESETS[preset], given if norm_weight is None else {**given, "norm_weight": norm_weight}
+            out, _ = self.evaluate("post_pre_fwd", inputs, f"preset={preset}", "dtype=bf16")
+            self.close(out["out"], ref.post(y, x, post, mix, options), BF16)
+            expected = ref.pre(out["out"], fn, scale, base, options, norm_weight)
+            self.close(out["layer_input"], expected["layer_input"], BF16)
+            for name in ("pre", "post", "mix"):
+                self.close(out["next_" + name], expected[name], fp32_bound(n, channels))
+
+    def test_head(self):
+        n, channels = 3, 37
+        x, fn, scale, base = self.normal(5, n, channels), self.normal(n, n * channels, scale=0.1), self.normal(1), self.normal(n)
+        given = {"x": x, "fn": fn, "scale": scale, "base": base}
+        for weight in (None, self.normal(channels)):
+            out, _ = self.evaluate("head_fwd", given if weight is None else {**given, "norm_weight": weight}, "preset=deepseek")
+            self.close(out["layer_input"], ref.head(x, fn, scale, base, ref.PRESETS["deepseek"], weight), fp32_bound(n, channels))
+
+    def test_the_stages_of_pre_from_any_number_of_splits(self):
+        n, channels, m = 3, 37, 15
+        x, fn = self.normal(5, n, channels), self.normal(m, n * channels, scale=0.1)
+        scale, base = self.normal(3), self.normal(m)
+        bound, options = fp32_bound(n, channels), ref.PRESETS["deepseek"]
+        expected = ref.pre(x, fn, scale, base, options)
+        for splits in (1, 3):
+            sums, _ = self.evaluate("pre_project_fwd", {"x": x, "fn": fn}, f"splits={splits}")
+            self.assertEqual((sums["proj"].shape, sums["sqsum"].shape), ((splits, 5, m), (splits, 5)))
+            for found, whole in zip((sums["proj"], sums["sqsum"]), ref.project(x, fn)):
+                self.close(found.sum(axis=0), whole[0], bound)
+            given, sizes = {**sums, "scale": scale, "base": base}, (f"n_streams={n}", f"hidden_dim={channels}", "preset=deepseek")
+            fused, _ = self.evaluate("pre_big_fuse", {**given, "x": x}, "preset=deepseek")
+            for name, values in expected.items():
+                self.close(fused[name], values, bound)
+            coefficients, _ = self.evaluate("coeffs_fwd", given, *sizes)
+            raw, _ = self.evaluate("split_mixes_fwd", given, *sizes)
+            for name in ("pre", "post"):
+                self.close(coefficients[name], expected[name], bound)
+                self.close(raw[name], expected[name], bound)
+            self.close(coefficients["mix"], expected["mix"], bound)
+            self.close(ref.sinkhorn(raw["logits"], options), expected["mix"], bound)
+
+    def test_pre_big_fuse_with_norm_weight_and_half_types(self):
+        n, channels, m = 4, 40, 24
+        x, weight = ref.to_bf16(self.normal(5, n, channels)), self.normal(channels)
+        proj, sqsum = self.normal(2, 5, m), 1 + self.normal(2, 5) ** 2 * n * channels
+        scale, base = self.normal(3), self.normal(m)
+        given = {"proj": proj, "sqsum": sqsum, "x": x, "scale": scale, "base": base, "norm_weight": weight}
+        out, _ = self.evaluate("pre_big_fuse", given, "preset=deepseek", "dtype=bf16")
+        expected = ref.pre_big_fuse(proj, sqsum, x, scale, base, ref.PRESETS["deepseek"], weight)
+        self.close(out["layer_input"], expected["layer_input"], BF16)
+        for name in ("pre", "post", "mix"):
+            self.close(out[name], expected[name], fp32_bound(n, channels))
+
     def test_static_layer_defaults_to_mhc_cu(self):
         x, weight = self.normal(5, 4, 48), self.normal(48)
         h = {"h_pre": self.normal(4), "h_post": self.normal(4), "h_res": self.normal(4, 4)}
@@ -201,7 +260,8 @@ class Reports(ToolCase):
     def test_list_names_every_operator_with_tensors_and_options(self):
         table = {o["name"]: o for o in self.good_json("mhc-eval", "--list")["operators"]}
         self.assertEqual(list(table), ["sinkhorn_fwd", "rmsnorm_fwd", "apply_mix_fwd", "expand_fwd", "post_fwd", "pre_fwd",
-                                       "static_layer_fwd", "dynamic_layer_fwd"])
+                                       "static_layer_fwd", "dynamic_layer_fwd", "post_pre_fwd", "head_fwd", "pre_project_fwd",
+                                       "split_mixes_fwd", "coeffs_fwd", "pre_big_fuse"])
         pre = table["pre_fwd"]
         self.assertEqual([t["name"] for t in pre["inputs"]], ["x", "fn", "scale", "base", "norm_weight"])
         self.assertEqual([t["name"] for t in pre["outputs"]], ["layer_input", "pre", "post", "mix"])

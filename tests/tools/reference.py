@@ -53,21 +53,52 @@ def post(y, x, post_, mix, o):
     return post_[:, :, None] * np.asarray(y, np.float64)[:, None, :] + mix @ np.asarray(x, np.float64)
 
 
+def project(x, fn):
+    """x . fn^T and the sum of x^2, whole: one split."""
+    flat = np.asarray(x, np.float64).reshape(x.shape[0], x.shape[1] * x.shape[2])
+    return (flat @ np.asarray(fn, np.float64).T)[None], (flat ** 2).sum(axis=-1)[None]
+
+
+def logits(proj, sqsum, scale, base, n, channels, o):
+    """z of every row, from splits [S, T, m] and [S, T]."""
+    r = 1 / np.sqrt(np.sum(sqsum, axis=0, dtype=np.float64) / (n * channels) + o["rms_eps"])
+    scales = np.repeat(np.asarray(scale, np.float64), [n, n, n * n]) if len(scale) == 3 else scale
+    return np.sum(proj, axis=0, dtype=np.float64) * r[:, None] * scales + base
+
+
+def mixes(z, n, o):
+    """pre, post and the matrix as it is before Sinkhorn."""
+    return sigmoid(z[:, :n]) + o["pre_eps"], o["post_mult"] * sigmoid(z[:, n:2 * n]), z[:, 2 * n:].reshape(-1, n, n)
+
+
 def coefficients(x, fn, scale, base, o):
     tokens, n, channels = x.shape
-    flat = np.asarray(x, np.float64).reshape(tokens, n * channels)
-    scales = np.repeat(np.asarray(scale, np.float64), [n, n, n * n])
-    z = flat @ np.asarray(fn, np.float64).T / rms(flat, o["rms_eps"])[:, None] * scales + base
-    return (sigmoid(z[:, :n]) + o["pre_eps"], o["post_mult"] * sigmoid(z[:, n:2 * n]),
-            sinkhorn(z[:, 2 * n:].reshape(tokens, n, n), o))
+    p, q, raw = mixes(logits(*project(x, fn), scale, base, n, channels, o), n, o)
+    return p, q, sinkhorn(raw, o)
+
+
+def aggregate(x, p, o, norm_weight=None):
+    layer_input = apply_mix(x, p)
+    if norm_weight is not None:
+        layer_input = layer_input / rms(layer_input, o["rms_eps"])[:, None] * norm_weight
+    return layer_input
 
 
 def pre(x, fn, scale, base, o, norm_weight=None):
     p, q, mix = coefficients(x, fn, scale, base, o)
-    layer_input = apply_mix(x, p)
-    if norm_weight is not None:
-        layer_input = layer_input / rms(layer_input, o["rms_eps"])[:, None] * norm_weight
-    return {"layer_input": layer_input, "pre": p, "post": q, "mix": mix}
+    return {"layer_input": aggregate(x, p, o, norm_weight), "pre": p, "post": q, "mix": mix}
+
+
+def pre_big_fuse(proj, sqsum, x, scale, base, o, norm_weight=None):
+    _, n, channels = x.shape
+    p, q, raw = mixes(logits(proj, sqsum, scale, base, n, channels, o), n, o)
+    return {"layer_input": aggregate(x, p, o, norm_weight), "pre": p, "post": q, "mix": sinkhorn(raw, o)}
+
+
+def head(x, fn, scale, base, o, norm_weight=None):
+    _, n, channels = x.shape
+    z = logits(*project(x, fn), scale, base, n, channels, o)
+    return aggregate(x, sigmoid(z) + o["pre_eps"], o, norm_weight)
 
 
 def layer(x, p, q, mix, weight, o):

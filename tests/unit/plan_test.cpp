@@ -86,12 +86,60 @@ TEST_CASE("plan: the slices of a sum are a function of the channels and the kind
     CHECK(slice_of.size() == 1);
 }
 
+TEST_CASE("plan: an operator's stages and the whole have the same kernels, by key")
+{
+    const jit::layer_spec s = spec_of(4, 4096);
+    const auto keys = [&](operation op, const char* target) {
+        std::vector<std::string> all;
+        for (const kernel_plan& k : plan_of(s, target, op).kernels) all.push_back(key_text_of(k, target));
+        return all;
+    };
+    for (const char* target : {"gfx942", "gfx1100", "host:x86-64-v3"}) {
+        const auto pre = keys(operation::pre_fwd, target), fused = keys(operation::post_pre_fwd, target);
+        REQUIRE(pre.size() == 3);
+        CHECK(keys(operation::pre_project_fwd, target) == std::vector{pre[0]});
+        CHECK(keys(operation::coeffs_fwd, target) == std::vector{pre[1]});
+        CHECK(keys(operation::pre_big_fuse, target) == std::vector{pre[1], pre[2]});
+        CHECK(fused == std::vector{keys(operation::post_fwd, target)[0], pre[0], pre[1], pre[2]});
+        const auto head = keys(operation::head_fwd, target);
+        CHECK(head[0] == pre[0]);
+        CHECK(head[2] == pre[2]);
+    }
+}
+
+TEST_CASE("plan: a parameter is fed from another operand, or from its place in the workspace")
+{
+    const auto source_of = [](const kernel_plan& k, slot parameter) {
+        for (const argument& arg : k.args)
+            if (arg.parameter == parameter) return std::pair(std::string(name_of(arg.what)), arg.bytes_per_token);
+        return std::pair(std::string("none"), std::int64_t{0});
+    };
+    using place = std::pair<std::string, std::int64_t>;
+    const operator_plan fused = plan_of(spec_of(4, 4096), "gfx942", operation::post_pre_fwd);
+    CHECK(source_of(fused.kernels[0], slot::x) == place("x", 0));
+    CHECK(source_of(fused.kernels[1], slot::x) == place("out", 0));
+    CHECK(source_of(fused.kernels[1], slot::x_stream_stride) == place("out_stream_stride", 0));
+    CHECK(source_of(fused.kernels[1], slot::proj) == place("workspace", 0));
+    CHECK(source_of(fused.kernels[1], slot::sqsum) == place("workspace", 4 * 24 * 4));  // behind [4, T, 24]
+    CHECK(source_of(fused.kernels[2], slot::mix) == place("next_mix", 0));
+    CHECK(source_of(fused.kernels[3], slot::pre) == place("next_pre", 0));
+    const operator_plan head = plan_of(spec_of(4, 4096), "gfx942", operation::head_fwd);
+    CHECK(source_of(head.kernels[1], slot::sqsum) == place("workspace", 4 * 4 * 4));
+    CHECK(source_of(head.kernels[2], slot::pre) == place("workspace", 4 * 5 * 4));
+    CHECK(source_of(plan_of(spec_of(4, 4096), "gfx942", operation::coeffs_fwd).kernels[0], slot::proj) == place("proj", 0));
+    CHECK(fused.slices == 4);
+}
+
 TEST_CASE("plan: workspace holds coefficients and the slices of a projection")
 {
     CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::pre_fwd).workspace_bytes_per_token == 4 * 25 * 4);
     CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::dynamic_layer_fwd).workspace_bytes_per_token == (24 + 4 * 25) * 4);
     CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::static_layer_fwd).workspace_bytes_fixed == 24 * 4);
-    CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::post_fwd).workspace_bytes_per_token == 0);
+    CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::post_pre_fwd).workspace_bytes_per_token == 4 * 25 * 4);
+    CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::head_fwd).workspace_bytes_per_token == (4 * 5 + 4) * 4);
+    for (const operation op : {operation::post_fwd, operation::pre_project_fwd, operation::split_mixes_fwd,
+                               operation::coeffs_fwd, operation::pre_big_fuse})
+        CHECK(plan_of(spec_of(4, 4096), "gfx942", op).workspace_bytes_per_token == 0);
 }
 
 TEST_CASE("render: holes are named, and an unknown or an unused name is an error")

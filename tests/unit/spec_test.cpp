@@ -75,6 +75,10 @@ TEST_CASE("spec: options that contradict are refused")
     s.norm_weight = true;
     s.wanted = {operation::post_fwd};
     check_refused(s, "norm_weight", "on");
+    for (const operation op : {operation::pre_fwd, operation::post_pre_fwd, operation::head_fwd, operation::pre_big_fuse}) {
+        s.wanted = {op};
+        CHECK(validate(s));
+    }
 }
 
 TEST_CASE("spec: presets are the public implementations' options")

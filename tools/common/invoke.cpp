@@ -142,6 +142,101 @@ result<void> dynamic_layer(const call& c)
     return c.layer.dynamic_layer_fwd(args, c.stream);
 }
 
+result<void> post_pre(const call& c)
+{
+    jit::post_pre_fwd_args args;
+    c.set(args.y, "y");
+    c.set(args.x, "x");
+    c.set(args.post, "post");
+    c.set(args.mix, "mix");
+    c.set(args.fn, "fn");
+    c.set(args.scale, "scale");
+    c.set(args.base, "base");
+    c.set(args.norm_weight, "norm_weight");
+    c.set(args.out, "out");
+    c.set(args.layer_input, "layer_input");
+    c.set(args.next_pre, "next_pre");
+    c.set(args.next_post, "next_post");
+    c.set(args.next_mix, "next_mix");
+    args.workspace = c.workspace;
+    args.tokens = c.what.tokens;
+    args.x_strides = args.out_strides = c.given;
+    args.post_is_static = c.is_static("post");
+    args.mix_is_static = c.is_static("mix");
+    return c.layer.post_pre_fwd(args);
+}
+
+result<void> head(const call& c)
+{
+    jit::head_fwd_args args;
+    c.set(args.x, "x");
+    c.set(args.fn, "fn");
+    c.set(args.scale, "scale");
+    c.set(args.base, "base");
+    c.set(args.norm_weight, "norm_weight");
+    c.set(args.layer_input, "layer_input");
+    args.workspace = c.workspace;
+    args.tokens = c.what.tokens;
+    args.x_strides = c.given;
+    return c.layer.head_fwd(args);
+}
+
+result<void> pre_project(const call& c)
+{
+    jit::pre_project_fwd_args args;
+    c.set(args.x, "x");
+    c.set(args.fn, "fn");
+    c.set(args.proj, "proj");
+    c.set(args.sqsum, "sqsum");
+    args.tokens = c.what.tokens;
+    args.rows = c.what.rows;
+    args.splits = c.what.splits;
+    args.x_strides = c.given;
+    return c.layer.pre_project_fwd(args);
+}
+
+/// What the operators share that read a projection.
+template <class Args>
+void set_splits(const call& c, Args& args)
+{
+    c.set(args.proj, "proj");
+    c.set(args.sqsum, "sqsum");
+    c.set(args.scale, "scale");
+    c.set(args.base, "base");
+    c.set(args.pre, "pre");
+    c.set(args.post, "post");
+    args.tokens = c.what.tokens;
+    args.splits = c.what.splits;
+}
+
+result<void> split_mixes(const call& c)
+{
+    jit::split_mixes_fwd_args args;
+    set_splits(c, args);
+    c.set(args.logits, "logits");
+    return c.layer.split_mixes_fwd(args);
+}
+
+result<void> coeffs(const call& c)
+{
+    jit::coeffs_fwd_args args;
+    set_splits(c, args);
+    c.set(args.mix, "mix");
+    return c.layer.coeffs_fwd(args);
+}
+
+result<void> pre_big_fuse(const call& c)
+{
+    jit::pre_big_fuse_args args;
+    set_splits(c, args);
+    c.set(args.mix, "mix");
+    c.set(args.x, "x");
+    c.set(args.norm_weight, "norm_weight");
+    c.set(args.layer_input, "layer_input");
+    args.x_strides = c.given;
+    return c.layer.pre_big_fuse(args);
+}
+
 }  // namespace
 
 result<void> invoke(const jit::compiled_layer& layer, const problem& what, const pointers& tensors, void* workspace,
@@ -165,6 +260,18 @@ result<void> invoke(const jit::compiled_layer& layer, const problem& what, const
             return static_layer(c);
         case operation::dynamic_layer_fwd:
             return dynamic_layer(c);
+        case operation::post_pre_fwd:
+            return post_pre(c);
+        case operation::head_fwd:
+            return head(c);
+        case operation::pre_project_fwd:
+            return pre_project(c);
+        case operation::split_mixes_fwd:
+            return split_mixes(c);
+        case operation::coeffs_fwd:
+            return coeffs(c);
+        case operation::pre_big_fuse:
+            return pre_big_fuse(c);
     }
     return {};
 }

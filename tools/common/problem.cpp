@@ -11,8 +11,9 @@ namespace mhc::tools {
 
 problem problem_of(jit::operation op, const jit::layer_spec& spec, std::int64_t tokens)
 {
-    const sizes known = {tokens, spec.n_streams, spec.hidden_dim};
-    problem result{op, tokens, spec.hidden_dim, spec.n_streams, {}};
+    const std::int64_t n = spec.n_streams, rows = n * n + 2 * n;
+    const sizes known = {tokens, n, spec.hidden_dim, 1, rows};
+    problem result{op, tokens, spec.hidden_dim, spec.n_streams, 1, rows, {}};
     for (const jit::tensor_description& tensor : jit::tensors_of(op)) {
         if (tensor.name == "norm_weight" && !spec.norm_weight) continue;
         const shape_rule rule = parse_shape_rules(tensor.shape).front();

@@ -25,6 +25,7 @@ struct problem {
     jit::operation op = jit::operation::pre_fwd;
     std::int64_t tokens = 0, hidden_dim = 0;
     std::int32_t n_streams = 0;
+    std::int64_t splits = 1, rows = 0;  ///< of a projection in the operator's tensors
     std::vector<operand> operands;  ///< in the operator's order; mhc-eval has inputs before outputs
 };
 

@@ -13,14 +13,32 @@ namespace {
 using jit::operation;
 
 bool is_layer(operation op) { return op == operation::static_layer_fwd || op == operation::dynamic_layer_fwd; }
-bool has_projection(operation op) { return op == operation::pre_fwd || op == operation::dynamic_layer_fwd; }
-bool has_coefficients(operation op) { return op == operation::pre_fwd || is_layer(op); }
-bool has_sinkhorn(operation op) { return op == operation::sinkhorn_fwd || has_coefficients(op); }
-bool has_layout(operation op) { return op == operation::post_fwd || is_layer(op); }
-bool has_norm(operation op) { return op == operation::rmsnorm_fwd || has_coefficients(op); }
-bool has_data(operation op) { return op != operation::sinkhorn_fwd; }
+bool takes_norm_weight(operation op) { return jit::operations_with_norm_weight.contains(op); }
+bool has_projection(operation op)
+{
+    return op == operation::pre_fwd || op == operation::post_pre_fwd || op == operation::head_fwd ||
+           op == operation::pre_project_fwd || op == operation::dynamic_layer_fwd;
+}
+bool has_pre(operation op)
+{
+    return takes_norm_weight(op) || op == operation::split_mixes_fwd || op == operation::coeffs_fwd || is_layer(op);
+}
+bool has_post(operation op) { return has_pre(op) && op != operation::head_fwd; }
+bool has_sinkhorn(operation op)
+{
+    return op == operation::sinkhorn_fwd || (has_post(op) && op != operation::split_mixes_fwd);
+}
+bool has_layout(operation op) { return op == operation::post_fwd || op == operation::post_pre_fwd || is_layer(op); }
+bool has_token_rms(operation op) { return has_pre(op) && op != operation::static_layer_fwd; }
+bool has_norm(operation op) { return op == operation::rmsnorm_fwd || takes_norm_weight(op) || is_layer(op); }
+bool has_weights(operation op) { return has_norm(op) || has_projection(op); }
+bool has_rms_eps(operation op) { return has_norm(op) || has_token_rms(op); }  // norm_eps follows rms_eps
+bool has_data(operation op)
+{
+    return op != operation::sinkhorn_fwd && op != operation::split_mixes_fwd && op != operation::coeffs_fwd;
+}
+bool has_hidden_dim(operation op) { return op != operation::sinkhorn_fwd; }
 bool has_streams(operation op) { return op != operation::rmsnorm_fwd; }
-bool is_pre(operation op) { return op == operation::pre_fwd; }
 bool any(operation) { return true; }
 
 constexpr std::string_view eps_allowed = "a finite number >= 0";
@@ -32,8 +50,8 @@ const std::vector<setting_description>& setting_descriptions()
     static const std::vector<setting_description> list = {
         {"preset", "paper, mhc_cu, deepseek, liger, aiter_triton", any},
         {"dtype", "fp32, fp16, bf16", has_data},
-        {"weight_dtype", "fp32, fp16, bf16", has_norm},
-        {"hidden_dim", "1 to 16777216", has_data},
+        {"weight_dtype", "fp32, fp16, bf16", has_weights},
+        {"hidden_dim", "1 to 16777216", has_hidden_dim},
         {"n_streams", "1 to 32", has_streams},
         {"alignment_bytes", "16, 4, 2", has_data},
         {"layout", "out_in, src_dst", has_layout},
@@ -42,13 +60,13 @@ const std::vector<setting_description>& setting_descriptions()
         {"sinkhorn_eps_mode", "none, add, add_both, thresh", has_sinkhorn},
         {"sinkhorn_eps", eps_allowed, has_sinkhorn},
         {"sinkhorn_iters", "0 to 1000", has_sinkhorn},
-        {"rms_eps", eps_allowed, has_norm},
+        {"rms_eps", eps_allowed, has_rms_eps},
         {"norm_eps", eps_allowed, has_norm},
-        {"pre_eps", eps_allowed, has_coefficients},
-        {"post_mult", "a finite number", has_coefficients},
+        {"pre_eps", eps_allowed, has_pre},
+        {"post_mult", "a finite number", has_post},
         {"projection", "split, strict, tf32", has_projection},
         {"reference_rounding", "on, off", is_layer},
-        {"norm_weight", "on, off", is_pre},
+        {"norm_weight", "on, off", takes_norm_weight},
     };
     return list;
 }

@@ -18,6 +18,8 @@ struct option_text {
     std::string_view name, allowed;
 };
 
+constexpr std::string_view splits_allowed = "1 to 64 (default 1)";
+
 bool has_streams_tensor(jit::operation op)
 {
     for (const auto& tensor : jit::tensors_of(op))
@@ -30,6 +32,7 @@ std::vector<option_text> options_of(jit::operation op)
     std::vector<option_text> options;
     for (const setting_description& known : setting_descriptions())
         if (known.concerns(op)) options.push_back({known.name, known.allowed});
+    if (op == jit::operation::pre_project_fwd) options.push_back({"splits", splits_allowed});
     if (has_streams_tensor(op))
         for (const std::string_view name : stride_settings) options.push_back({name, "elements, >= 0"});
     return options;
@@ -59,10 +62,13 @@ std::string tensors_text(jit::operation op, bool is_output)
 
 std::string operators_text()
 {
-    std::string text = "T tokens, n streams, C channels. data: dtype; weight: weight_dtype (default fp32).\n";
+    std::string text =
+        "T tokens, n streams, C channels, S splits and R rows of a projection. data: dtype; weight: weight_dtype (default "
+        "fp32).\n";
     std::vector<std::vector<std::string>> allowed = {{"option", "allowed"}};
     for (const setting_description& known : setting_descriptions())
         allowed.push_back({std::string(known.name), std::string(known.allowed)});
+    allowed.push_back({"splits", std::string(splits_allowed)});
     for (const std::string_view name : stride_settings) allowed.push_back({std::string(name), "elements, >= 0"});
 
     for (int i = 0; i < jit::operation_count; ++i) {

@@ -165,7 +165,11 @@ int evaluate(const arguments& args)
     jit::layer_spec spec;
     spec.dtype = jit::dtype::fp32;
     spec.wanted = {op};
-    apply_settings(spec, op, settings, stride_settings);
+    // Only pre_project_fwd has no input that shows how many splits there are.
+    const bool names_splits = op == jit::operation::pre_project_fwd;
+    std::vector<setting> of_spec = settings;
+    if (names_splits) take(of_spec, "splits");
+    apply_settings(spec, op, of_spec, names_splits ? own_settings : stride_settings);
     const jit::engine_options options = options_of(args.engine);
     for (const auto& tensor : jit::tensors_of(op))
         if (tensor.is_output) pending_files::check(output_path(args, tensor.name));

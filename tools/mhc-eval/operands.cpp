@@ -2,6 +2,7 @@
 #include "tools/mhc-eval/operands.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <limits>
 
 #include <fmt/format.h>
@@ -25,7 +26,7 @@ struct given_array {
     bool is_static = false;
 };
 
-constexpr std::array<std::string_view, symbol_count> size_names = {"tokens", "n_streams", "hidden_dim"};
+constexpr std::array<std::string_view, symbol_count> size_names = {"tokens", "n_streams", "hidden_dim", "splits", "rows"};
 
 std::string joined_names(const std::vector<jit::tensor_description>& tensors, bool is_output)
 {
@@ -77,6 +78,15 @@ std::vector<given_array> read_arrays(const std::vector<jit::tensor_description>&
     return arrays;
 }
 
+std::int64_t parse_splits(const std::string& text)
+{
+    std::int64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size())
+        fail_usage(fmt::format("splits = '{}': allowed is a whole number, 1 to 64", text));
+    return value;
+}
+
 known_sizes find_sizes(const std::vector<given_array>& arrays, const std::vector<setting>& settings,
                        const jit::layer_spec& spec)
 {
@@ -84,6 +94,7 @@ known_sizes find_sizes(const std::vector<given_array>& arrays, const std::vector
     for (const setting& next : settings) {
         if (next.name == "n_streams") known[1] = {spec.n_streams, "--set"};
         if (next.name == "hidden_dim") known[2] = {spec.hidden_dim, "--set"};
+        if (next.name == "splits") known[3] = {parse_splits(next.value), "--set"};
     }
     for (const given_array& given : arrays)
         for (std::size_t i = 0; i < given.rule.dims.size(); ++i)
@@ -95,8 +106,11 @@ known_sizes find_sizes(const std::vector<given_array>& arrays, const std::vector
     return known;
 }
 
-bool is_needed(const std::vector<jit::tensor_description>& tensors, symbol which)
+bool is_needed(jit::operation op, const std::vector<jit::tensor_description>& tensors, symbol which)
 {
+    // The mean of a token's squares is over n*C, though no tensor of these has channels.
+    const bool has_mean = op == jit::operation::split_mixes_fwd || op == jit::operation::coeffs_fwd;
+    if (which == symbol::C && has_mean) return true;
     for (const auto& tensor : tensors)
         for (const shape_rule& rule : parse_shape_rules(tensor.shape))
             for (const size_rule& dim : rule.dims)
@@ -108,8 +122,10 @@ bool is_needed(const std::vector<jit::tensor_description>& tensors, symbol which
 void complete_sizes(jit::operation op, const std::vector<jit::tensor_description>& tensors, const jit::layer_spec& spec,
                     known_sizes& known)
 {
+    constexpr std::size_t splits = static_cast<std::size_t>(symbol::S);
+    if (known[splits].source.empty()) known[splits] = {1, "default"};
     for (std::size_t i = 0; i < known.size(); ++i)
-        if (known[i].source.empty() && is_needed(tensors, static_cast<symbol>(i)))
+        if (known[i].source.empty() && is_needed(op, tensors, static_cast<symbol>(i)))
             fail_usage(fmt::format("{} needs {}, which is in the shape of none of its inputs; add --set {}=4",
                                    jit::to_string(op), size_names[i], size_names[i]));
     if (known[1].source.empty()) known[1].value = spec.n_streams;
@@ -125,6 +141,9 @@ void check_ranges(const known_sizes& known)
     };
     check(1, 32);
     check(2, 1 << 24);
+    check(3, 64);
+    const std::int64_t n = known[1].value;
+    if (!known[4].source.empty()) check(4, n * n + 2 * n);
 }
 
 void check_shape(const given_array& given, const known_sizes& known, const sizes& values)
@@ -148,7 +167,7 @@ void check_norm_weight(jit::operation op, bool is_given, const std::vector<setti
     if (std::any_of(settings.begin(), settings.end(), names_it) && spec.norm_weight != is_given)
         fail_usage(fmt::format("norm_weight is {} by --set, but --in norm_weight=FILE.npy is {}; give --in alone",
                                spec.norm_weight ? "on" : "off", is_given ? "given" : "missing"));
-    spec.norm_weight = is_given && op == jit::operation::pre_fwd;
+    spec.norm_weight = is_given && jit::operations_with_norm_weight.contains(op);
 }
 
 }  // namespace
@@ -163,7 +182,8 @@ problem read_problem(jit::operation op, const std::vector<setting>& inputs, cons
     known_sizes known = find_sizes(arrays, settings, spec);
     complete_sizes(op, tensors, spec, known);
     check_ranges(known);
-    const sizes values = {known[0].value, known[1].value, known[2].value};
+    sizes values{};
+    std::transform(known.begin(), known.end(), values.begin(), [](const known_size& size) { return size.value; });
     for (const given_array& given : arrays) check_shape(given, known, values);
 
     const auto is_norm_weight = [](const given_array& given) { return given.tensor.name == "norm_weight"; };
@@ -171,7 +191,7 @@ problem read_problem(jit::operation op, const std::vector<setting>& inputs, cons
     spec.n_streams = static_cast<std::int32_t>(values[1]);
     spec.hidden_dim = values[2];
 
-    problem result{op, values[0], values[2], spec.n_streams, {}};
+    problem result{op, values[0], values[2], spec.n_streams, values[3], values[4], {}};
     for (given_array& given : arrays)
         result.operands.push_back({given.tensor.name, false, given.is_static, given.rule.is("[T,n,C]"), given.tensor.type,
                                    std::move(given.array.shape), std::move(given.array.values)});

@@ -43,7 +43,7 @@ std::vector<jit::prebuild_item> from_catalogue(int level, const std::optional<op
     if (!choice) return items;
     for (jit::prebuild_item& item : items) {
         item.spec.wanted = item.spec.wanted & choice->forward;
-        item.spec.norm_weight = item.spec.norm_weight && item.spec.wanted.contains(jit::operation::pre_fwd);
+        item.spec.norm_weight = item.spec.norm_weight && !(item.spec.wanted & jit::operations_with_norm_weight).empty();
     }
     std::erase_if(items, [](const jit::prebuild_item& item) { return item.spec.wanted.empty(); });
     return items;

@@ -45,7 +45,7 @@ void add_item(const std::vector<setting>& settings, jit::operations asked, jit::
     jit::validate(item.spec).value();
 
     item.spec.wanted = asked & part;
-    item.spec.norm_weight = item.spec.norm_weight && item.spec.wanted.contains(jit::operation::pre_fwd);
+    item.spec.norm_weight = item.spec.norm_weight && !(item.spec.wanted & jit::operations_with_norm_weight).empty();
     item.spec.options.reference_rounding = item.spec.options.reference_rounding && !(part & layer_operators).empty();
     items.push_back(item);
 }

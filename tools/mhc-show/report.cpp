@@ -19,6 +19,7 @@ json argument_json(const jit::argument_description& arg)
     one["optional"] = arg.optional;
     if (arg.value) one["value"] = *arg.value;
     if (!is_scalar(arg)) one["bytes"] = arg.bytes;
+    if (arg.kind == "workspace") one["workspace_offset"] = arg.workspace_offset;
     return one;
 }
 
@@ -62,6 +63,12 @@ json launch_json(const shown_operator& shown, std::size_t index)
     return one;
 }
 
+std::string name_text(const jit::argument_description& arg)
+{
+    if (arg.workspace_offset > 0) return fmt::format("{} + {}", arg.name, arg.workspace_offset);
+    return arg.name + (arg.optional ? " (optional)" : "");
+}
+
 std::string arguments_text(const std::vector<jit::argument_description>& args)
 {
     std::vector<std::vector<std::string>> rows = {{"    offset", "size", "kind", "type", "name", "value or bytes"}};
@@ -69,8 +76,8 @@ std::string arguments_text(const std::vector<jit::argument_description>& args)
         const std::string value = arg.value        ? fmt::to_string(*arg.value)
                                   : is_scalar(arg) ? ""
                                                    : fmt::format("{} B", arg.bytes);
-        rows.push_back({fmt::format("    {}", arg.offset), fmt::to_string(arg.size), arg.kind, arg.type,
-                        arg.name + (arg.optional ? " (optional)" : ""), value});
+        rows.push_back(
+            {fmt::format("    {}", arg.offset), fmt::to_string(arg.size), arg.kind, arg.type, name_text(arg), value});
     }
     return table_text(rows);
 }

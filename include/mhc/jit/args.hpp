@@ -1,8 +1,8 @@
 // mhc/jit/args.hpp -- the operands of every operator: formula, tensors, shapes, types.
 //
-// T tokens, n streams, C channels; all tensors are row-major, channels contiguous. `data` is the spec's dtype, `weight`
-// its weight_dtype, f32 is float. Pointers are the target's (device pointers on a GPU). Inputs may overlap each other;
-// an output overlaps nothing. Every pointer but one marked optional must be non-null when tokens > 0.
+// T tokens, n streams, C channels, S splits of a projection; all tensors are row-major, channels contiguous. `data` is the
+// spec's dtype, `weight` its weight_dtype, f32 is float. Pointers are the target's (device pointers on a GPU). Inputs may
+// overlap each other; an output overlaps nothing. Every pointer but one marked optional must be non-null when tokens > 0.
 // Sums are f32; only the final store rounds (to nearest even).
 #pragma once
 
@@ -86,6 +86,112 @@ struct pre_fwd_args {
     float* mix = nullptr;               ///< out  [T, n, n]        f32
     void* workspace = nullptr;          ///< scratch, compiled_layer::workspace_bytes, 16-byte aligned; undefined at entry
     std::int64_t tokens = 0;            ///< T
+    strides x_strides;
+};
+
+/// post_fwd, and pre_fwd of the next layer on its result: bit for bit what the two give one after the other, since the
+/// second half reads `out` as stored. fn, scale, base and norm_weight are the next layer's; the options serve both halves.
+/// Source: MATH.md 6.2 row 16.
+struct post_pre_fwd_args {
+    const void* y = nullptr;            ///< in   [T, C]               data
+    const void* x = nullptr;            ///< in   [T, n, C]            data
+    const float* post = nullptr;        ///< in   [T, n] or [n]        f32
+    const float* mix = nullptr;         ///< in   [T, n, n] or [n, n]  f32
+    const void* fn = nullptr;           ///< in   [n*n+2n, n*C]        weight
+    const float* scale = nullptr;       ///< in   [3]                  f32
+    const float* base = nullptr;        ///< in   [n*n+2n]             f32
+    const void* norm_weight = nullptr;  ///< in   [C]                  weight  iff the spec's norm_weight is set
+    void* out = nullptr;                ///< out  [T, n, C]            data    post_fwd's; x of the next layer
+    void* layer_input = nullptr;        ///< out  [T, C]               data    what the next layer's block reads
+    float* next_pre = nullptr;          ///< out  [T, n]               f32
+    float* next_post = nullptr;         ///< out  [T, n]               f32
+    float* next_mix = nullptr;          ///< out  [T, n, n]            f32
+    void* workspace = nullptr;          ///< scratch, compiled_layer::workspace_bytes, 16-byte aligned; undefined at entry
+    std::int64_t tokens = 0;            ///< T
+    strides x_strides;
+    strides out_strides;
+    bool post_is_static = false;  ///< post is [n], the same for every token
+    bool mix_is_static = false;   ///< mix is [n, n], the same for every token
+};
+
+/// The end of the streams: z = (fn . x[t]) * r * scale[0] + base with r as in `pre_fwd_args`; pre = sigmoid(z) + pre_eps;
+/// layer_input[t,c] = sum_i pre[i] * x[t,i,c], then, with the spec's norm_weight, RMS-normalised over C and times it.
+/// With the first n rows of pre_fwd's fn and base it gives pre_fwd's layer_input, bit for bit.
+/// Source: AITER's head mode, TileKernels `head_compute_mix`.
+struct head_fwd_args {
+    const void* x = nullptr;            ///< in   [T, n, C]  data
+    const void* fn = nullptr;           ///< in   [n, n*C]   weight
+    const float* scale = nullptr;       ///< in   [1]        f32
+    const float* base = nullptr;        ///< in   [n]        f32
+    const void* norm_weight = nullptr;  ///< in   [C]        weight  iff the spec's norm_weight is set
+    void* layer_input = nullptr;        ///< out  [T, C]     data
+    void* workspace = nullptr;          ///< scratch, compiled_layer::workspace_bytes, 16-byte aligned; undefined at entry
+    std::int64_t tokens = 0;            ///< T
+    strides x_strides;
+};
+
+/// First stage of pre_fwd: sum_s proj[s,t,r] = fn[r] . x[t] and sum_s sqsum[s,t] = sum over K = n*C of x[t]^2.
+///
+/// A split s of S sums its share of the channels of all streams; which ones depends on C and the kind of target alone, so
+/// every number is the same whatever T is. The channels are cut in slices (of 4096 on host, of 1024 on a GPU, longer above
+/// 64 slices); splits past the number of slices are zeros. With one split, and with as many as slices or more, the next
+/// stages give pre_fwd's bits; with other numbers the order of the sums differs. More splits keep more of a GPU at work.
+/// Source: FlashInfer's `dot_mix` and `sqrsum`; AITER `mhc_pre_gemm_sqrsum`.
+struct pre_project_fwd_args {
+    const void* x = nullptr;   ///< in   [T, n, C]     data
+    const void* fn = nullptr;  ///< in   [rows, n*C]   weight
+    float* proj = nullptr;     ///< out  [S, T, rows]  f32
+    float* sqsum = nullptr;    ///< out  [S, T]        f32
+    std::int64_t tokens = 0;   ///< T
+    std::int64_t rows = 0;     ///< of fn: 1 to n*n+2n; 0: n*n+2n
+    std::int64_t splits = 1;   ///< S: 1 to 64
+    strides x_strides;
+};
+
+/// Second stage of pre_fwd up to Sinkhorn: with the sums over the S splits of proj and sqsum, z, pre and post as in
+/// `pre_fwd_args`; logits = z[2n:] as [n,n].
+/// Source: MATH.md 6.2 row 6.
+struct split_mixes_fwd_args {
+    const float* proj = nullptr;   ///< in   [S, T, n*n+2n]  f32
+    const float* sqsum = nullptr;  ///< in   [S, T]          f32
+    const float* scale = nullptr;  ///< in   [3]             f32
+    const float* base = nullptr;   ///< in   [n*n+2n]        f32
+    float* pre = nullptr;          ///< out  [T, n]          f32
+    float* post = nullptr;         ///< out  [T, n]          f32
+    float* logits = nullptr;       ///< out  [T, n, n]       f32
+    std::int64_t tokens = 0;       ///< T
+    std::int64_t splits = 1;       ///< S: 1 to 64
+};
+
+/// Second stage of pre_fwd: the same with mix = Sinkhorn(logits).
+/// Source: MATH.md 6.2 row 7.
+struct coeffs_fwd_args {
+    const float* proj = nullptr;   ///< in   [S, T, n*n+2n]  f32
+    const float* sqsum = nullptr;  ///< in   [S, T]          f32
+    const float* scale = nullptr;  ///< in   [3]             f32
+    const float* base = nullptr;   ///< in   [n*n+2n]        f32
+    float* pre = nullptr;          ///< out  [T, n]          f32
+    float* post = nullptr;         ///< out  [T, n]          f32
+    float* mix = nullptr;          ///< out  [T, n, n]       f32
+    std::int64_t tokens = 0;       ///< T
+    std::int64_t splits = 1;       ///< S: 1 to 64
+};
+
+/// Second and third stage of pre_fwd: coeffs_fwd, then layer_input as in `pre_fwd_args`.
+/// Source: AITER and FlashInfer `mhc_pre_big_fuse`.
+struct pre_big_fuse_args {
+    const float* proj = nullptr;        ///< in   [S, T, n*n+2n]  f32
+    const float* sqsum = nullptr;       ///< in   [S, T]          f32
+    const void* x = nullptr;            ///< in   [T, n, C]       data
+    const float* scale = nullptr;       ///< in   [3]             f32
+    const float* base = nullptr;        ///< in   [n*n+2n]        f32
+    const void* norm_weight = nullptr;  ///< in   [C]             weight  iff the spec's norm_weight is set
+    void* layer_input = nullptr;        ///< out  [T, C]          data
+    float* pre = nullptr;               ///< out  [T, n]          f32
+    float* post = nullptr;              ///< out  [T, n]          f32
+    float* mix = nullptr;               ///< out  [T, n, n]       f32
+    std::int64_t tokens = 0;            ///< T
+    std::int64_t splits = 1;            ///< S: 1 to 64
     strides x_strides;
 };
 

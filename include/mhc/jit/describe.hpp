@@ -23,6 +23,7 @@ struct argument_description {
     bool optional = false;     ///< the pointer may be null
     std::optional<std::int64_t> value;  ///< of a scalar
     std::int64_t bytes = 0;             ///< of a buffer, for the described token count and dense strides
+    std::int64_t workspace_offset = 0;  ///< of a workspace: the argument points so many bytes behind its start
 };
 
 /// What the machine code uses; 0 where the target has no such thing.
@@ -54,8 +55,8 @@ struct operator_description {
     std::int64_t workspace_bytes = 0;
 };
 
-/// The launches of one operator for `tokens` tokens (dense strides, per-token coefficients) on a target that need not be
-/// here. With `compile` the code objects are looked up or compiled as `layer` would; else sources only.
+/// The launches of one operator for `tokens` tokens (dense strides, per-token coefficients, one split, all rows) on a target
+/// that need not be here. With `compile` the code objects are looked up or compiled as `layer` would; else sources only.
 /// Errors: bad_spec, unsupported_target, not_prebuilt, compile_failed.
 result<operator_description> describe(operation op, const layer_spec& spec, std::string_view target, std::int64_t tokens,
                                       bool compile, const engine_options& options = {});
@@ -68,7 +69,7 @@ result<std::string> disassemble(std::string_view target, std::string_view code_o
 struct tensor_description {
     std::string name;
     bool is_output = false, optional = false;
-    std::string shape;  ///< such as "[T,n,C]", or "[T,n] or [n]"
+    std::string shape;  ///< such as "[T,n,C]", or "[T,n] or [n]"; S: splits of a projection, R: its rows
     std::string type;   ///< "data", "weight" or "fp32"
 };
 std::vector<tensor_description> tensors_of(operation op);

@@ -43,6 +43,12 @@ public:
     result<void> pre_fwd(const pre_fwd_args& args, void* stream = nullptr) const;
     result<void> static_layer_fwd(const static_layer_fwd_args& args, void* stream = nullptr) const;
     result<void> dynamic_layer_fwd(const dynamic_layer_fwd_args& args, void* stream = nullptr) const;
+    result<void> post_pre_fwd(const post_pre_fwd_args& args, void* stream = nullptr) const;
+    result<void> head_fwd(const head_fwd_args& args, void* stream = nullptr) const;
+    result<void> pre_project_fwd(const pre_project_fwd_args& args, void* stream = nullptr) const;
+    result<void> split_mixes_fwd(const split_mixes_fwd_args& args, void* stream = nullptr) const;
+    result<void> coeffs_fwd(const coeffs_fwd_args& args, void* stream = nullptr) const;
+    result<void> pre_big_fuse(const pre_big_fuse_args& args, void* stream = nullptr) const;
 
     /// Bytes of scratch memory `op` needs for `tokens`; 0 for operators without a workspace argument, and for tokens <= 0.
     std::int64_t workspace_bytes(operation op, std::int64_t tokens) const;

@@ -49,8 +49,14 @@ enum class operation : std::uint8_t {
     pre_fwd,
     static_layer_fwd,
     dynamic_layer_fwd,
+    post_pre_fwd,
+    head_fwd,
+    pre_project_fwd,
+    split_mixes_fwd,
+    coeffs_fwd,
+    pre_big_fuse,
 };
-inline constexpr int operation_count = 8;
+inline constexpr int operation_count = 14;
 
 /// A set of operators, as `operations{operation::pre_fwd, operation::post_fwd}`.
 class operations {
@@ -74,6 +80,10 @@ private:
     static constexpr std::uint32_t bit(operation op) { return 1U << static_cast<unsigned>(op); }
     std::uint32_t bits_ = 0;
 };
+
+/// Those that normalise their layer_input where the spec has norm_weight.
+inline constexpr operations operations_with_norm_weight = {operation::pre_fwd, operation::post_pre_fwd, operation::head_fwd,
+                                                           operation::pre_big_fuse};
 
 /// The options of the mathematics. `options_of(preset)` fills every one; change what differs.
 struct layer_options {
@@ -107,7 +117,8 @@ struct layer_spec {
     mhc::jit::dtype dtype = dtype::bf16;         ///< of x, y, h, out and layer_input
     mhc::jit::dtype weight_dtype = dtype::fp32;  ///< of fn, phi, weight and norm_weight
     layer_options options{};                     ///< default: preset paper
-    bool norm_weight = false;                    ///< pre_fwd: layer_input is RMS-normalised over C and times norm_weight[C]
+    /// layer_input is RMS-normalised over C and times norm_weight[C]; for `operations_with_norm_weight`.
+    bool norm_weight = false;
     /// 16, 4 or 2, and at least size_of(dtype): what every data and weight pointer is a multiple of, in bytes.
     std::int32_t alignment_bytes = 16;
     /// Which operators to make.

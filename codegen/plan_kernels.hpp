@@ -1,0 +1,73 @@
+// codegen/plan_kernels.hpp -- the kernels that operators are made of, each with its tile sizes, block and grid.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "codegen/arguments.hpp"
+#include "codegen/plan.hpp"
+
+namespace mhc::codegen {
+
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
+
+/// What a spec and a target fix before any kernel is planned. n streams, C channels, m rows of fn.
+struct facts {
+    const jit::layer_spec& spec;
+    const target& on;
+    std::int64_t n, C, m;
+    std::int32_t vector;  ///< channels a lane reads at once: 16 bytes of data on a GPU, 16 channels on host
+    std::int32_t wave;
+    std::int64_t slice;  ///< channels of a slice of a sum: a function of C and the kind of target alone (batch invariance)
+    bool is_host;
+
+    facts(const jit::layer_spec& s, const target& t)
+        : spec(s),
+          on(t),
+          n(s.n_streams),
+          C(s.hidden_dim),
+          m(n * n + 2 * n),
+          vector(t.kind == target_kind::host ? 16 : 16 / size_of(s.dtype)),
+          wave(t.wave_size),
+          slice(0),
+          is_host(t.kind == target_kind::host)
+    {
+        // At most 64 slices, so that their sums fit a small array for any C.
+        const std::int64_t unit = is_host ? 4096 : 1024;
+        slice = std::max(unit, round_up(ceil_div(C, 64), unit));
+    }
+
+    std::int64_t slices() const { return ceil_div(C, slice); }
+    float norm_eps() const { return spec.options.norm_eps.value_or(spec.options.rms_eps); }
+
+    /// Work-items for rows of channels: whole waves, no more lanes than vectors, at most 256.
+    std::int32_t row_block() const
+    {
+        if (is_host) return 1;
+        return static_cast<std::int32_t>(std::clamp<std::int64_t>(round_up(ceil_div(C, vector), wave), wave, 256));
+    }
+    std::int64_t groups_max() const { return is_host ? 1024 : 65536; }
+};
+
+using feeds = std::vector<feed>;
+
+kernel_plan plan_sinkhorn(const facts& f);
+kernel_plan plan_rmsnorm(const facts& f);
+kernel_plan plan_expand(const facts& f);
+kernel_plan plan_post(const facts& f);
+/// layer_input = sum_i pre_i x_i, normalised where the spec has norm_weight and `may_normalise`.
+kernel_plan plan_apply_mix(const facts& f, const feeds& from, bool may_normalise);
+/// mHC.cu's layer, from coefficients in the workspace.
+kernel_plan plan_layer(const facts& f);
+
+/// x . fn^T and the sum of x^2 in splits: "project" on one matrix, "project_three" on three. The grid is for `rows` rows.
+kernel_plan plan_project(const facts& f, const std::string& family, std::int64_t rows, const feeds& from);
+
+/// "coefficients", "split_mixes", "head_coefficients", "dynamic_coefficients": what follows from the splits.
+kernel_plan plan_coefficients(const facts& f, const std::string& family, const feeds& from);
+kernel_plan plan_static_coefficients(const facts& f);
+
+}  // namespace mhc::codegen

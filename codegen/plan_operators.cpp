@@ -1,0 +1,127 @@
+// codegen/plan_operators.cpp -- which kernels an operator launches, in which order, and what feeds their parameters.
+//
+// The stages (pre_project_fwd, coeffs_fwd, pre_big_fuse) and the whole (pre_fwd, post_pre_fwd) launch the same kernels: a
+// whole keeps between them in its workspace what the stages keep in the caller's tensors.
+#include "codegen/plan_kernels.hpp"
+
+namespace mhc::codegen {
+namespace {
+
+using jit::operation;
+
+/// A projection's sums in the workspace: proj [S, T, rows], then sqsum [S, T], with a split for each slice.
+struct sums_in_workspace {
+    std::int64_t proj, sqsum, end;  ///< where each begins, in bytes a token
+
+    sums_in_workspace(const facts& f, std::int64_t rows, std::int64_t begin)
+        : proj(begin), sqsum(proj + f.slices() * rows * 4), end(sqsum + f.slices() * 4)
+    {
+    }
+    void add_to(feeds& from) const
+    {
+        from.push_back({slot::proj, slot::workspace, proj});
+        from.push_back({slot::sqsum, slot::workspace, sqsum});
+    }
+};
+
+/// Projection, coefficients and layer_input; `from` says where x is and where pre, post and mix go.
+void add_pre(const facts& f, operator_plan& made, feeds from)
+{
+    const sums_in_workspace sums(f, f.m, 0);
+    sums.add_to(from);
+    made.workspace_bytes_per_token = sums.end;
+    made.kernels.push_back(plan_project(f, "project", f.m, from));
+    made.kernels.push_back(plan_coefficients(f, "coefficients", from));
+    made.kernels.push_back(plan_apply_mix(f, from, true));
+}
+
+void add_post_pre(const facts& f, operator_plan& made)
+{
+    made.kernels.push_back(plan_post(f));
+    add_pre(f, made,
+            {{slot::x, slot::out},
+             {slot::x_token_stride, slot::out_token_stride},
+             {slot::x_stream_stride, slot::out_stream_stride},
+             {slot::pre, slot::next_pre},
+             {slot::post, slot::next_post},
+             {slot::mix, slot::next_mix}});
+}
+
+void add_head(const facts& f, operator_plan& made)
+{
+    const sums_in_workspace sums(f, f.n, 0);
+    feeds from = {{slot::pre, slot::workspace, sums.end}};
+    sums.add_to(from);
+    made.workspace_bytes_per_token = sums.end + f.n * 4;
+    made.kernels.push_back(plan_project(f, "project", f.n, from));
+    made.kernels.push_back(plan_coefficients(f, "head_coefficients", from));
+    made.kernels.push_back(plan_apply_mix(f, from, true));
+}
+
+void add_static_layer(const facts& f, operator_plan& made)
+{
+    made.workspace_bytes_fixed = f.m * 4;
+    made.kernels.push_back(plan_static_coefficients(f));
+    made.kernels.push_back(plan_layer(f));
+}
+
+/// The workspace begins with the coefficients [T, n*n + 2n].
+void add_dynamic_layer(const facts& f, operator_plan& made)
+{
+    const sums_in_workspace sums(f, f.m, f.m * 4);
+    feeds from;
+    sums.add_to(from);
+    made.workspace_bytes_per_token = sums.end;
+    made.kernels.push_back(plan_project(f, "project_three", f.m, from));
+    made.kernels.push_back(plan_coefficients(f, "dynamic_coefficients", from));
+    made.kernels.push_back(plan_layer(f));
+}
+
+void add_kernels(const facts& f, operator_plan& made)
+{
+    switch (made.op) {
+        case operation::sinkhorn_fwd:
+            return made.kernels.push_back(plan_sinkhorn(f));
+        case operation::rmsnorm_fwd:
+            return made.kernels.push_back(plan_rmsnorm(f));
+        case operation::apply_mix_fwd:
+            return made.kernels.push_back(plan_apply_mix(f, {}, false));
+        case operation::expand_fwd:
+            return made.kernels.push_back(plan_expand(f));
+        case operation::post_fwd:
+            return made.kernels.push_back(plan_post(f));
+        case operation::pre_fwd:
+            return add_pre(f, made, {});
+        case operation::static_layer_fwd:
+            return add_static_layer(f, made);
+        case operation::dynamic_layer_fwd:
+            return add_dynamic_layer(f, made);
+        case operation::post_pre_fwd:
+            return add_post_pre(f, made);
+        case operation::head_fwd:
+            return add_head(f, made);
+        case operation::pre_project_fwd:
+            return made.kernels.push_back(plan_project(f, "project", f.m, {}));
+        case operation::split_mixes_fwd:
+            return made.kernels.push_back(plan_coefficients(f, "split_mixes", {}));
+        case operation::coeffs_fwd:
+            return made.kernels.push_back(plan_coefficients(f, "coefficients", {}));
+        case operation::pre_big_fuse:
+            made.kernels.push_back(plan_coefficients(f, "coefficients", {}));
+            made.kernels.push_back(plan_apply_mix(f, {}, true));
+            return;
+    }
+}
+
+}  // namespace
+
+jit::result<operator_plan> plan(const jit::layer_spec& spec, const target& on, jit::operation op)
+{
+    if (auto ok = validate(spec); !ok) return ok.error();
+    const facts f(spec, on);
+    operator_plan made{.op = op, .on = on, .kernels = {}, .slices = f.slices()};
+    add_kernels(f, made);
+    return made;
+}
+
+}  // namespace mhc::codegen

@@ -1,0 +1,208 @@
+// tests/host/stages_test.cpp -- operators that other operators are made of: the whole and its parts agree bit for bit.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include <mhc/jit/describe.hpp>
+
+#include "tests/host/driver.hpp"
+#include "tests/reference/options.hpp"
+#include "tests/support/random.hpp"
+
+using namespace mhc;
+using namespace mhc::testing;
+using jit::operation;
+
+namespace {
+
+struct size {
+    int n_streams;
+    std::int64_t hidden_dim;
+    jit::dtype type;
+    bool has_norm;
+};
+// One slice and several on every target, whole vectors and tails.
+constexpr size sizes[] = {{4, 1280, jit::dtype::bf16, true},
+                          {3, 4099, jit::dtype::fp16, false},
+                          {4, 9000, jit::dtype::fp32, true},
+                          {1, 127, jit::dtype::bf16, false},
+                          {8, 12288, jit::dtype::bf16, false}};
+
+test_case stage_case(operation op, const size& of)
+{
+    test_case made;
+    made.op = op;
+    made.name = std::string(name_of(op)) + " n=" + std::to_string(of.n_streams) + " C=" + std::to_string(of.hidden_dim);
+    made.seed = 7;  // the same numbers under one name in every operator
+    made.tokens = 5;
+    made.spec.n_streams = of.n_streams;
+    made.spec.hidden_dim = of.hidden_dim;
+    made.spec.dtype = of.type;
+    made.spec.weight_dtype = jit::dtype::bf16;
+    made.spec.options = reference::options_of(jit::preset::deepseek);
+    made.spec.norm_weight = of.has_norm && jit::operations_with_norm_weight.contains(op);
+    made.spec.wanted = jit::operations{op};
+    return made;
+}
+
+/// Gives an input the dense values that another launch returned or took.
+void give(operands& to, std::string_view name, const std::vector<float>& dense)
+{
+    operand& of = to.at(name);
+    REQUIRE(static_cast<std::size_t>(of.place.size()) <= dense.size());  // or the first rows of it
+    of.values = placed({dense.begin(), dense.begin() + of.place.size()}, of.place);
+}
+
+/// Inputs of one name have one value.
+void give_inputs(operands& to, const operands& from)
+{
+    for (operand& each : to.list)
+        if (const operand* other = from.find(each.name); !each.is_output && other != nullptr && !other->is_output)
+            give(to, each.name, other->dense());
+}
+
+outcome run_checked(const test_case& of, const operands& made)
+{
+    outcome got = run(session::instance(), of.spec, made);
+    for (const std::string& problem : got.problems) FAIL_CHECK(of.name << ": " << problem);
+    return got;
+}
+
+void check_equal(const std::string& what, const std::vector<float>& got, const std::vector<float>& expected)
+{
+    REQUIRE(got.size() == expected.size());
+    CHECK_MESSAGE(std::equal(got.begin(), got.end(), expected.begin()), what << " differs");
+}
+
+/// How many slices a projection cuts the channels in: the splits that pre_fwd asks its first kernel for.
+std::int64_t slices_of(const jit::layer_spec& spec)
+{
+    const auto described = jit::describe(operation::pre_fwd, spec, session::instance().target, 1, false).value();
+    for (const jit::argument_description& arg : described.launches.front().args)
+        if (arg.name == "splits") return *arg.value;
+    return 0;
+}
+
+template <class Check>
+void for_each_size(const Check& check)
+{
+    for (const size& of : sizes) check(of);
+}
+
+}  // namespace
+
+TEST_CASE("stages: post_pre_fwd gives the bits of post_fwd, then pre_fwd on its result")
+{
+    for_each_size([](const size& of) {
+        for (const stride_kind out_strides : {stride_kind::dense, stride_kind::interleaved}) {
+            test_case whole_case = stage_case(operation::post_pre_fwd, of);
+            whole_case.out_strides = out_strides;
+            whole_case.x_strides = stride_kind::padded_stream;
+            const operands whole = make_operands(whole_case);
+            const outcome fused = run_checked(whole_case, whole);
+
+            const test_case post_case = stage_case(operation::post_fwd, of), pre_case = stage_case(operation::pre_fwd, of);
+            operands post = make_operands(post_case), pre = make_operands(pre_case);
+            give_inputs(post, whole);
+            const outcome first = run_checked(post_case, post);
+            give_inputs(pre, whole);
+            give(pre, "x", first.outputs.at("out"));
+            const outcome second = run_checked(pre_case, pre);
+
+            check_equal(whole_case.name + " out", fused.outputs.at("out"), first.outputs.at("out"));
+            check_equal(whole_case.name + " layer_input", fused.outputs.at("layer_input"), second.outputs.at("layer_input"));
+            for (const std::string name : {"pre", "post", "mix"})
+                check_equal(whole_case.name + " " + name, fused.outputs.at("next_" + name), second.outputs.at(name));
+        }
+    });
+}
+
+TEST_CASE("stages: with one split, one for each slice and more, the stages give the bits of pre_fwd")
+{
+    for_each_size([](const size& of) {
+        const test_case pre_case = stage_case(operation::pre_fwd, of);
+        const operands pre = make_operands(pre_case);
+        const outcome expected = run_checked(pre_case, pre);
+        const std::int64_t slices = slices_of(pre_case.spec);
+        REQUIRE(slices >= 1);
+        for (const std::int64_t splits : {std::int64_t{1}, slices, slices + 1, std::int64_t{64}}) {
+            CAPTURE(splits);
+            const auto run_stage = [&](operation op, const outcome* projected) {
+                test_case stage = stage_case(op, of);
+                stage.splits = splits;
+                operands made = make_operands(stage);
+                give_inputs(made, pre);
+                if (projected != nullptr)
+                    for (const char* name : {"proj", "sqsum"}) give(made, name, projected->outputs.at(name));
+                return run_checked(stage, made);
+            };
+            const outcome projected = run_stage(operation::pre_project_fwd, nullptr);
+            for (const operation op : {operation::coeffs_fwd, operation::pre_big_fuse})
+                for (const auto& [name, values] : run_stage(op, &projected).outputs)
+                    check_equal(std::string(name_of(op)) + " " + pre_case.name + " " + name, values,
+                                expected.outputs.at(name));
+        }
+    });
+}
+
+TEST_CASE("stages: splits past the slices are zeros, and a row's sums do not depend on the other rows")
+{
+    for_each_size([](const size& of) {
+        test_case all_case = stage_case(operation::pre_project_fwd, of);
+        all_case.splits = 64;
+        const operands all = make_operands(all_case);
+        const outcome every_row = run_checked(all_case, all);
+        const std::int64_t slices = slices_of(stage_case(operation::pre_fwd, of).spec);
+        for (const auto& [name, values] : every_row.outputs) {
+            const placement& place = all.at(name).place;
+            for (std::size_t i = 0; i < values.size(); ++i) {
+                const std::int64_t split = static_cast<std::int64_t>(i) / place.width % place.streams;
+                if (split >= slices) REQUIRE(values[i] == 0.0F);
+                if (split < slices) REQUIRE(values[i] != 0.0F);
+            }
+        }
+        test_case one_case = all_case;
+        one_case.rows = 1;
+        operands one = make_operands(one_case);
+        give(one, "x", all.at("x").dense());
+        give(one, "fn", all.at("fn").dense());
+        const outcome one_row = run_checked(one_case, one);
+        check_equal("sqsum", one_row.outputs.at("sqsum"), every_row.outputs.at("sqsum"));
+        const auto m = static_cast<std::size_t>(all.at("proj").place.width);
+        std::vector<float> first_row;
+        for (std::size_t i = 0; i < every_row.outputs.at("proj").size(); i += m)
+            first_row.push_back(every_row.outputs.at("proj")[i]);
+        check_equal("proj", one_row.outputs.at("proj"), first_row);
+    });
+}
+
+TEST_CASE("stages: head_fwd gives the bits of pre_fwd's layer_input")
+{
+    for_each_size([](const size& of) {
+        const test_case pre_case = stage_case(operation::pre_fwd, of), head_case = stage_case(operation::head_fwd, of);
+        const operands pre = make_operands(pre_case);
+        operands head = make_operands(head_case);
+        give_inputs(head, pre);
+        check_equal(head_case.name, run_checked(head_case, head).outputs.at("layer_input"),
+                    run_checked(pre_case, pre).outputs.at("layer_input"));
+    });
+}
+
+TEST_CASE("stages: sinkhorn_fwd of split_mixes_fwd's logits gives the bits of coeffs_fwd's mix")
+{
+    for_each_size([](const size& of) {
+        for (const std::int64_t splits : {1, 3}) {
+            test_case raw_case = stage_case(operation::split_mixes_fwd, of),
+                      whole_case = stage_case(operation::coeffs_fwd, of);
+            raw_case.splits = whole_case.splits = splits;
+            const operands raw = make_operands(raw_case), whole = make_operands(whole_case);
+            const outcome mixes = run_checked(raw_case, raw), expected = run_checked(whole_case, whole);
+            for (const char* name : {"pre", "post"})
+                check_equal(raw_case.name + " " + name, mixes.outputs.at(name), expected.outputs.at(name));
+            const test_case last_case = stage_case(operation::sinkhorn_fwd, of);
+            operands last = make_operands(last_case);
+            give(last, "logits", mixes.outputs.at("logits"));
+            check_equal(raw_case.name + " mix", run_checked(last_case, last).outputs.at("mix"), expected.outputs.at("mix"));
+        }
+    });
+}
