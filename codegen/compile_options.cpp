@@ -61,7 +61,8 @@ std::vector<std::string> clang_host(const target& on)
 {
     std::vector<std::string> o = clang_common(on);
     // Loops are over explicit vectors already; there are no C++ run-time libraries in the object.
-    add(o, {"-fvisibility=hidden", "-ffreestanding", "-fno-threadsafe-statics", "-fno-rtti"});
+    // Vectors wider than the CPU's registers are passed between inlined functions only, so how they would be is no matter.
+    add(o, {"-fvisibility=hidden", "-ffreestanding", "-fno-threadsafe-statics", "-fno-rtti", "-Wno-psabi"});
     o.insert(o.end(), {"-target-cpu", on.processor});
     for (const std::string& feature : on.features) o.insert(o.end(), {"-target-feature", "+" + feature});
     add(o, {"-x", "c++"});

@@ -129,6 +129,19 @@ TEST_CASE("compile: the catalogue for gfx1101 by clang") { check_target("gfx1101
 TEST_CASE("compile: the catalogue for gfx1200 by clang") { check_target("gfx1200"); }
 TEST_CASE("compile: the catalogue for gfx1201 by clang") { check_target("gfx1201"); }
 TEST_CASE("compile: the catalogue for gfx90a by hiprtc") { check_target("gfx90a", jit::compiler_backend::hiprtc); }
+TEST_CASE("compile: the default operators for CPUs with and without AVX-512")
+{
+    jit::layer_spec spec;
+    spec.hidden_dim = 1280;
+    for (const char* name : {"host:x86-64-v2", "host:x86-64-v3", "host:x86-64-v4"})
+        for (const auto op : {jit::operation::pre_fwd, jit::operation::post_fwd}) {
+            CAPTURE(name);
+            const auto made = jit::describe(op, spec, name, 1, true, options_for(jit::compiler_backend::clang));
+            const std::string why = made ? "" : made.error().message;
+            CAPTURE(why);
+            CHECK(made);
+        }
+}
 TEST_CASE("compile: the default operators for gfx90a with features")
 {
     check_target("gfx90a:sramecc+:xnack-", jit::compiler_backend::clang, 3);

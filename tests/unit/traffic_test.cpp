@@ -36,6 +36,12 @@ TEST_CASE("traffic: n = 4, C = 1280, bf16 data, fp32 weights, 320 tokens")
     CHECK(traffic_of(operation::sinkhorn_fwd, s).bytes(320) == 320 * 128);
     CHECK(traffic_of(operation::static_layer_fwd, s).bytes(320) == 320 * 8 * 2560 + 5120 + 96);
     CHECK(traffic_of(operation::dynamic_layer_fwd, s).bytes(320) == 320 * 8 * 2560 + 491'520 + 5120 + 108);
+    CHECK(traffic_of(operation::post_pre_fwd, s).bytes(320) == 320 * (10 * 2560 + 160) + 491'520 + 108);
+    CHECK(traffic_of(operation::head_fwd, s).bytes(320) == 320 * 5 * 2560 + 81'920 + 20);
+    CHECK(traffic_of(operation::pre_project_fwd, s).bytes(320) == 320 * (4 * 2560 + 100) + 491'520);
+    CHECK(traffic_of(operation::split_mixes_fwd, s).bytes(320) == 320 * 196 + 108);
+    CHECK(traffic_of(operation::coeffs_fwd, s).bytes(320) == 320 * 196 + 108);
+    CHECK(traffic_of(operation::pre_big_fuse, s).bytes(320) == 320 * (5 * 2560 + 180) + 108);
 }
 
 TEST_CASE("traffic: other streams, types and a norm weight")
@@ -62,7 +68,11 @@ TEST_CASE("traffic: the floor beside an operator moves as many rows, and about a
                                       {operation::expand_fwd, 1, 4},
                                       {operation::rmsnorm_fwd, 1, 1},
                                       {operation::static_layer_fwd, 4, 4},
-                                      {operation::dynamic_layer_fwd, 4, 4}}) {
+                                      {operation::dynamic_layer_fwd, 4, 4},
+                                      {operation::post_pre_fwd, 5, 5},
+                                      {operation::head_fwd, 4, 1},
+                                      {operation::pre_project_fwd, 3, 1},
+                                      {operation::pre_big_fuse, 4, 1}}) {
         const tools::floor_shape floor = tools::floor_of(op, s, 2048);
         CAPTURE(std::string(to_string(op)));
         CHECK(floor.rows_in == in);

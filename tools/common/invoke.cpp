@@ -163,7 +163,7 @@ result<void> post_pre(const call& c)
     args.x_strides = args.out_strides = c.given;
     args.post_is_static = c.is_static("post");
     args.mix_is_static = c.is_static("mix");
-    return c.layer.post_pre_fwd(args);
+    return c.layer.post_pre_fwd(args, c.stream);
 }
 
 result<void> head(const call& c)
@@ -178,7 +178,7 @@ result<void> head(const call& c)
     args.workspace = c.workspace;
     args.tokens = c.what.tokens;
     args.x_strides = c.given;
-    return c.layer.head_fwd(args);
+    return c.layer.head_fwd(args, c.stream);
 }
 
 result<void> pre_project(const call& c)
@@ -192,7 +192,7 @@ result<void> pre_project(const call& c)
     args.rows = c.what.rows;
     args.splits = c.what.splits;
     args.x_strides = c.given;
-    return c.layer.pre_project_fwd(args);
+    return c.layer.pre_project_fwd(args, c.stream);
 }
 
 /// What the operators share that read a projection.
@@ -214,7 +214,7 @@ result<void> split_mixes(const call& c)
     jit::split_mixes_fwd_args args;
     set_splits(c, args);
     c.set(args.logits, "logits");
-    return c.layer.split_mixes_fwd(args);
+    return c.layer.split_mixes_fwd(args, c.stream);
 }
 
 result<void> coeffs(const call& c)
@@ -222,7 +222,7 @@ result<void> coeffs(const call& c)
     jit::coeffs_fwd_args args;
     set_splits(c, args);
     c.set(args.mix, "mix");
-    return c.layer.coeffs_fwd(args);
+    return c.layer.coeffs_fwd(args, c.stream);
 }
 
 result<void> pre_big_fuse(const call& c)
@@ -234,7 +234,7 @@ result<void> pre_big_fuse(const call& c)
     c.set(args.norm_weight, "norm_weight");
     c.set(args.layer_input, "layer_input");
     args.x_strides = c.given;
-    return c.layer.pre_big_fuse(args);
+    return c.layer.pre_big_fuse(args, c.stream);
 }
 
 }  // namespace

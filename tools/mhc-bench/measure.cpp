@@ -44,11 +44,14 @@ std::int64_t bytes_of(const operand& one, const jit::layer_spec& spec)
     return element_count(one.shape).value() * jit::size_of(type_of(one, spec));
 }
 
-/// Rows of a matrix of weights are scaled so that a product with a row of numbers near 1 is near 1.
-float deviation_of(const operand& one)
+/// Contents as a model has them: a product of a row of weights and a row of streams is near 1, and a sum of squares is what
+/// that of a row of streams would be.
+distribution distribution_of(const operand& one, const jit::layer_spec& spec)
 {
-    if (one.type != "weight" || one.shape.size() < 2) return 1.0F;
-    return 1.0F / std::sqrt(static_cast<float>(one.shape.back()));
+    const auto row = static_cast<float>(spec.n_streams * spec.hidden_dim);
+    if (one.name == "sqsum") return {row, 0.1F * row};
+    if (one.type == "weight" && one.shape.size() > 1) return {0.0F, 1.0F / std::sqrt(row)};
+    return {};
 }
 
 /// An operator's tensors: one set of what tokens have, as often as the rotation needs; parameters and workspace once.
@@ -84,7 +87,8 @@ private:
     void* make(jit::device& on, const operand& one, const jit::layer_spec& spec, random_source& random)
     {
         buffers_.emplace_back(on, bytes_of(one, spec));
-        random.fill(on, buffers_.back().get(), element_count(one.shape).value(), type_of(one, spec), deviation_of(one));
+        random.fill(on, buffers_.back().get(), element_count(one.shape).value(), type_of(one, spec),
+                    distribution_of(one, spec));
         return buffers_.back().get();
     }
 
@@ -106,8 +110,8 @@ timing time_floor(bench_target& on, const floor_shape& shape, std::int64_t sets,
         const std::int64_t count = shape.tokens * shape.hidden_dim, size = jit::size_of(shape.type);
         in.emplace_back(*on.device, count * shape.rows_in * size);
         out.emplace_back(*on.device, count * shape.rows_out * size);
-        random.fill(*on.device, in.back().get(), count * shape.rows_in, shape.type, 1.0F);
-        random.fill(*on.device, out.back().get(), count * shape.rows_out, shape.type, 1.0F);  // touched, as the input is
+        random.fill(*on.device, in.back().get(), count * shape.rows_in, shape.type);
+        random.fill(*on.device, out.back().get(), count * shape.rows_out, shape.type);  // touched, as the input is
     }
     const auto call = [&](std::size_t set, void* stream) {
         floor.launch(in[set].get(), out[set].get(), shape.tokens, stream).value();

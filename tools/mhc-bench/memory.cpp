@@ -53,20 +53,20 @@ random_source::random_source() : drawn_(drawn_count)
     for (float& value : drawn_) value = draw(bits);
 }
 
-const std::vector<std::byte>& random_source::elements(jit::dtype type, float deviation)
+const std::vector<std::byte>& random_source::elements(jit::dtype type, const distribution& of)
 {
-    std::vector<std::byte>& made = rounded_[{type, deviation}];
+    std::vector<std::byte>& made = rounded_[{type, of}];
     if (!made.empty()) return made;
     std::vector<float> scaled = drawn_;
-    for (float& value : scaled) value *= deviation;
+    for (float& value : scaled) value = of.mean + of.deviation * value;
     made.resize(scaled.size() * static_cast<std::size_t>(jit::size_of(type)));
     round_values(scaled.data(), static_cast<std::int64_t>(scaled.size()), type, made.data());
     return made;
 }
 
-void random_source::fill(jit::device& on, void* to, std::int64_t count, jit::dtype type, float deviation)
+void random_source::fill(jit::device& on, void* to, std::int64_t count, jit::dtype type, const distribution& of)
 {
-    const std::vector<std::byte>& from = elements(type, deviation);
+    const std::vector<std::byte>& from = elements(type, of);
     const auto size = static_cast<std::size_t>(jit::size_of(type));
     std::size_t at = next_;
     for (std::size_t done = 0, wanted = static_cast<std::size_t>(count); done < wanted;) {

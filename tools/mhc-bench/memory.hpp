@@ -1,6 +1,7 @@
 // tools/mhc-bench/memory.hpp -- a target's memory for a benchmark: buffers, random contents, and how much of it is cold.
 #pragma once
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -28,19 +29,25 @@ private:
     void* memory_ = nullptr;
 };
 
+/// A normal distribution.
+struct distribution {
+    float mean = 0.0F, deviation = 1.0F;
+    auto operator<=>(const distribution&) const = default;
+};
+
 /// Random numbers of a normal distribution, drawn once: a tensor gets a stretch of them, and the next tensor another.
 class random_source {
 public:
     random_source();
 
-    /// Writes `count` elements, rounded to `type`, with this standard deviation.
-    void fill(jit::device& on, void* to, std::int64_t count, jit::dtype type, float deviation);
+    /// Writes `count` elements of this distribution, rounded to `type`.
+    void fill(jit::device& on, void* to, std::int64_t count, jit::dtype type, const distribution& of = {});
 
 private:
-    const std::vector<std::byte>& elements(jit::dtype type, float deviation);
+    const std::vector<std::byte>& elements(jit::dtype type, const distribution& of);
 
     std::vector<float> drawn_;
-    std::map<std::pair<jit::dtype, float>, std::vector<std::byte>> rounded_;
+    std::map<std::pair<jit::dtype, distribution>, std::vector<std::byte>> rounded_;
     std::size_t next_ = 0;  ///< element at which the next tensor begins
 };
 

@@ -1,0 +1,10 @@
+# The example of strict mode, on a database that mhc-prebuild makes as the example's own lines say.
+include("${CMAKE_CURRENT_LIST_DIR}/support.cmake")
+file(REMOVE_RECURSE "${WORK}")
+file(WRITE "${WORK}/shapes.txt" "hidden_dim=1280 operators=pre_fwd,post_fwd\n")
+run(ignored "${PREBUILD}" --archs host:x86-64-v2 --shapes "${WORK}/shapes.txt" --out "${WORK}/kernels")
+run(printed "${PROGRAM}" "${WORK}/kernels" host:x86-64-v2)
+expect("${printed}" "mhc_post_n4_c1280_bf16_[0-9a-f]*: prebuilt")
+expect("${printed}" "not_prebuilt: .*c1288.*mhc-prebuild")
+expect("${printed}" "compiled now: 0 kernels")
+message(STATUS "${printed}")
