@@ -297,9 +297,10 @@ TEST_CASE("worker: a job's memory is limited, and the next job does not feel it"
 TEST_CASE("worker: identities are those of the compilers' files")
 {
     const std::vector<backend_info> all = service().backends();
-    REQUIRE(all.size() == 2);
+    REQUIRE(all.size() == 3);
     CHECK(all[0].name == "clang");
     CHECK(all[1].name == "hiprtc");
+    CHECK(all[2].name == "nvrtc");
     std::set<std::string> prints;
     for (const backend_info& info : all) {
         if (!info.available) {

@@ -209,14 +209,31 @@ TEST_CASE("key: lengths are part of the text, so fields cannot run into each oth
     CHECK(a.canonical() != b.canonical());
 }
 
+TEST_CASE("target: an NVIDIA device runs code of its major number, and of an exact architecture only its own")
+{
+    CHECK(cuda_architecture_for(9, 0) == "sm_90");
+    CHECK(cuda_architecture_for(8, 0) == "sm_80");
+    CHECK(cuda_architecture_for(8, 7) == "sm_86");
+    CHECK(cuda_architecture_for(12, 1) == "sm_120");
+    CHECK(cuda_architecture_for(7, 5).empty());
+    CHECK(cuda_runs_on("sm_80", 8, 9));
+    CHECK_FALSE(cuda_runs_on("sm_89", 8, 6));
+    CHECK_FALSE(cuda_runs_on("sm_80", 9, 0));
+    CHECK(cuda_runs_on("sm_90a", 9, 0));
+    CHECK_FALSE(cuda_runs_on("sm_90a", 10, 0));
+    CHECK_FALSE(cuda_runs_on("gfx942", 9, 0));
+}
+
 TEST_CASE("target: names are parsed, features kept in one order, unknown ones refused with the list")
 {
     CHECK(parse_target("gfx942").value().wave_size == 64);
     CHECK(parse_target("gfx1100").value().wave_size == 32);
     CHECK(parse_target("gfx90a:xnack-:sramecc+").value().name == "gfx90a:sramecc+:xnack-");
     CHECK(parse_target("gfx950").value().lds_bytes_max == 163840);
+    CHECK(parse_target("sm_90").value().kind == target_kind::cuda);
+    CHECK(parse_target("sm_90a").value().wave_size == 32);
     for (const char* bad : {"", "gfx", "gfx999", "gfx90a:", "gfx90a:xnack", "gfx90a:xnack+:xnack-", "gfx1100:xnack+",
-                            "sm_90", "host:x86-64-v9"}) {
+                            "sm_", "sm_91", "sm_90b", "host:x86-64-v9"}) {
         CAPTURE(bad);
         const auto parsed = parse_target(bad);
         REQUIRE_FALSE(parsed);
