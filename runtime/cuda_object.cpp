@@ -7,12 +7,16 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <map>
 
 namespace mhc::runtime {
 namespace {
 
 // Attributes of .nv.info: a format byte, an attribute byte, then two bytes: a value, or the size of what follows.
-constexpr std::uint8_t format_sized = 4, attribute_frame_size = 0x11, attribute_registers = 0x2f;
+constexpr std::uint8_t format_value = 3, format_sized = 4;
+constexpr std::uint8_t attribute_frame_size = 0x11, attribute_registers = 0x2f;  // of a symbol, in .nv.info
+// Of one kernel, in .nv.info.<kernel>:
+constexpr std::uint8_t attribute_max_threads = 0x05, attribute_parameter = 0x17, attribute_parameter_bytes = 0x19;
 
 jit::failure differs(std::string message) { return {jit::errc::load_failed, std::move(message)}; }
 
@@ -37,19 +41,28 @@ std::uint32_t word_at(std::string_view bytes, std::size_t at)
     return word;
 }
 
-/// Calls value(attribute, symbol index, number) for each pair of numbers in .nv.info.
-template <class Value>
-void for_each_pair(std::string_view info, Value value)
+/// Calls entry(attribute, value, bytes) for each entry of .nv.info: those with a size have bytes, the others a value.
+template <class Entry>
+void for_each_entry(const elf_section* section, Entry entry)
 {
+    std::string_view info = section == nullptr ? std::string_view() : section->contents;
     while (info.size() >= 4) {
         const auto format = static_cast<std::uint8_t>(info[0]), attribute = static_cast<std::uint8_t>(info[1]);
-        const std::size_t size = word_at(info, 0) >> 16;
+        const std::uint32_t value = word_at(info, 0) >> 16;
         info.remove_prefix(4);
-        if (format != format_sized) continue;
-        if (size > info.size()) return;
-        if (size == 8) value(attribute, word_at(info, 0), word_at(info, 4));
-        info.remove_prefix(size);
+        if (format != format_sized) {
+            if (format == format_value) entry(attribute, value, std::string_view());
+            continue;
+        }
+        if (value > info.size()) return;
+        entry(attribute, 0U, info.substr(0, value));
+        info.remove_prefix(value);
     }
+}
+
+const elf_section* info_of(const elf_object& object, std::string_view symbol)
+{
+    return find_section(object, fmt::format(".nv.info.{}", symbol));
 }
 
 }  // namespace
@@ -76,15 +89,33 @@ jit::resource_description cubin_resources(const elf_object& object, std::string_
     uses.wave_size = 32;
     if (const elf_section* shared = find_section(object, fmt::format(".nv.shared.{}", symbol)))
         uses.lds_bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(shared->size, 1U << 30));
-    const elf_section* info = find_section(object, ".nv.info");
-    if (info == nullptr) return uses;
-    for_each_pair(info->contents, [&](std::uint8_t attribute, std::uint32_t index, std::uint32_t number) {
+    for_each_entry(find_section(object, ".nv.info"), [&](std::uint8_t attribute, std::uint32_t, std::string_view bytes) {
+        if (bytes.size() != 8) return;
         // Symbols are numbered from the null symbol, which is not in the list.
+        const std::uint32_t index = word_at(bytes, 0), number = word_at(bytes, 4);
         if (index == 0 || index > object.symbols.size() || object.symbols[index - 1].name != symbol) return;
         if (attribute == attribute_registers) uses.vgprs = number;
         if (attribute == attribute_frame_size) uses.scratch_bytes = number;
     });
+    for_each_entry(info_of(object, symbol), [&](std::uint8_t attribute, std::uint32_t value, std::string_view bytes) {
+        if (attribute == attribute_parameter_bytes) uses.kernarg_bytes = value;
+        if (attribute == attribute_max_threads && bytes.size() == 12) uses.max_workgroup = word_at(bytes, 0);
+    });
     return uses;
+}
+
+std::vector<cubin_argument> cubin_arguments(const elf_object& object, std::string_view symbol)
+{
+    std::map<std::uint32_t, cubin_argument> by_ordinal;
+    for_each_entry(info_of(object, symbol), [&](std::uint8_t attribute, std::uint32_t, std::string_view bytes) {
+        if (attribute != attribute_parameter || bytes.size() != 12) return;
+        // An index, then the ordinal and the offset in two bytes each, then the size above 18 other bits.
+        const std::uint32_t place = word_at(bytes, 4);
+        by_ordinal[place & 0xffff] = {place >> 16, word_at(bytes, 8) >> 18};
+    });
+    std::vector<cubin_argument> arguments;
+    for (const auto& [ordinal, argument] : by_ordinal) arguments.push_back(argument);
+    return arguments;
 }
 
 }  // namespace mhc::runtime

@@ -16,6 +16,7 @@
 
 #include "codegen/plan.hpp"
 #include "runtime/code_object.hpp"
+#include "runtime/cuda_object.hpp"
 #include "runtime/object_source.hpp"
 #include "runtime/select_target.hpp"
 
@@ -31,9 +32,29 @@ jit::engine_options options_for(jit::compiler_backend backend)
     return o;
 }
 
+std::string faults_of_cubin(const codegen::kernel_plan& plan, const cache::code_row& row)
+{
+    if (auto ok = runtime::verify_code_object(row.bytes, row.target, row.symbol); !ok) return ok.error().message;
+    const runtime::elf_object object = runtime::read_elf(row.bytes).value();
+    const std::vector<runtime::cubin_argument> args = runtime::cubin_arguments(object, row.symbol);
+    if (args.size() != plan.args.size()) return fmt::format("{} arguments, planned {}", args.size(), plan.args.size());
+    std::string faults;
+    for (std::size_t i = 0; i < args.size(); ++i)
+        if (args[i].offset != plan.args[i].offset || args[i].size != plan.args[i].size)
+            faults += fmt::format(" {} at {}+{}, planned {}+{}", name_of(plan.args[i].what), args[i].offset, args[i].size,
+                                  plan.args[i].offset, plan.args[i].size);
+    const jit::resource_description r = runtime::cubin_resources(object, row.symbol);
+    if (plan.n_streams <= 8 && r.scratch_bytes != 0) faults += fmt::format(" {} bytes of local memory", r.scratch_bytes);
+    if (r.vgprs == 0 || r.kernarg_bytes != plan.argument_bytes || r.max_workgroup != static_cast<std::uint32_t>(plan.block))
+        faults += fmt::format(" {} registers, {} bytes of arguments, blocks of {}", r.vgprs, r.kernarg_bytes,
+                              r.max_workgroup);
+    return faults;
+}
+
 /// What is wrong with a kernel's object; empty: nothing.
 std::string faults_of(const codegen::kernel_plan& plan, const cache::code_row& row)
 {
+    if (row.target.starts_with("sm_")) return faults_of_cubin(plan, row);
     const auto kernels = runtime::read_metadata(row.bytes);
     if (!kernels) return kernels.error().message;
     if (kernels->size() != 1) return fmt::format("{} kernels in one object", kernels->size());
@@ -129,6 +150,15 @@ TEST_CASE("compile: the catalogue for gfx1101 by clang") { check_target("gfx1101
 TEST_CASE("compile: the catalogue for gfx1200 by clang") { check_target("gfx1200"); }
 TEST_CASE("compile: the catalogue for gfx1201 by clang") { check_target("gfx1201"); }
 TEST_CASE("compile: the catalogue for gfx90a by hiprtc") { check_target("gfx90a", jit::compiler_backend::hiprtc); }
+TEST_CASE("compile: the default operators for sm_80, sm_90 and sm_90a by nvrtc")
+{
+    for (const char* name : {"sm_80", "sm_90", "sm_90a"}) {
+        if (knows("nvrtc", name))
+            check_target(name, jit::compiler_backend::automatic, 3);
+        else
+            MESSAGE("not run: " << name << ": no NVRTC here knows it");
+    }
+}
 TEST_CASE("compile: the default operators for CPUs with and without AVX-512")
 {
     jit::layer_spec spec;

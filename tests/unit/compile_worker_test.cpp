@@ -52,6 +52,15 @@ compile_job hiprtc_job(const std::string& target, const std::string& source = ke
             .options = words("--offload-arch=" + target + " -O3 -std=c++17 --hiprtc-no-builtin-header -nogpuinc -nogpulib")};
 }
 
+compile_job nvrtc_job(const std::string& target)
+{
+    return {.backend = "nvrtc",
+            .target = target,
+            .name = "mhc_test.cu",
+            .source = "extern \"C\" __global__ void k(float* out) { out[threadIdx.x] = 1.0f; }\n",
+            .options = {"--gpu-architecture=" + target}};
+}
+
 compile_job host_job(const std::string& source)
 {
 #if defined(__aarch64__)
@@ -312,7 +321,9 @@ TEST_CASE("worker: identities are those of the compilers' files")
         CHECK(!info.files.empty());
         CHECK(info.identity.descr.find("\"backend\":\"" + info.name + "\"") != std::string::npos);
         prints.insert(mhc::cache::to_hex(info.identity.fingerprint));
-        const compile_job job = info.name == "clang" ? clang_job("gfx90a") : hiprtc_job("gfx90a");
+        const compile_job job = info.name == "clang"    ? clang_job("gfx90a")
+                                : info.name == "hiprtc" ? hiprtc_job("gfx90a")
+                                                        : nvrtc_job("sm_80");
         const compile_result result = service().compile(job);
         CHECK(result.compiler.fingerprint == info.identity.fingerprint);
         CHECK(result.compiler.descr == info.identity.descr);
