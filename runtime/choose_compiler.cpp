@@ -52,7 +52,7 @@ chosen_compiler object_source::compiler_for(const codegen::target& on)
     chosen_compiler chosen;
     const bool is_host = on.kind == codegen::target_kind::host;
     const std::string wanted_name = is_host ? "host" : on.processor;
-    if (service().worker_path().empty()) {
+    if (is_host && service().worker_path().empty()) {  // no need to look for compilers that could not help
         find_worker(options_.worker, &chosen.why_none);
         return chosen;
     }

@@ -10,6 +10,7 @@
 #include <mutex>
 
 #include "runtime/compile_protocol.hpp"
+#include "runtime/in_process_service.hpp"
 #include "runtime/machine_limits.hpp"
 #include "runtime/worker_process.hpp"
 
@@ -95,9 +96,9 @@ struct outcome {
 
 class pooled_service final : public compile_service {
 public:
-    explicit pooled_service(service_options options) : options_(std::move(options))
+    pooled_service(service_options options, std::string worker_path)
+        : options_(std::move(options)), path_(std::move(worker_path))
     {
-        path_ = find_worker(options_.worker, &why_no_worker_);
     }
     ~pooled_service() override
     {
@@ -121,7 +122,7 @@ private:
     bool start_if_missing(lease& held, std::string* why);
 
     const service_options options_;
-    std::string path_, why_no_worker_;
+    const std::string path_;
     std::atomic<pool*> pool_{nullptr};
 };
 
@@ -147,7 +148,6 @@ bool pooled_service::start_if_missing(lease& held, std::string* why)
 template <class Accept>
 outcome pooled_service::ask(std::string_view what, std::string_view frame, protocol::frame_kind expected, Accept accept)
 {
-    if (path_.empty()) return {compile_status::no_compiler, why_no_worker_};
     const std::int64_t timeout_ms = std::int64_t{1000} * std::max(1, options_.timeout_s);
     pool& from = current_pool();
     outcome result;
@@ -220,24 +220,20 @@ compile_result pooled_service::compile(const compile_job& job)
 
 std::vector<backend_info> pooled_service::backends()
 {
-    std::string why = why_no_worker_;
-    if (!path_.empty()) {
-        pool& from = current_pool();
-        const std::lock_guard lock(from.backends_mutex);
-        if (!from.backends.empty()) return from.backends;
-        std::vector<backend_info> found;
-        const auto accept = [&](std::string_view payload, const exchange&) {
-            found.clear();
-            return verdict{.is_valid = protocol::decode(payload, &found) && !found.empty()};
-        };
-        const outcome asked = ask("asking for compilers", protocol::encode_frame(protocol::frame_kind::identify, {}),
-                                  protocol::frame_kind::identified, accept);
-        if (asked.status == compile_status::ok) return from.backends = std::move(found);
-        why = asked.log;
-    }
+    pool& from = current_pool();
+    const std::lock_guard lock(from.backends_mutex);
+    if (!from.backends.empty()) return from.backends;
+    std::vector<backend_info> found;
+    const auto accept = [&](std::string_view payload, const exchange&) {
+        found.clear();
+        return verdict{.is_valid = protocol::decode(payload, &found) && !found.empty()};
+    };
+    const outcome asked = ask("asking for compilers", protocol::encode_frame(protocol::frame_kind::identify, {}),
+                              protocol::frame_kind::identified, accept);
+    if (asked.status == compile_status::ok) return from.backends = std::move(found);
     std::vector<backend_info> none;
     for (const char* name : {"clang", "hiprtc", "nvrtc"}) none.emplace_back().name = name;
-    for (backend_info& info : none) info.why_not = why;
+    for (backend_info& info : none) info.why_not = asked.log;
     return none;
 }
 
@@ -260,7 +256,10 @@ std::string pooled_service::disassemble(std::string_view target, std::string_vie
 
 std::unique_ptr<compile_service> make_compile_service(service_options options)
 {
-    return std::make_unique<pooled_service>(std::move(options));
+    std::string why;
+    std::string worker = find_worker(options.worker, &why);
+    if (worker.empty()) return make_in_process_service(std::move(options), std::move(why));
+    return std::make_unique<pooled_service>(std::move(options), std::move(worker));
 }
 
 }  // namespace mhc::runtime

@@ -74,6 +74,7 @@ public:
     virtual std::string worker_path() const = 0;  ///< empty: none
 };
 
+/// Over workers; where there is no worker program, in this process, for HIPRTC and NVRTC alone.
 std::unique_ptr<compile_service> make_compile_service(service_options options);
 
 }  // namespace mhc::runtime

@@ -174,12 +174,6 @@ std::vector<toolchain_info> toolchains(const engine_options& options)
     runtime::object_source source(options, std::make_shared<runtime::logger>(options.level, options.log),
                                   std::make_shared<runtime::counters>());
     std::vector<toolchain_info> list;
-    if (source.service().worker_path().empty()) {
-        std::string why;
-        runtime::find_worker(options.worker, &why);
-        for (const char* name : {"clang", "hiprtc", "nvrtc"}) list.push_back({name, false, {}, {}, {}, why});
-        return list;
-    }
     for (const runtime::backend_info& b : source.backends())
         list.push_back({b.name, b.available, b.version, b.available ? cache::to_hex(b.identity.fingerprint) : "", b.targets,
                         b.why_not});
@@ -213,7 +207,8 @@ std::vector<target_info> targets(const engine_options& options)
         const auto order_of_kind = codegen::compilers_of(on.kind);
         const std::vector<std::string> order(order_of_kind.begin(), order_of_kind.end());
         if (!info.can_compile) info.why_not = runtime::why_no_compiler(found, order, name);
-        if (!info.can_run) info.why_not += (info.why_not.empty() ? "" : "; ") + std::string("not run: ") + runs.error().message;
+        if (!info.can_run)
+            info.why_not += (info.why_not.empty() ? "" : "; ") + std::string("not run: ") + runs.error().message;
         list.push_back(std::move(info));
     }
     return list;

@@ -46,8 +46,8 @@ std::string faults_of_cubin(const codegen::kernel_plan& plan, const cache::code_
     const jit::resource_description r = runtime::cubin_resources(object, row.symbol);
     if (plan.n_streams <= 8 && r.scratch_bytes != 0) faults += fmt::format(" {} bytes of local memory", r.scratch_bytes);
     if (r.vgprs == 0 || r.kernarg_bytes != plan.argument_bytes || r.max_workgroup != static_cast<std::uint32_t>(plan.block))
-        faults += fmt::format(" {} registers, {} bytes of arguments, blocks of {}", r.vgprs, r.kernarg_bytes,
-                              r.max_workgroup);
+        faults +=
+            fmt::format(" {} registers, {} bytes of arguments, blocks of {}", r.vgprs, r.kernarg_bytes, r.max_workgroup);
     return faults;
 }
 

@@ -284,20 +284,49 @@ TEST_CASE("find_worker: a path that is given is used or named, never replaced")
     CHECK(contains(why, "MHC_JIT_WORKER"));
     CHECK(find_worker(MHC_PLANTED_WORKER, &why) == MHC_PLANTED_WORKER);
     ::unsetenv("MHC_JIT_WORKER");
+}
 
+TEST_CASE("compile service: without a worker HIPRTC and NVRTC compile in this process, after one warning")
+{
     service_options options;
     options.worker = "/nowhere/mhc-jitc";
+    std::vector<std::string> warnings;
+    options.log = [&](int severity, std::string_view line) {
+        if (severity == 2) warnings.emplace_back(line);
+    };
     const auto service = make_compile_service(options);
     CHECK(service->worker_path().empty());
-    const compile_result result = service->compile({});
+    const compile_result result =
+        service->compile({.backend = "clang", .target = {}, .name = {}, .source = {}, .options = {}});
     CHECK(result.status == compile_status::no_compiler);
     CHECK(contains(result.log, "/nowhere/mhc-jitc"));
-    for (const backend_info& info : service->backends()) {
-        CHECK(!info.available);
-        CHECK(contains(info.why_not, "/nowhere/mhc-jitc"));
-    }
+    std::string why;
     CHECK(service->disassemble("gfx942", "", &why).empty());
     CHECK(contains(why, "/nowhere/mhc-jitc"));
+
+    const std::vector<backend_info> found = service->backends();
+    REQUIRE(found.size() == 3);
+    CHECK_FALSE(found[0].available);
+    CHECK(contains(found[0].why_not, "/nowhere/mhc-jitc"));
+    for (const backend_info& info : found) {
+        CAPTURE(info.name);
+        CHECK(info.available == info.why_not.empty());
+        if (!info.available) continue;
+        const bool is_nvidia = info.name == "nvrtc";
+        const compile_job job{.backend = info.name,
+                              .target = is_nvidia ? "sm_80" : "gfx90a",
+                              .name = "mhc_test",
+                              .source = "extern \"C\" __attribute__((global)) void k() {}\n",
+                              .options = {is_nvidia ? "--gpu-architecture=sm_80" : "--offload-arch=gfx90a"}};
+        std::vector<std::thread> threads;
+        std::atomic<int> made = 0;
+        for (int i = 0; i < 3; ++i)  // HIPRTC is not safe to use from two threads: the service is
+            threads.emplace_back([&] { made += service->compile(job).status == compile_status::ok ? 1 : 0; });
+        for (std::thread& thread : threads) thread.join();
+        CHECK(made == 3);
+    }
+    REQUIRE(warnings.size() == 1);
+    CHECK(contains(warnings.front(), "/nowhere/mhc-jitc"));
 }
 
 TEST_CASE("compile protocol: no bytes make a decoder fail otherwise than by saying so")
