@@ -102,7 +102,7 @@ result<cache_info> inspect_cache(const engine_options& options, const std::strin
     info.worker = runtime::find_worker(options.worker, &why);
     if (info.worker.empty()) info.worker = why;
     const object_source source(options, nullptr, nullptr);
-    for (const std::string& target : codegen::amd_processors())
+    for (const std::string& target : codegen::gpu_processors())
         for (const std::string& file : source.prebuilt_files(target)) info.prebuilt.push_back(file);
     return info;
 }

@@ -204,18 +204,26 @@ result<std::vector<std::string>> parse_gpu_archs(std::string_view text)
         while (!item.empty() && std::isspace(static_cast<unsigned char>(item.front()))) item.remove_prefix(1);
         while (!item.empty() && std::isspace(static_cast<unsigned char>(item.back()))) item.remove_suffix(1);
         if (item.empty()) continue;
-        if (item == "native")
-            return failure{
-                errc::unsupported_target,
-                "GPU_ARCHS: 'native' asks for the AMD GPUs of this machine, and none is visible; name architectures"};
+        if (item == "native") {
+            std::string why;
+            const std::vector<std::string> here = runtime::native_targets(&why);
+            if (here.empty())
+                return failure{
+                    errc::unsupported_target,
+                    fmt::format("GPU_ARCHS: 'native' asks for the GPUs of this machine, and none is visible ({}); name "
+                                "architectures",
+                                why)};
+            for (const std::string& name : here) add(name);
+            continue;
+        }
         if (item == "all") {
             for (const std::string& name : codegen::amd_processors()) add(name);
             continue;
         }
         auto known = item == "host" ? runtime::target_named(item) : codegen::parse_target(item);
         if (!known)
-            return failure{errc::bad_spec, fmt::format("GPU_ARCHS: '{}' is not known; allowed: native, all, {}", item,
-                                                       fmt::join(codegen::amd_processors(), ", "))};
+            return failure{errc::bad_spec, fmt::format("GPU_ARCHS: '{}' is not known; allowed: native, all (of AMD), {}",
+                                                       item, fmt::join(codegen::gpu_processors(), ", "))};
         add(item == "host" ? "host" : known->name);
     }
     if (list.empty()) return failure{errc::bad_spec, fmt::format("GPU_ARCHS = '{}' names no architecture", text)};

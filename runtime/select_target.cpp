@@ -151,6 +151,27 @@ jit::result<void> runs_on(const codegen::target& on, const gpu_driver& driver)
     return {};
 }
 
+std::vector<std::string> native_targets(std::string* why)
+{
+    std::vector<std::string> found, reasons;
+    for (const target_kind kind : {target_kind::amdgpu, target_kind::cuda}) {
+        if (kind == target_kind::amdgpu && !may_have_amd_gpu()) {
+            reasons.emplace_back("HIP: no /dev/kfd");
+            continue;
+        }
+        for (int ordinal = 0;; ++ordinal) {
+            const auto driver = open_driver(kind, ordinal);
+            if (!driver && ordinal == 0) reasons.push_back(driver.error().message);
+            if (!driver) break;
+            const auto on = target_of(**driver);
+            if (!on) reasons.push_back(fmt::format("{}: {}", (*driver)->name(), on.error().message));
+            if (on && std::find(found.begin(), found.end(), on->name) == found.end()) found.push_back(on->name);
+        }
+    }
+    *why = fmt::format("{}", fmt::join(reasons, "; "));
+    return found;
+}
+
 jit::result<selected_target> select_target(const jit::engine_options& options)
 {
     if (options.device < -1)

@@ -32,4 +32,7 @@ jit::result<codegen::target> target_named(std::string_view name);
 /// Whether code for `on` runs on the device of this driver. Errors: unsupported_target, saying what the device is.
 jit::result<void> runs_on(const codegen::target& on, const gpu_driver& driver);
 
+/// The processors of all GPUs of this machine, each once. Empty: `why` says what was tried.
+std::vector<std::string> native_targets(std::string* why);
+
 }  // namespace mhc::runtime

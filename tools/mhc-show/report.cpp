@@ -82,9 +82,12 @@ std::string arguments_text(const std::vector<jit::argument_description>& args)
     return table_text(rows);
 }
 
-std::string resources_text(const jit::resource_description& used)
+std::string resources_text(const jit::resource_description& used, bool is_nvidia)
 {
     if (used.wave_size <= 1) return "";  // a CPU has no such things
+    if (is_nvidia)
+        return fmt::format("  resources  {} registers; shared memory {} B; local memory {} B\n", used.vgprs, used.lds_bytes,
+                           used.scratch_bytes);
     return fmt::format(
         "  resources  {} VGPRs, {} AGPRs, {} SGPRs; LDS {} B; scratch {} B; spills {} VGPR, {} SGPR; "
         "{} waves/SIMD of {} lanes\n",
@@ -100,7 +103,7 @@ std::string launch_text(const shown_operator& shown, std::size_t index)
                         launch.lds_bytes_dynamic);
     text += fmt::format("  plan       {}\n", launch.plan);
     text += fmt::format("  key        {}\n", launch.key);
-    text += resources_text(launch.resources);
+    text += resources_text(launch.resources, shown.description.target.starts_with("sm_"));
     text += fmt::format("  object     {} B, {}, by {} in {:.0f} ms\n", launch.code_object.size(),
                         jit::to_string(launch.from), launch.compiler, launch.compile_ms);
     if (!shown.files.empty()) text += fmt::format("  written    {}\n", shown.files[index]);

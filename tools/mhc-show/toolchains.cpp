@@ -23,8 +23,13 @@ std::string toolchains_text(const jit::engine_options& options)
         }
     }
     std::vector<std::vector<std::string>> rows = {{"target", "compile", "run", "compilers", "why not"}};
-    for (const jit::target_info& one : jit::targets(options))
-        rows.push_back({one.name, one.can_compile ? "yes" : "no", one.can_run ? "yes" : "no", one.compilers, one.why_not});
+    std::string above;
+    for (const jit::target_info& one : jit::targets(options)) {
+        const bool is_repeated = !one.why_not.empty() && one.why_not == above;
+        rows.push_back({one.name, one.can_compile ? "yes" : "no", one.can_run ? "yes" : "no", one.compilers,
+                        is_repeated ? "as above" : one.why_not});
+        above = one.why_not;
+    }
     return text + '\n' + table_text(rows);
 }
 

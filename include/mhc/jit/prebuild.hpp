@@ -42,8 +42,9 @@ struct prebuild_report {
 result<prebuild_report> prebuild(std::string_view target, const std::vector<prebuild_item>& items,
                                  const prebuild_options& options);
 
-/// "gfx942;gfx90a", "native" or "all" -> architectures, features kept. Separators `;` and `,`; blanks trimmed.
-/// Errors: bad_spec (an unknown name, listing the known ones), unsupported_target (`native` with no AMD GPU here).
+/// "gfx942;gfx90a", "sm_90", "native" (the GPUs of this machine) or "all" (every AMD architecture) -> architectures,
+/// features kept. Separators `;` and `,`; blanks trimmed.
+/// Errors: bad_spec (an unknown name, listing the known ones), unsupported_target (`native` with no GPU here).
 result<std::vector<std::string>> parse_gpu_archs(std::string_view text);
 
 }  // namespace mhc::jit
