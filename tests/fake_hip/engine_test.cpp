@@ -4,6 +4,8 @@
 
 #include <set>
 
+#include <mhc/jit/prebuild.hpp>
+
 #include "tests/fake_hip/fixture.hpp"
 #include "tests/fake_hip/layers.hpp"
 #include "tests/support/temporary_directory.hpp"
@@ -116,4 +118,35 @@ TEST_CASE("HIP engine: targets that this device is, and that it is not")
     const auto none = jit::device::open("gfx942", -1);
     REQUIRE(!none);
     CHECK(contains(none.error().message, "hipErrorNoDevice"));
+}
+
+TEST_CASE("HIP engine: a device with a long id takes objects prebuilt for that id, else those for its processor")
+{
+    fresh_fake();
+    if (!can_compile()) return;
+    const test_case one = some_cases(operation::expand_fwd).back();
+    const test::temporary_directory plain, exact;
+    jit::prebuild_options to;
+    to.engine.level = jit::log_level::off;
+    to.out_dir = plain.path();
+    REQUIRE(jit::prebuild("gfx942", {{one.spec}}, to).value().kernels_failed == 0);
+    to.out_dir = exact.path();
+    REQUIRE(jit::prebuild("gfx942:sramecc+:xnack-", {{one.spec}}, to).value().kernels_failed == 0);
+
+    const auto key_from = [&](const std::vector<std::string>& dirs) {
+        jit::engine_options options;
+        options.target = "gfx942";
+        options.device = fake_ordinal;
+        options.use_user_database = false;
+        options.strict = true;
+        options.prebuilt_dirs = dirs;
+        const auto engine = jit::engine::create(options).value();
+        const auto layer = engine->layer(one.spec).value();
+        CHECK(engine->stats().l3_hit == 1);
+        CHECK(layer.kernels().front().from == jit::origin::prebuilt);
+        return layer.kernels().front().key;
+    };
+    const std::string of_processor = key_from({plain.path()}), of_id = key_from({exact.path()});
+    CHECK(of_processor != of_id);
+    CHECK(key_from({plain.path(), exact.path()}) == of_id);
 }
