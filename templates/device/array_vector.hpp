@@ -1,6 +1,6 @@
 // mhc/device/array_vector.hpp -- vectors of floats as arrays, for compilers without vector types: NVRTC.
 //
-// Needs `half_to_float`, `float_to_half`, `fused` and `load_words`, `store_words` of the target.
+// Needs `half_to_float`, `float_pair_to_half`, `float_pair_to_bf16`, `fused` and `load_words`, `store_words` of the target.
 #pragma once
 
 namespace mhc {
@@ -71,16 +71,6 @@ MHC_DEVICE float widen_one(float v, const fp32*) { return v; }
 MHC_DEVICE float widen_one(u16 v, const bf16*) { return bits_to_float(u32(v) << 16); }
 MHC_DEVICE float widen_one(u16 v, const fp16*) { return half_to_float(v); }
 
-MHC_DEVICE float narrow_one(float v, const fp32*) { return v; }
-/// To nearest, ties to even; a NaN stays one.
-MHC_DEVICE u16 narrow_one(float v, const bf16*)
-{
-    const u32 bits = float_to_bits(v);
-    const bool is_nan = (bits & 0x7fffffffU) > 0x7f800000U;
-    return u16(is_nan ? (bits >> 16) | 0x40U : (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16);
-}
-MHC_DEVICE u16 narrow_one(float v, const fp16*) { return float_to_half(v); }
-
 template <int W, class E, class T>
 MHC_DEVICE vec<float, W> widen(vec<E, W> v, const T* type)
 {
@@ -89,12 +79,29 @@ MHC_DEVICE vec<float, W> widen(vec<E, W> v, const T* type)
     for (int i = 0; i < W; ++i) wide.at[i] = widen_one(v.at[i], type);
     return wide;
 }
-template <int W, class T>
-MHC_DEVICE vec<typename storage<T>::element, W> narrow(vec<float, W> v, const T* type)
+template <int W>
+MHC_DEVICE vec<float, W> narrow(vec<float, W> v, const fp32*)
 {
-    vec<typename storage<T>::element, W> packed;
+    return v;
+}
+MHC_DEVICE u32 narrow_pair(float low, float high, const bf16*) { return float_pair_to_bf16(low, high); }
+MHC_DEVICE u32 narrow_pair(float low, float high, const fp16*) { return float_pair_to_half(low, high); }
+/// To nearest, ties to even; a NaN stays one.
+template <int W, class T>
+MHC_DEVICE vec<u16, W> narrow(vec<float, W> v, const T* type)
+{
+    vec<u16, W> packed;
+    if constexpr (W == 1) {
+        packed.at[0] = u16(narrow_pair(v.at[0], 0.0f, type));
+    } else {
+        union {
+            u32 pairs[W / 2];
+            vec<u16, W> all;
+        } bits;
 #pragma unroll
-    for (int i = 0; i < W; ++i) packed.at[i] = narrow_one(v.at[i], type);
+        for (int i = 0; i < W / 2; ++i) bits.pairs[i] = narrow_pair(v.at[2 * i], v.at[2 * i + 1], type);
+        packed = bits.all;
+    }
     return packed;
 }
 

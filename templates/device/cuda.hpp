@@ -26,11 +26,18 @@ MHC_DEVICE float half_to_float(u16 v)
     asm("cvt.f32.f16 %0, %1;" : "=f"(wide) : "h"(v));
     return wide;
 }
-MHC_DEVICE u16 float_to_half(float v)
+/// Two values rounded to nearest even, the first in the low half.
+MHC_DEVICE u32 float_pair_to_half(float low, float high)
 {
-    u16 narrow;
-    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(narrow) : "f"(v));
-    return narrow;
+    u32 pair;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+    return pair;
+}
+MHC_DEVICE u32 float_pair_to_bf16(float low, float high)
+{
+    u32 pair;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+    return pair;
 }
 
 /// The type that moves Bytes bytes at once.

@@ -52,23 +52,36 @@ MHC_DEVICE void expand(Grid at, const Data* h, Data* x, i64 tokens, i64 x_token,
 
 /// out[i,c] = q[i] * y + sum_j M[i,j] x[j,c] for W channels at c, in the order of j.
 ///
-/// Up to 8 streams are held in registers; more are read again for each 8 outputs, from cache.
+/// Up to 8 streams are held in registers, and all are asked for before the first is used; more are read again for each 8
+/// outputs, from cache.
 template <class Rows, int n, layout L, class Data>
 MHC_DEVICE void post_vector(typename Rows::lanes y, const Data* x, i64 x_stream, const float* q, const float* mix, Data* out,
                             i64 out_stream, int c)
 {
     constexpr int tile = smaller(n, 8);
+    constexpr bool fits = n <= tile;
+    using lanes = typename Rows::lanes;
+    lanes xs[tile];
+    if constexpr (fits) {
+#pragma unroll
+        for (int j = 0; j < n; ++j) xs[j] = Rows::load(x + j * x_stream, c);
+    }
     for (int first = 0; first < n; first += tile) {
-        typename Rows::lanes sums[tile];
+        lanes sums[tile];
 #pragma unroll
         for (int k = 0; k < tile; ++k) sums[k] = y * q[smaller(first + k, n - 1)];
-        for (int j = 0; j < n; ++j) {
-            const typename Rows::lanes xj = Rows::load(x + j * x_stream, c);
+        auto add = [&](int j, lanes xj) MHC_INLINE {
 #pragma unroll
             for (int k = 0; k < tile; ++k) {
                 const float weight = weight_of<L, n>(mix, smaller(first + k, n - 1), j);
                 sums[k] = fma<Rows::W>(splat<Rows::W>(weight), xj, sums[k]);
             }
+        };
+        if constexpr (fits) {
+#pragma unroll
+            for (int j = 0; j < n; ++j) add(j, xs[j]);
+        } else {
+            for (int j = 0; j < n; ++j) add(j, Rows::load(x + j * x_stream, c));
         }
 #pragma unroll
         for (int k = 0; k < tile; ++k)
