@@ -156,7 +156,7 @@ TEST_CASE("compile: the default operators for sm_80, sm_90 and sm_90a by nvrtc")
         if (knows("nvrtc", name))
             check_target(name, jit::compiler_backend::automatic, 3);
         else
-            MESSAGE("not run: " << name << ": no NVRTC here knows it");
+            MESSAGE("not run: " << std::string(name) << ": no NVRTC here knows it");
     }
 }
 TEST_CASE("compile: the default operators for CPUs with and without AVX-512")
