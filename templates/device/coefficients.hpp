@@ -14,7 +14,7 @@ struct coefficient_constants {
 enum class matrix { none, logits, balanced };
 
 template <matrix M, int n>
-constexpr int rows_of_z = M == matrix::none ? n : n * n + 2 * n;
+constexpr int rows_of_z = M == matrix::none ? n : n* n + 2 * n;
 
 /// pre[j] = sigmoid(z(j)) + pre_eps; post[j] = post_mult * sigmoid(z(n+j)); mix = z(2n ...), or Sinkhorn of it.
 /// Options are read for a balanced matrix alone.

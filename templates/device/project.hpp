@@ -38,8 +38,8 @@ struct tile_sums {
 /// RoundAsReference: x and fn pass through bf16, as in mHC.cu.
 template <class Rows, int n, bool RoundAsReference, int WeightAlign, int TileTokens, int TileRows, class Grid, class Data,
           class Matrix>
-MHC_DEVICE void sum_slice(Grid at, const Data* x, Matrix fn, i64 first_token, i64 tokens, int first_row, int fn_rows, int slice,
-                          i64 x_token, i64 x_stream, tile_sums<Rows, TileTokens, TileRows>& sums)
+MHC_DEVICE void sum_slice(Grid at, const Data* x, Matrix fn, i64 first_token, i64 tokens, int first_row, int fn_rows,
+                          int slice, i64 x_token, i64 x_stream, tile_sums<Rows, TileTokens, TileRows>& sums)
 {
     constexpr int W = Rows::W;
     using lanes = typename Rows::lanes;
@@ -123,8 +123,8 @@ MHC_DEVICE void project(Grid at, const Data* x, Matrix fn, float* proj, float* s
         const int used = smaller(splits, slices), begin = split * slices / used, end = (split + 1) * slices / used;
         for (int slice = begin; slice < end; ++slice) {
             tile_sums<Rows, TileTokens, TileRows> sums;
-            sum_slice<Rows, n, RoundAsReference, WeightAlign>(at, x, fn, first_token, tokens, first_row, fn_rows, slice, x_token,
-                                                              x_stream, sums);
+            sum_slice<Rows, n, RoundAsReference, WeightAlign>(at, x, fn, first_token, tokens, first_row, fn_rows, slice,
+                                                              x_token, x_stream, sums);
             store_sums(at, sums, proj, sqsum, split, first_token, tokens, first_row, fn_rows, slice == begin);
         }
     }
