@@ -120,6 +120,12 @@ try {
     }
     auto compiled = objects.compile(wanted, by);
     if (!compiled) return compiled.error();
+    kernel_result loaded = load(*compiled);
+    if (loaded || compiled->from == origin::compiled) return loaded;
+    // Another process compiled it while this one waited.
+    objects.set_aside(*compiled, loaded.error().message);
+    compiled = objects.compile(wanted, by);
+    if (!compiled) return compiled.error();
     return load(*compiled);
 } catch (const std::exception& e) {
     return failure{errc::compile_failed, fmt::format("{}: {}", wanted.symbol, e.what())};
@@ -196,6 +202,8 @@ engine_stats engine::stats() const
             .compiled = c.compiled,
             .compile_failed = c.compile_failed,
             .waited = c.waited,
+            .waited_process = c.waited_process,
+            .lock_timeout = c.lock_timeout,
             .set_aside = c.set_aside,
             .store_failed = c.store_failed,
             .compile_ms = static_cast<double>(c.compile_us) / 1000.0};
