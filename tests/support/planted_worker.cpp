@@ -56,9 +56,9 @@ std::string kernel_of(const std::string& source)
     return source.substr(3, source.find_first_of(" \n", 3) - 3);
 }
 
-std::string good_reply(const compile_job& job)
+std::string good_reply(const compile_job& job, const std::string& how)
 {
-    const std::string kernel = kernel_of(job.source);
+    const std::string kernel = how == "other_kernel" ? "mhc_other" : kernel_of(job.source);
     protocol::compile_reply reply;
     reply.result.status = compile_status::ok;
     reply.result.code = kernel.empty() ? "code of " + job.source : mhc::testing::make_code_object(kernel);
@@ -196,7 +196,7 @@ int main(int count, char** arguments)
         const std::string how = told != nullptr ? told : request.job.name;
         begin(request.job);
         misbehave(how, request, started_before);
-        const std::string payload = how == "compile_error" ? compile_error() : good_reply(request.job);
+        const std::string payload = how == "compile_error" ? compile_error() : good_reply(request.job, how);
         if (reply_badly(how, payload)) return 0;
         if (how == "flood")
             for (int i = 0; i < 20000; ++i) say("a line of forty characters, all the same\n");
