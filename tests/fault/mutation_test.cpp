@@ -29,6 +29,7 @@ bool is_full() { return std::getenv("MHC_TEST_FULL") != nullptr; }
 /// What a spoiled database is made from, and what a loader may be given.
 struct whole {
     std::string user, prebuilt, manifest;
+    std::vector<std::string> symbols;            ///< by the layer's number
     std::map<std::string, std::string> objects;  ///< by symbol
 };
 
@@ -45,6 +46,7 @@ whole make_whole(const std::string& dir)
         const auto engine = planted_engine(planted_options(dir + "/whole"));
         for (int number = 0; number < kernels; ++number) {
             const std::string symbol = engine->layer(one_kernel(number)).value().kernels().front().symbol;
+            made.symbols.push_back(symbol);
             made.objects[symbol] = make_code_object(symbol);
         }
     }
@@ -121,7 +123,8 @@ std::string batch::ask(const std::function<void(jit::engine_options&)>& change)
             const auto layer = engine->layer(one_kernel(number));
             if (!layer) return fmt::format("turn {}, layer {}: {}", turn, number, layer.error().message);
             const jit::kernel_info& kernel = layer->kernels().front();
-            if (from_.objects.count(kernel.symbol) == 0) return "a layer has the kernel " + kernel.symbol;
+            if (kernel.symbol != from_.symbols[static_cast<std::size_t>(number)])
+                return fmt::format("layer {} has the kernel {}", number, kernel.symbol);
             if (kernel.from == jit::origin::compiled && ++compilations[kernel.key] > 1 && is_kept)
                 return fmt::format("turn {} compiles layer {} again", turn, number);
         }
