@@ -85,7 +85,8 @@ public:
     /// class).
     virtual bool insert(const code_row& row, bool replace) = 0;
 
-    /// Takes a row out of service: deletes it, with its blob if no other row has that, or skips it for this process; notes the event.
+    /// Takes a row out of service: deletes it, with its blob if no other row has that, or skips it for this process; notes
+    /// the event.
     virtual void set_aside(const digest& key, std::string_view why) = 0;
 
     /// Removes rows that are no longer wanted; returns how many there were, or -1 when nothing could be written.
