@@ -20,8 +20,8 @@
 #include <algorithm>
 #include <charconv>
 
-#include "emulator/assembly.hpp"
 #include "emulator/handlers.hpp"
+#include "emulator/read_line.hpp"
 #include "runtime/compilers/llvm_version.hpp"
 
 namespace mhc::emulator {
@@ -78,83 +78,6 @@ int generation_of(std::string_view processor)
     return number;
 }
 
-bool has_half_type(std::string_view name)
-{
-    const std::string_view type = name.substr(name.rfind('_') + 1);
-    return type == "f16" || type == "u16" || type == "i16" || type == "b16";
-}
-
-/// Operations on 16 bits: op_sel becomes parts of the operands, and from gfx10 on the other half of a result stays.
-void choose_halves(std::string_view name, int generation, operation& op)
-{
-    const bool is_own_form = name.starts_with("v_pk_") || name.starts_with("v_fma_mix") || name.starts_with("v_permlane") ||
-                             !name.starts_with("v_");
-    if (is_own_form) return;
-    const bool converts_from = name == "v_cvt_f32_f16", packs = name == "v_pack_b32_f16";
-    const bool converts_to = name == "v_cvt_f16_f32";
-    const bool is_half = has_half_type(name) || converts_to;
-    if (op.op_sel != 0 && !is_half) throw unreadable(fmt::format("op_sel on {} is not understood", name));
-    for (u32 i = 0; i < op.from_count && op.op_sel != 0; ++i)
-        if ((op.op_sel >> i & 1) != 0) op.from[i].selected = part::word_1;
-    const bool writes_half = is_half && !converts_from && !packs && !name.starts_with("v_cmp");
-    if (!writes_half || op.to[0].kind != operand_kind::vector || op.written != part::dword) return;
-    const bool is_high = (op.op_sel >> op.from_count & 1) != 0 || op.to[0].selected == part::word_1;
-    if (!is_high && generation < 10) return;
-    op.written = is_high ? part::word_1 : part::word_0;
-    op.keeps_unused = true;
-}
-
-class reader {
-public:
-    reader(program& into, int generation) : made_(into), generation_(generation) {}
-
-    /// Fills `op` from a line; `op.run` stays run_unknown where it is not understood.
-    void read(std::string_view line, operation& op)
-    {
-        constexpr std::string_view both = " :: ";
-        op.run = run_unknown;
-        try {
-            const std::size_t separator = line.find(both);
-            if (separator == std::string_view::npos) {
-                read_one(line, op);
-                return;
-            }
-            operation first = op, second = op;
-            if (!read_one(trimmed(line.substr(0, separator)), first) ||
-                !read_one(trimmed(line.substr(separator + both.size())), second))
-                return;
-            op.run = run_dual;
-            op.other = static_cast<u32>(made_.halves.size());
-            op.to = first.to;
-            made_.halves.push_back(first);
-            made_.halves.push_back(second);
-        } catch (const unreadable&) {
-            op.run = run_unknown;
-        }
-    }
-
-private:
-    static std::string_view trimmed(std::string_view text)
-    {
-        while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
-        while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
-        return text;
-    }
-    bool read_one(std::string_view text, operation& op)
-    {
-        operation read = op;
-        read.run = nullptr;
-        const std::string name = read_instruction(text, read);
-        if (read.run == nullptr) return false;
-        choose_halves(name, generation_, read);
-        op = read;
-        return true;
-    }
-
-    program& made_;
-    int generation_;
-};
-
 }  // namespace
 
 jit::result<std::unique_ptr<program>> decode(std::string_view processor, std::string_view code, u64 address, u32 wave_size)
@@ -196,11 +119,11 @@ jit::result<std::unique_ptr<program>> decode(std::string_view processor, std::st
     made->operations.emplace_back().address = address + code.size();
     made->operations.back().run = run_unknown;
 
-    reader lines(*made, generation_of(processor));
+    const int generation = generation_of(processor);
     for (std::size_t i = 0; i < made->operations.size(); ++i) {
         operation& op = made->operations[i];
         op.text = &made->texts[i];
-        if (op.run == nullptr) lines.read(made->texts[i], op);
+        if (op.run == nullptr) read_line(made->texts[i], generation, *made, op);
         if (i >= targets.size() || targets[i] == 0) continue;
         const u64 word = (targets[i] - address) / 4;
         op.target = word < made->at_word.size() ? made->at_word[static_cast<std::size_t>(word)] : program::no_operation;

@@ -3,10 +3,10 @@
 
 #include <fmt/format.h>
 
-#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <mutex>
 
 #include "emulator/code_image.hpp"
@@ -30,6 +30,14 @@ struct loaded_function {
 struct loaded_module {
     std::unique_ptr<code_image> image;
     std::vector<std::unique_ptr<loaded_function>> functions;
+};
+
+/// What was recorded, to be done again and again.
+using graph = std::vector<std::function<result<void>()>>;
+
+/// What is enqueued on a stream is done at once, but for what is recorded.
+struct stream {
+    std::unique_ptr<graph> recorded;  ///< while it is captured
 };
 
 class emulated_device final : public runtime::gpu_driver {
@@ -63,22 +71,38 @@ public:
     }
     result<void> upload(void* to, const void* from, std::size_t bytes) override { return copy(to, from, bytes, to); }
     result<void> download(void* to, const void* from, std::size_t bytes) override { return copy(to, from, bytes, from); }
-    result<void> fill(void* to, std::uint32_t word, std::size_t count, void*) override
+    result<void> fill(void* to, std::uint32_t word, std::size_t count, void* on) override
     {
-        if (auto ok = check(to, count * sizeof(word)); !ok) return ok;
-        for (std::size_t i = 0; i < count; ++i) std::memcpy(static_cast<u8*>(to) + i * sizeof(word), &word, sizeof(word));
+        if (!is_captured(on)) return fill_now(to, word, count);
+        record(on, [=, this] { return fill_now(to, word, count); });
         return {};
     }
 
-    // A stream is a handle and nothing else: what is enqueued is done.
-    result<void*> create_stream() override { return static_cast<void*>(new char); }
-    void destroy_stream(void* stream) noexcept override { delete static_cast<char*>(stream); }
+    result<void*> create_stream() override { return static_cast<void*>(new stream); }
+    void destroy_stream(void* of) noexcept override { delete static_cast<stream*>(of); }
     result<void> synchronize(void*) override { return {}; }
 
-    result<void> begin_capture(void*) override { return no_graphs(); }
-    result<void*> end_capture(void*) override { return no_graphs(); }
-    result<void> replay(void*, void*) override { return no_graphs(); }
-    void destroy_graph(void*) noexcept override {}
+    result<void> begin_capture(void* of) override
+    {
+        if (of == nullptr) return failure{errc::launch_failed, "the null stream cannot be captured: create a stream"};
+        auto& on = *static_cast<stream*>(of);
+        if (on.recorded) return failure{errc::launch_failed, "the stream is being captured already"};
+        on.recorded = std::make_unique<graph>();
+        return {};
+    }
+    result<void*> end_capture(void* of) override
+    {
+        if (of == nullptr || !static_cast<stream*>(of)->recorded)
+            return failure{errc::launch_failed, "the stream is not being captured"};
+        return static_cast<void*>(static_cast<stream*>(of)->recorded.release());
+    }
+    result<void> replay(void* graph_made, void*) override
+    {
+        for (const std::function<result<void>()>& call : *static_cast<const graph*>(graph_made))
+            if (auto ok = call(); !ok) return ok;
+        return {};
+    }
+    void destroy_graph(void* made) noexcept override { delete static_cast<graph*>(made); }
 
     result<void*> create_event() override { return static_cast<void*>(new clock::time_point); }
     void destroy_event(void* event) noexcept override { delete static_cast<clock::time_point*>(event); }
@@ -113,28 +137,47 @@ public:
     }
 
     result<void> launch(void* function, std::int64_t groups, std::int32_t block, const void* arguments,
-                        std::size_t argument_bytes, void*) const override
+                        std::size_t argument_bytes, void* on) const override
     {
-        const auto& of = *static_cast<const loaded_function*>(function);
+        const auto* of = static_cast<const loaded_function*>(function);
+        if (!is_captured(on)) return launch_now(*of, groups, block, arguments, argument_bytes);
+        const auto* bytes = static_cast<const u8*>(arguments);
+        record(on, [this, of, groups, block, kept = std::vector<u8>(bytes, bytes + argument_bytes)] {
+            return launch_now(*of, groups, block, kept.data(), kept.size());
+        });
+        return {};
+    }
+
+private:
+    result<void> launch_now(const loaded_function& of, std::int64_t groups, std::int32_t block, const void* arguments,
+                            std::size_t argument_bytes) const
+    {
         memory_map memory;
         {
             const std::lock_guard lock(mutex_);
             memory = memory_;
         }
-        return emulator::launch({.image = of.image,
-                                 .kernel = of.kernel,
-                                 .groups = groups,
-                                 .block = block,
-                                 .arguments = arguments,
-                                 .argument_bytes = argument_bytes,
-                                 .instructions_max = instructions_max},
-                                std::move(memory), threads_);
+        const auto done = emulator::launch({.image = of.image,
+                                            .kernel = of.kernel,
+                                            .groups = groups,
+                                            .block = block,
+                                            .arguments = arguments,
+                                            .argument_bytes = argument_bytes,
+                                            .instructions_max = instructions_max},
+                                           std::move(memory), threads_);
+        if (!done) return done.error();
+        return {};
     }
-
-private:
-    static failure no_graphs()
+    result<void> fill_now(void* to, std::uint32_t word, std::size_t count) const
     {
-        return {errc::launch_failed, "the emulator has no graphs yet: call the operators instead"};
+        if (auto ok = check(to, count * sizeof(word)); !ok) return ok;
+        for (std::size_t i = 0; i < count; ++i) std::memcpy(static_cast<u8*>(to) + i * sizeof(word), &word, sizeof(word));
+        return {};
+    }
+    static bool is_captured(const void* of) { return of != nullptr && static_cast<const stream*>(of)->recorded; }
+    static void record(void* of, std::function<result<void>()> call)
+    {
+        static_cast<stream*>(of)->recorded->push_back(std::move(call));
     }
     result<void> check(const void* place, std::size_t bytes) const
     {

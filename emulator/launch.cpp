@@ -163,7 +163,7 @@ void serve(const void* context, i64)
 
 }  // namespace
 
-jit::result<void> launch(const launch_request& what, memory_map memory, runtime::thread_pool& threads)
+jit::result<launch_counts> launch(const launch_request& what, memory_map memory, runtime::thread_pool& threads)
 {
     const kernel_entry& kernel = *what.kernel;
     const auto fail = [&](const std::string& why) {
@@ -179,16 +179,15 @@ jit::result<void> launch(const launch_request& what, memory_map memory, runtime:
     if (what.argument_bytes < explicit_bytes)
         return fail(fmt::format("{} bytes of arguments; the kernel takes {}", what.argument_bytes, explicit_bytes));
 
-    const std::vector<u8> block = argument_block(what);
-    const auto arguments = reinterpret_cast<std::uintptr_t>(block.data());
-    memory.add({arguments, block.size(), "the kernel's arguments", false});
+    const argument_block block(what);
+    memory.add({block.address(), block.bytes(), "the kernel's arguments", false});
     memory.add({what.image->base, what.image->size, "the code object", false});
-    shared_state shared(what, memory, arguments);
+    shared_state shared(what, memory, block.address());
     shared.budget_of_group = what.instructions_max / static_cast<u64>(what.groups) + 1;
     threads.run(std::min<i64>(what.groups, 256), serve, &shared);
 
     if (shared.failed_group >= 0) return fail(shared.why);
-    return {};
+    return launch_counts{.instructions = shared.executed};
 }
 
 }  // namespace mhc::emulator

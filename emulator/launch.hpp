@@ -21,7 +21,12 @@ struct launch_request {
     u64 instructions_max = 0;  ///< of the whole launch, in wave instructions
 };
 
+/// What a launch did.
+struct launch_counts {
+    u64 instructions = 0;  ///< executed by waves
+};
+
 /// Returns when the kernel is done. Errors: launch_failed, naming kernel, work-group, wave and instruction.
-jit::result<void> launch(const launch_request& what, memory_map memory, runtime::thread_pool& threads);
+jit::result<launch_counts> launch(const launch_request& what, memory_map memory, runtime::thread_pool& threads);
 
 }  // namespace mhc::emulator

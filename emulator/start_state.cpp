@@ -7,11 +7,6 @@
 namespace mhc::emulator {
 namespace {
 
-void store(std::vector<u8>& block, u32 offset, u64 value, u32 bytes)
-{
-    if (offset <= block.size() && block.size() - offset >= bytes) std::memcpy(block.data() + offset, &value, bytes);
-}
-
 /// The value of a hidden argument in a launch of one dimension; 0 for those that have no meaning here.
 u64 hidden_value(std::string_view kind, const launch_request& of)
 {
@@ -25,15 +20,20 @@ u64 hidden_value(std::string_view kind, const launch_request& of)
 
 }  // namespace
 
-std::vector<u8> argument_block(const launch_request& of)
+argument_block::argument_block(const launch_request& of)
 {
-    const kernel_entry& kernel = *of.kernel;
-    std::vector<u8> block(std::max<std::size_t>(kernel.argument_bytes, of.argument_bytes), 0);
-    if (of.argument_bytes != 0) std::memcpy(block.data(), of.arguments, of.argument_bytes);
-    for (const runtime::metadata_argument& each : kernel.arguments)
-        if (each.value_kind.starts_with("hidden_"))
-            store(block, each.offset, hidden_value(each.value_kind, of), std::min(each.size, 8U));
-    return block;
+    constexpr u64 alignment = 64, granule = 16;
+    const u64 wanted = std::max<u64>(of.kernel->argument_bytes, of.argument_bytes);
+    bytes_ = (wanted + granule - 1) / granule * granule;
+    memory_.assign(static_cast<std::size_t>(bytes_ + alignment), 0);
+    address_ = (reinterpret_cast<std::uintptr_t>(memory_.data()) + alignment - 1) / alignment * alignment;
+    u8* const block = memory_.data() + (address_ - reinterpret_cast<std::uintptr_t>(memory_.data()));
+    if (of.argument_bytes != 0) std::memcpy(block, of.arguments, of.argument_bytes);
+    for (const runtime::metadata_argument& each : of.kernel->arguments) {
+        const u64 value = hidden_value(each.value_kind, of);
+        if (!each.value_kind.starts_with("hidden_") || u64{each.offset} + each.size > bytes_) continue;
+        std::memcpy(block + each.offset, &value, std::min<std::size_t>(each.size, sizeof(value)));
+    }
 }
 
 void start(wave& w, const launch_request& of, u64 arguments)

@@ -46,11 +46,13 @@ u32 scaled_for_division(u32 chosen, u32 denominator, u32 numerator, bool& scales
     }
     if (is_denormal(d)) return up();
     const bool is_reciprocal_denormal = is_denormal(1.0F / d), is_quotient_denormal = is_denormal(n / d);
+    const auto down = [&] { return to_bits(value * 0x1p-64F); };
     if (is_reciprocal_denormal && is_quotient_denormal) {
+        // The documents scale up here, to infinity; only down can be meant, and gives the right quotients.
         scales_back = true;
-        return chosen == denominator ? up() : chosen;
+        return chosen == denominator ? down() : chosen;
     }
-    if (is_reciprocal_denormal) return to_bits(value * 0x1p-64F);
+    if (is_reciprocal_denormal) return down();
     if (is_quotient_denormal) {
         scales_back = true;
         return chosen == numerator ? up() : chosen;
@@ -102,7 +104,8 @@ u32 fixed_quotient(u32 quotient, u32 denominator, u32 numerator)
     if (d > infinity) return quieted(denominator);
     if ((d == 0 && n == 0) || (d == infinity && n == infinity)) return 0xFFC00000U;
     if (d == 0 || n == infinity) return sign | infinity;
-    if (d == infinity || n == 0) return sign;
+    if (d == infinity || n == 0 || exponent(n) - exponent(d) < -150) return sign;
+    if (is_nan(quotient)) return sign | infinity;  // infinity minus infinity on the way: it overflowed
     return sign | (quotient & ~sign_bit);
 }
 

@@ -267,6 +267,8 @@ const handler_entry entries[] = {
     {"v_sub_u16", binary<[](u32 a, u32 b) { return (a - b) & low_half; }>},
     {"v_subrev_u16", binary<[](u32 a, u32 b) { return (b - a) & low_half; }>},
     {"v_mul_lo_u16", binary<[](u32 a, u32 b) { return (a & low_half) * (b & low_half) & low_half; }>},
+    {"v_mad_u16", ternary<[](u32 a, u32 b, u32 c) { return ((a & low_half) * (b & low_half) + c) & low_half; }>},
+    {"v_mad_legacy_u16", ternary<[](u32 a, u32 b, u32 c) { return ((a & low_half) * (b & low_half) + c) & low_half; }>},
     {"v_lshlrev_b16", binary<[](u32 a, u32 b) { return b << (a & 15U) & low_half; }>},
     {"v_lshrrev_b16", binary<[](u32 a, u32 b) { return ((b & low_half) >> (a & 15U)); }>},
     {"v_ashrrev_i16", binary<[](u32 a, u32 b) { return (static_cast<u32>(half_signed(b) >> (a & 15U)) & low_half); }>},
