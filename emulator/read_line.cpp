@@ -1,0 +1,77 @@
+// emulator/read_line.cpp -- dual issue, and where results of 16 bits go.
+#include "emulator/read_line.hpp"
+
+#include <fmt/format.h>
+
+#include "emulator/assembly.hpp"
+#include "emulator/handlers.hpp"
+
+namespace mhc::emulator {
+namespace {
+
+bool has_half_type(std::string_view name)
+{
+    const std::string_view type = name.substr(name.rfind('_') + 1);
+    return type == "f16" || type == "u16" || type == "i16" || type == "b16";
+}
+
+/// Operations on 16 bits: op_sel becomes parts of the operands, and from gfx10 on the other half of a result stays.
+void choose_halves(std::string_view name, int generation, operation& op)
+{
+    const bool is_own_form = name.starts_with("v_pk_") || name.starts_with("v_fma_mix") || name.starts_with("v_permlane") ||
+                             !name.starts_with("v_");
+    if (is_own_form) return;
+    const bool converts_from = name == "v_cvt_f32_f16", packs = name == "v_pack_b32_f16";
+    const bool converts_to = name == "v_cvt_f16_f32";
+    const bool is_half = has_half_type(name) || converts_to;
+    if (op.op_sel != 0 && !is_half) throw unreadable(fmt::format("op_sel on {} is not understood", name));
+    for (u32 i = 0; i < op.from_count && op.op_sel != 0; ++i)
+        if ((op.op_sel >> i & 1) != 0) op.from[i].selected = part::word_1;
+    const bool writes_half = is_half && !converts_from && !packs && !name.starts_with("v_cmp");
+    if (!writes_half || op.to[0].kind != operand_kind::vector || op.written != part::dword) return;
+    const bool is_high = (op.op_sel >> op.from_count & 1) != 0 || op.to[0].selected == part::word_1;
+    // gfx9 clears the other half, but for its own fused and mad forms.
+    const bool is_gfx9_keeper = name == "v_mad_u16" || name == "v_mad_i16" || name == "v_fma_f16";
+    if (!is_high && generation < 10 && !is_gfx9_keeper) return;
+    op.written = is_high ? part::word_1 : part::word_0;
+    op.keeps_unused = true;
+}
+
+bool read_one(std::string_view text, int generation, operation& op)
+{
+    operation read = op;
+    read.run = nullptr;
+    const std::string name = read_instruction(text, read);
+    if (read.run == nullptr) return false;
+    choose_halves(name, generation, read);
+    op = read;
+    return true;
+}
+
+}  // namespace
+
+void read_line(std::string_view line, int generation, program& into, operation& op)
+{
+    constexpr std::string_view both = " :: ";
+    op.run = run_unknown;
+    try {
+        const std::size_t separator = line.find(both);
+        if (separator == std::string_view::npos) {
+            read_one(line, generation, op);
+            return;
+        }
+        operation first = op, second = op;
+        if (!read_one(line.substr(0, separator), generation, first) ||
+            !read_one(line.substr(separator + both.size()), generation, second))
+            return;
+        op.run = run_dual;
+        op.other = static_cast<u32>(into.halves.size());
+        op.to = first.to;
+        into.halves.push_back(first);
+        into.halves.push_back(second);
+    } catch (const unreadable&) {
+        op.run = run_unknown;
+    }
+}
+
+}  // namespace mhc::emulator
