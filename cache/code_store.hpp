@@ -85,8 +85,12 @@ public:
     /// class).
     virtual bool insert(const code_row& row, bool replace) = 0;
 
-    /// Takes a row out of service: deletes row and blob, or skips it for this process; notes the event.
+    /// Takes a row out of service: deletes it, with its blob if no other row has that, or skips it for this process; notes
+    /// the event.
     virtual void set_aside(const digest& key, std::string_view why) = 0;
+
+    /// Removes rows that are no longer wanted; returns how many there were, or -1 when nothing could be written.
+    virtual std::int64_t remove(const std::vector<digest>& keys) = 0;
 
     virtual std::optional<failure_row> find_failure(const digest& key) = 0;
     virtual void insert_failure(const failure_row& row) = 0;

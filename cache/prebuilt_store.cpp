@@ -116,6 +116,7 @@ public:
     void forget_failure(const digest&) override {}
     std::vector<toolchain> known_toolchains() override { return {}; }
     void remember_toolchain(const toolchain&, const std::vector<toolchain_file>&) override {}
+    std::int64_t remove(const std::vector<digest>&) override { return -1; }
     std::int64_t clear() override { return -1; }
     void set_bytes_max(std::int64_t) override {}
 

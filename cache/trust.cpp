@@ -115,12 +115,16 @@ bool is_on_local_filesystem(const std::string& dir)
 
 bool maps_shared(const std::string& dir)
 {
+    // A full disk says nothing of what can be mapped.
+    const auto is_full = [] { return errno == ENOSPC || errno == EDQUOT || errno == EFBIG; };
     constexpr std::size_t size = 4096;
     std::string name = dir + "/.probe-XXXXXX";
     const file_descriptor fd(mkostemp(name.data(), O_CLOEXEC));
-    if (!fd) return false;
+    if (!fd) return is_full();
     unlink(name.c_str());
-    if (ftruncate(fd.get(), size) != 0) return false;
+    // Written, not only made long enough: to touch a mapped page for which the disk has no room ends the process.
+    const std::string zeros(size, '\0');
+    if (pwrite(fd.get(), zeros.data(), size, 0) != static_cast<ssize_t>(size)) return is_full();
     void* mapped = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
     if (mapped == MAP_FAILED) return false;
     std::memcpy(mapped, "mhc", 3);

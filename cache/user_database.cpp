@@ -229,6 +229,7 @@ bool user_database::recover(std::string* why)
     } catch (const sqlite::error& e) {
         return *why = e.what(), false;
     }
+    ++recoveries_;
     return open(why);
 }
 

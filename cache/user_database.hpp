@@ -37,6 +37,9 @@ public:
     /// Moves a database that turned out to be corrupt aside, unless another process has, and opens what is there then.
     bool recover(std::string* why);
 
+    /// How often that was done.
+    int recoveries() const { return recoveries_; }
+
     bool is_open() const { return connection_.has_value(); }
     bool is_writable() const { return is_writable_; }
     bool has_moved() const { return connection_->has_moved(); }
@@ -66,6 +69,7 @@ private:
     std::int64_t bytes_max_ = 0;
     bool is_writable_ = false, has_told_of_directory_ = false;
     ino_t inode_ = 0;
+    int recoveries_ = 0;
     std::optional<sqlite::connection> connection_;
 };
 

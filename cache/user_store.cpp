@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <set>
+#include <utility>
 
 #include "cache/eviction.hpp"
 #include "cache/failure_table.hpp"
@@ -18,6 +19,15 @@ namespace mhc::cache {
 namespace {
 
 constexpr std::int64_t hour_s = 3600;
+constexpr std::size_t own_bytes_max = std::size_t{64} << 20;
+// So much is read in some 20 ms, once in a process that has compiled something, which took longer.
+constexpr std::int64_t checked_bytes_max = std::int64_t{16} << 20;
+
+bool is_whole(sqlite::connection& db)
+{
+    sqlite::statement s(db, "PRAGMA integrity_check(1)");
+    return s.step() && s.text(0) == "ok";
+}
 
 class user_store final : public code_store {
 public:
@@ -40,6 +50,7 @@ public:
     void remember_toolchain(const toolchain& compiler, const std::vector<toolchain_file>& files) override;
     std::vector<code_row> list() override;
     counts count() override;
+    std::int64_t remove(const std::vector<digest>& keys) override;
     std::int64_t clear() override;
     std::vector<std::string> damaged() override;
     void set_bytes_max(std::int64_t bytes) override { bytes_max_ = bytes; }
@@ -50,6 +61,8 @@ private:
     template <class Body>
     void write(const Body& body);
     void store(const code_row& row, bool replace);
+    void store_own_again();
+    void check_once();
     void make_room();
     void shrink();
     std::int64_t evict_above_cap();
@@ -66,8 +79,12 @@ private:
     std::atomic<bool> is_writable_ = false;
     // Under the mutex of database_.
     bool is_full_ = false;
-    std::set<digest> skipped_;            ///< rows that are no good and could not be removed
-    std::set<digest> used_;               ///< rows found or stored by this process: not evicted
+    std::set<digest> skipped_;   ///< rows that are no good and could not be removed
+    std::set<digest> used_;      ///< rows found or stored by this process: not evicted
+    std::vector<code_row> own_;  ///< what this process stored, for when the database turns out to be damaged
+    std::size_t own_bytes_ = 0;
+    int recoveries_seen_ = 0;
+    bool is_checked_ = false;             ///< as a whole, once a process
     std::vector<digest> unwritten_uses_;  ///< rows whose last_used is to be written when something is written anyway
 };
 
@@ -75,6 +92,7 @@ template <class Result, class Body>
 Result user_store::guarded(const char* doing, Result otherwise, const Body& body) noexcept
 {
     return database_.guarded(doing, std::move(otherwise), [&] {
+        store_own_again();
         Result result = body();
         is_writable_ = database_.file().is_writable() && !is_full_;
         return result;
@@ -134,6 +152,8 @@ void user_store::take_out(const bad_row& bad)
     if (bad.fix == bad_row::remedy::none) return;
     skipped_.insert(bad.key);
     if (!database_.file().is_writable()) return;
+    // Where bytes have changed, others may have.
+    if (bad.fix == bad_row::remedy::remove_bytes) check_once();
     try {
         write([&] {
             if (bad.fix == bad_row::remedy::remove_bytes) {
@@ -174,8 +194,16 @@ bool user_store::insert(const code_row& row, bool replace)
     });
 }
 
+/// Damage found only after something was compiled anew and stored would cost that a second time.
+void user_store::check_once()
+{
+    if (!std::exchange(is_checked_, true) && !is_whole(db()))
+        throw sqlite::error(sqlite::fault::corrupt, "it fails its integrity check");
+}
+
 void user_store::store(const code_row& row, bool replace)
 {
+    if (database_.file().file_bytes() <= checked_bytes_max) check_once();
     std::int64_t evicted = 0;
     write([&] {
         // A row that could not be removed when it was found to be bad must not stand in the way of its successor.
@@ -185,7 +213,22 @@ void user_store::store(const code_row& row, bool replace)
         evicted = evict_above_cap();
     });
     skipped_.erase(row.key);
+    if (own_bytes_ + row.bytes.size() <= own_bytes_max) {
+        own_bytes_ += row.bytes.size();
+        own_.push_back(row);
+    }
     if (evicted > 0) shrink();
+}
+
+/// What was compiled before a page was found to be damaged went with the file: it is stored in the next one, so that no
+/// key is compiled twice on account of one damage.
+void user_store::store_own_again()
+{
+    const int recoveries = database_.file().recoveries();
+    if (std::exchange(recoveries_seen_, recoveries) == recoveries || own_.empty()) return;
+    write([&] {
+        for (const code_row& row : own_) put_row(db(), row, now());
+    });
 }
 
 std::int64_t user_store::evict_above_cap()
@@ -223,7 +266,8 @@ void user_store::shrink()
 void user_store::set_aside(const digest& key, std::string_view why)
 {
     guarded("setting aside", true, [&] {
-        take_out({key, "quarantine", std::string(why), bad_row::remedy::remove_bytes});
+        // The bytes are what was stored: whether they serve another row is for whoever asks for that one.
+        take_out({key, "quarantine", std::string(why), bad_row::remedy::remove_row});
         return true;
     });
 }
@@ -279,6 +323,20 @@ code_store::counts user_store::count()
     });
 }
 
+std::int64_t user_store::remove(const std::vector<digest>& keys)
+{
+    return guarded("removing rows", std::int64_t{-1}, [&] {
+        std::int64_t rows = 0;
+        write([&] {
+            const std::int64_t before = db().integer("SELECT count(*) FROM code_object");
+            for (const digest& key : keys) remove_row(db(), key);
+            rows = before - db().integer("SELECT count(*) FROM code_object");
+        });
+        shrink();
+        return rows;
+    });
+}
+
 std::int64_t user_store::clear()
 {
     return guarded("clearing", std::int64_t{-1}, [&] {
@@ -288,6 +346,8 @@ std::int64_t user_store::clear()
             db().execute("DELETE FROM code_object; DELETE FROM code_blob; DELETE FROM compile_failure");
         });
         skipped_.clear();
+        own_.clear();
+        own_bytes_ = 0;
         is_full_ = false;
         shrink();
         return rows;

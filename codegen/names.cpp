@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <cstdlib>
 #include <limits>
@@ -84,16 +85,18 @@ result<void> set_enum(const Table& table, std::string_view field, std::string_vi
     return unknown(field, value, all_names(table));
 }
 
+/// All of `value` as a number, whatever the locale; no blanks, no plus sign.
+template <class T>
+bool parse_whole(std::string_view value, T& to)
+{
+    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), to);
+    return error == std::errc() && end == value.data() + value.size();
+}
+
 result<void> set_integer(std::string_view field, std::string_view value, std::int64_t& to)
 {
-    const std::string text(value);
-    char* end = nullptr;
-    errno = 0;
-    const long long parsed = std::strtoll(text.c_str(), &end, 10);
-    if (text.empty() || *end != '\0' || errno != 0)
-        return failure{errc::bad_spec, fmt::format("{} = '{}' is not a whole number", field, value)};
-    to = parsed;
-    return {};
+    if (parse_whole(value, to)) return {};
+    return failure{errc::bad_spec, fmt::format("{} = '{}' is not a whole number", field, value)};
 }
 
 result<void> set_integer(std::string_view field, std::string_view value, std::int32_t& to)
@@ -108,12 +111,8 @@ result<void> set_integer(std::string_view field, std::string_view value, std::in
 
 result<void> set_real(std::string_view field, std::string_view value, float& to)
 {
-    const std::string text(value);
-    char* end = nullptr;
-    const float parsed = std::strtof(text.c_str(), &end);
-    if (text.empty() || *end != '\0') return failure{errc::bad_spec, fmt::format("{} = '{}' is not a number", field, value)};
-    to = parsed;
-    return {};
+    if (parse_whole(value, to)) return {};
+    return failure{errc::bad_spec, fmt::format("{} = '{}' is not a number", field, value)};
 }
 
 result<void> set_flag(std::string_view field, std::string_view value, bool& to)

@@ -7,24 +7,21 @@
 #include <mhc/jit/cache.hpp>
 
 #include "cache/code_store.hpp"
+#include "runtime/cache_tools.hpp"
 #include "runtime/code_object.hpp"
 #include "runtime/object_source.hpp"
 #include "runtime/toolchain_memory.hpp"
 
 namespace mhc::jit {
-namespace {
 
+using namespace cache_tools;
 using runtime::object_source;
 
-struct opened {
-    std::unique_ptr<cache::code_store> store;
-    std::string why;  ///< when there is none
-};
+namespace cache_tools {
 
 std::string user_file(const engine_options& options) { return cache::user_cache_dir(options.cache_dir) + "/mhc_user.db"; }
 
-/// The user database, not created by being looked at, or the file that was named.
-opened open(const engine_options& options, const std::string& database, bool for_writing = false)
+opened open(const engine_options& options, const std::string& database, bool for_writing)
 {
     opened o;
     std::error_code ignored;
@@ -79,7 +76,7 @@ std::optional<cache::code_row> row_of(cache::code_store& store, const stored_obj
     return store.find(query);
 }
 
-}  // namespace
+}  // namespace cache_tools
 
 result<cache_info> inspect_cache(const engine_options& options, const std::string& database)
 {
@@ -123,11 +120,13 @@ result<stored_object> find_in_cache(const engine_options& options, std::string_v
         std::all_of(key_prefix.begin(), key_prefix.end(), [](unsigned char c) { return std::isxdigit(c) != 0; });
     if (key_prefix.size() < 4 || key_prefix.size() > 64 || !is_hex)
         return failure{errc::bad_spec, fmt::format("key '{}': allowed is 4 to 64 hex digits", key_prefix)};
+    std::string lower(key_prefix);
+    for (char& c : lower) c = static_cast<char>(c >= 'A' && c <= 'F' ? c + ('a' - 'A') : c);
     auto list = list_cache(options, database);
     if (!list) return list.error();
     const stored_object* found = nullptr;
     for (const stored_object& object : *list) {
-        if (!object.key.starts_with(key_prefix)) continue;
+        if (!object.key.starts_with(lower)) continue;
         if (found != nullptr)
             return failure{errc::bad_spec, fmt::format("key '{}': more than one object; give more digits", key_prefix)};
         found = &object;

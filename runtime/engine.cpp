@@ -16,6 +16,19 @@ using runtime::kernel_result;
 using runtime::keyed_kernel;
 using runtime::ready_operator;
 
+namespace {
+
+/// A load that failed for want of memory, or because the thread captures a stream, says nothing about the object: it stays.
+bool blames_object(const failure& why)
+{
+    constexpr std::string_view others[] = {"ErrorOutOfMemory", "ERROR_OUT_OF_MEMORY", "ErrorStreamCapture",
+                                           "ERROR_STREAM_CAPTURE"};
+    return std::none_of(std::begin(others), std::end(others),
+                        [&](std::string_view error_name) { return why.message.find(error_name) != std::string::npos; });
+}
+
+}  // namespace
+
 /// request: a known layer returns here; any other spec is validated, made, and known from then on.
 result<compiled_layer> engine::layer(const layer_spec& spec)
 {
@@ -94,7 +107,7 @@ std::vector<kernel_result> engine::impl::kernels_of(const std::vector<const code
             }
             promise->set_value(std::move(made));
         };
-        if (kernel_result stored = from_stores_or_compiler(wanted, by, false); stored && *stored)
+        if (kernel_result stored = from_stores_or_compiler(wanted, by, false); !stored || *stored)
             finish(std::move(stored));
         else
             compilations.emplace_back([this, wanted, by, finish] { finish(from_stores_or_compiler(wanted, by, true)); });
@@ -114,11 +127,17 @@ try {
         auto found = find(wanted);
         if (!found) return std::shared_ptr<const runtime::kernel>();
         kernel_result loaded = load(*found);
-        if (loaded) return loaded;
+        if (loaded || !blames_object(loaded.error())) return loaded;
         objects.set_aside(*found, loaded.error().message);
         return std::shared_ptr<const runtime::kernel>();
     }
     auto compiled = objects.compile(wanted, by);
+    if (!compiled) return compiled.error();
+    kernel_result loaded = load(*compiled);
+    if (loaded || compiled->from == origin::compiled || !blames_object(loaded.error())) return loaded;
+    // Another process compiled it while this one waited.
+    objects.set_aside(*compiled, loaded.error().message);
+    compiled = objects.compile(wanted, by);
     if (!compiled) return compiled.error();
     return load(*compiled);
 } catch (const std::exception& e) {
@@ -193,6 +212,8 @@ engine_stats engine::stats() const
             .compiled = c.compiled,
             .compile_failed = c.compile_failed,
             .waited = c.waited,
+            .waited_process = c.waited_process,
+            .lock_timeout = c.lock_timeout,
             .set_aside = c.set_aside,
             .store_failed = c.store_failed,
             .compile_ms = static_cast<double>(c.compile_us) / 1000.0};

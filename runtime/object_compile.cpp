@@ -1,6 +1,8 @@
 // runtime/object_compile.cpp -- from a key that is stored nowhere to a code object: compile, verify, store.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <ctime>
 #include <filesystem>
@@ -15,6 +17,9 @@ namespace {
 using jit::errc;
 using jit::failure;
 using jit::log_level;
+
+// Longer than this nobody waits for another process, whatever a compilation may take.
+constexpr int wait_for_process_s_max = 60;
 
 failure compile_failure(const keyed_kernel& wanted, std::string_view log, const std::string& dump)
 {
@@ -105,6 +110,47 @@ jit::result<found_object> object_source::compile(const keyed_kernel& wanted, con
     if (by.backend.empty()) return failure{errc::unsupported_target, fmt::format("{}: {}", wanted.on->name, by.why_none)};
     if (auto known = remembered_failure(wanted)) return *known;
 
+    // Held until what is compiled is stored. Whoever has it looks again: another process may have compiled the key since the
+    // first look, even if it was not waited for.
+    const auto lock = lock_across_processes(wanted);
+    if (lock == nullptr) return compile_here(wanted, by);
+    if (auto found = find_in(*user_store(), wanted, false, jit::origin::user)) {
+        counts_->l2_hit++;
+        (*log_)(log_level::info, fmt::format("{} for {}: compiled by another process", wanted.symbol, wanted.on->name));
+        return *found;
+    }
+    if (auto known = remembered_failure(wanted)) return *known;
+    return compile_here(wanted, by);
+}
+
+/// Null: this process compiles without regard to others, because nothing could be shared or they take too long.
+std::unique_ptr<cache::key_lock> object_source::lock_across_processes(const keyed_kernel& wanted)
+{
+    using state = cache::key_lock::state;
+    const cache::code_store* store = user_store();
+    if (store == nullptr || !store->is_writable() || options_.read_only || replaces(wanted)) return nullptr;
+    const std::string dir = std::filesystem::path(store->path()).parent_path().string();
+    auto lock = std::make_unique<cache::key_lock>(dir, wanted.query.key);
+    state now = lock->try_take();
+    if (now == state::held_elsewhere) {
+        counts_->waited_process++;
+        (*log_)(log_level::debug, fmt::format("{}: waiting for another process that compiles it", wanted.symbol));
+        const int wait_s = std::min(std::max(1, options_.timeout_s), wait_for_process_s_max);
+        now = lock->wait(std::chrono::seconds(wait_s));
+        if (now == state::held_elsewhere) {
+            counts_->lock_timeout++;
+            (*log_)(log_level::warning,
+                    fmt::format("{}: another process has been compiling it for {} s; compiling it here too", wanted.symbol,
+                                wait_s));
+        }
+    }
+    if (now != state::unsupported) return lock;  // after a wait, even a vain one, what it stored meanwhile is looked for
+    (*log_)(log_level::debug, fmt::format("{}: no locks in {}; other processes may compile the same", wanted.symbol, dir));
+    return nullptr;
+}
+
+jit::result<found_object> object_source::compile_here(const keyed_kernel& wanted, const chosen_compiler& by)
+{
     const std::string source = codegen::render(*wanted.plan, *wanted.on, wanted.symbol);
     if (options_.keep_source) keep_source(wanted, source);
     const compile_result made =

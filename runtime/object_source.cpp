@@ -152,6 +152,12 @@ std::optional<found_object> object_source::find_in(cache::code_store& store, con
     query.any_toolchain = any_toolchain;
     auto row = store.find(query);
     if (!row) return std::nullopt;
+    // Columns are not hashed: a row may hold another kernel's name beside that kernel's whole and valid bytes.
+    if (row->symbol != wanted.symbol || row->target != wanted.on->name) {
+        counts_->set_aside++;
+        store.set_aside(row->key, fmt::format("it is {} for {}, not {}", row->symbol, row->target, wanted.symbol));
+        return std::nullopt;
+    }
     if (auto ok = verify_code_object(row->bytes, wanted.on->name, row->symbol); !ok) {
         counts_->set_aside++;
         store.set_aside(row->key, ok.error().message);

@@ -14,6 +14,7 @@
 #include <mhc/jit/engine.hpp>
 
 #include "cache/code_store.hpp"
+#include "cache/key_lock.hpp"
 #include "codegen/key.hpp"
 #include "codegen/plan.hpp"
 #include "runtime/compile_service.hpp"
@@ -24,7 +25,7 @@ namespace mhc::runtime {
 /// Counts of `engine_stats`, one place for all of an engine's parts.
 struct counters {
     std::atomic<std::uint64_t> known_layer{0}, l1_hit{0}, l2_hit{0}, l3_hit{0}, compiled{0}, compile_failed{0}, waited{0},
-        set_aside{0}, store_failed{0}, compile_us{0};
+        waited_process{0}, lock_timeout{0}, set_aside{0}, store_failed{0}, compile_us{0};
 };
 
 /// A compiler that can make code for a target, before anything is compiled.
@@ -61,7 +62,8 @@ public:
 
     /// From the user database or a prebuilt one, verified. Empty: a miss.
     std::optional<found_object> find(const keyed_kernel& wanted);
-    /// Compiles, verifies and stores. Errors: not_prebuilt (strict), unsupported_target, compile_failed.
+    /// Compiles, verifies and stores; or waits for another process that does, and takes what it stored (`from` is then
+    /// origin::user). Errors: not_prebuilt (strict), unsupported_target, compile_failed.
     jit::result<found_object> compile(const keyed_kernel& wanted, const chosen_compiler& by);
     /// A stored object that did not load: it is not offered again.
     void set_aside(const found_object& object, std::string_view why);
@@ -80,6 +82,8 @@ private:
     std::optional<found_object> find_in(cache::code_store& store, const keyed_kernel& wanted, bool any_toolchain,
                                         jit::origin as);
     std::optional<jit::failure> remembered_failure(const keyed_kernel& wanted);
+    std::unique_ptr<cache::key_lock> lock_across_processes(const keyed_kernel& wanted);
+    jit::result<found_object> compile_here(const keyed_kernel& wanted, const chosen_compiler& by);
     std::vector<backend_info> known_backends();
     void keep(const cache::code_row& row);
     void keep_source(const keyed_kernel& wanted, const std::string& source);

@@ -26,18 +26,18 @@ std::string number(std::uint32_t value)
 
 }  // namespace
 
-std::string metadata(const kernel_uses& uses)
+std::string metadata(const kernel_uses& uses, const std::string& kernel)
 {
-    return map(4) + text("amdhsa.kernels") + array(1) + map(14) + text(".name") + text("k") + text(".vgpr_count") +
+    return map(4) + text("amdhsa.kernels") + array(1) + map(14) + text(".name") + text(kernel) + text(".vgpr_count") +
            number(uses.vgprs) + text(".agpr_count") + number(uses.agprs) + text(".sgpr_count") + number(uses.sgprs) +
            text(".vgpr_spill_count") + number(3) + text(".sgpr_spill_count") + number(4) +
            text(".group_segment_fixed_size") + number(uses.lds) + text(".private_segment_fixed_size") + number(16) +
            text(".kernarg_segment_size") + number(24) + text(".wavefront_size") + number(uses.wave) +
-           text(".max_flat_workgroup_size") + number(uses.workgroup) + text(".symbol") + text("k.kd") + text(".args") +
-           array(1) + map(4) + text(".value_kind") + text("global_buffer") + text(".offset") + number(8) + text(".size") +
-           number(8) + text(".address_space") + text("global") + text(".language_version") + array(2) + '\x02' + '\x00' +
-           text("amdhsa.target") + text("amdgcn-amd-amdhsa--gfx942") + text("amdhsa.version") + array(2) + '\x01' + '\x02' +
-           text("amdhsa.printf") + array(0);
+           text(".max_flat_workgroup_size") + number(uses.workgroup) + text(".symbol") + text(kernel + ".kd") +
+           text(".args") + array(1) + map(4) + text(".value_kind") + text("global_buffer") + text(".offset") + number(8) +
+           text(".size") + number(8) + text(".address_space") + text("global") + text(".language_version") + array(2) +
+           '\x02' + '\x00' + text("amdhsa.target") + text("amdgcn-amd-amdhsa--gfx942") + text("amdhsa.version") + array(2) +
+           '\x01' + '\x02' + text("amdhsa.printf") + array(0);
 }
 
 std::string make_elf(const elf_parts& parts)
@@ -97,6 +97,14 @@ std::string make_elf(const elf_parts& parts)
     append(bytes, segment);
     for (const Elf64_Shdr& section : sections) append(bytes, section);
     return bytes + symbols + strings + dynamic + note;
+}
+
+std::string make_code_object(const std::string& kernel)
+{
+    elf_parts parts;
+    parts.symbols = {{kernel}, {kernel + ".kd", STT_OBJECT}};
+    parts.note = metadata({}, kernel);
+    return make_elf(parts);
 }
 
 }  // namespace mhc::testing

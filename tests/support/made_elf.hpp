@@ -14,8 +14,8 @@ struct kernel_uses {
     std::uint32_t vgprs = 2, agprs = 0, sgprs = 8, lds = 0, workgroup = 256, wave = 64;
 };
 
-/// The metadata note of one kernel "k" with one parameter, a pointer of 8 bytes at offset 8.
-std::string metadata(const kernel_uses& uses = {});
+/// The metadata note of one kernel with one parameter, a pointer of 8 bytes at offset 8.
+std::string metadata(const kernel_uses& uses = {}, const std::string& kernel = "k");
 
 struct made_symbol {
     std::string name;
@@ -34,5 +34,8 @@ struct elf_parts {
 
 /// Header, one note segment, and the sections .dynsym, .dynstr and .dynamic. Without more said: "k" for gfx942.
 std::string make_elf(const elf_parts& parts);
+
+/// A whole code object for gfx942 that differs from others by its kernel's name.
+std::string make_code_object(const std::string& kernel);
 
 }  // namespace mhc::testing

@@ -1,23 +1,29 @@
-// tests/support/planted_worker.cpp -- a worker that misbehaves as the name of its job says; notes each start in a file.
+// tests/support/planted_worker.cpp -- a worker that compiles nothing: it makes objects for gfx942, or misbehaves as told.
+//
+// Environment: MHC_PLANTED_HOW, what it does wrong (else the name of the job says it); MHC_PLANTED_MS, how long a job takes;
+// MHC_PLANTED_LOG, a file that gets a line a start; MHC_PLANTED_JOBS, one that gets "begin SYMBOL PARENT" a job.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <string>
 
 #include "runtime/compile_protocol.hpp"
+#include "tests/support/made_elf.hpp"
 
 namespace {
 
 using namespace mhc::runtime;
 
-int connection = 3;
+int connection = 3, parent = 0;
 
 /// How many workers were started before this one, by the lines of $MHC_PLANTED_LOG.
 int note_start()
@@ -43,13 +49,63 @@ void send_raw(const std::string& bytes)
     }
 }
 
-std::string good_reply(const compile_job& job)
+/// The name that the library's sources begin with; nothing of other texts.
+std::string kernel_of(const std::string& source)
 {
+    if (source.rfind("// mhc_", 0) != 0) return {};
+    return source.substr(3, source.find_first_of(" \n", 3) - 3);
+}
+
+std::string good_reply(const compile_job& job, const std::string& how)
+{
+    const std::string kernel = how == "other_kernel" ? "mhc_other" : kernel_of(job.source);
     protocol::compile_reply reply;
     reply.result.status = compile_status::ok;
-    reply.result.code = "code of " + job.source;
+    reply.result.code = kernel.empty() ? "code of " + job.source : mhc::testing::make_code_object(kernel);
     reply.result.compiler_name = "planted";
     return protocol::encode(reply);
+}
+
+std::string compile_error()
+{
+    protocol::compile_reply reply;
+    reply.result.status = compile_status::compile_error;
+    reply.result.log = "planted error in the source\n";
+    return protocol::encode(reply);
+}
+
+/// A compiler for gfx942 that is this program's file.
+std::string identity()
+{
+    struct stat seen {};
+    std::string path(4096, '\0');
+    path.resize(static_cast<std::size_t>(std::max<ssize_t>(0, ::readlink("/proc/self/exe", path.data(), path.size()))));
+    ::stat(path.c_str(), &seen);
+    backend_info info;
+    info.name = "hiprtc";
+    info.available = true;
+    info.version = "planted";
+    info.identity.fingerprint.fill(7);
+    info.identity.descr = "{}";
+    info.files = {{path, static_cast<std::int64_t>(seen.st_dev), static_cast<std::int64_t>(seen.st_ino), seen.st_size,
+                   seen.st_mtim.tv_sec * 1'000'000'000LL + seen.st_mtim.tv_nsec}};
+    info.targets = {"gfx942"};
+    return protocol::encode(std::vector<backend_info>{info});
+}
+
+void append_line(const char* path, const std::string& line)
+{
+    const int file = ::open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    [[maybe_unused]] const ssize_t written = ::write(file, line.data(), line.size());
+    ::close(file);
+}
+
+/// Notes the job and takes its time.
+void begin(const compile_job& job)
+{
+    if (const char* path = std::getenv("MHC_PLANTED_JOBS"))
+        append_line(path, "begin " + kernel_of(job.source) + ' ' + std::to_string(parent) + '\n');
+    if (const char* ms = std::getenv("MHC_PLANTED_MS")) ::usleep(static_cast<useconds_t>(std::atoi(ms)) * 1000);
 }
 
 void eat_memory(std::int64_t most)
@@ -122,16 +178,25 @@ bool reply_badly(const std::string& how, const std::string& payload)
 int main(int count, char** arguments)
 {
     for (int i = 1; i + 1 < count; ++i)
-        if (std::strcmp(arguments[i], "--socket") == 0) connection = std::atoi(arguments[i + 1]);
+        if (std::strcmp(arguments[i], "--socket") == 0)
+            connection = std::atoi(arguments[i + 1]);
+        else if (std::strcmp(arguments[i], "--parent") == 0)
+            parent = std::atoi(arguments[i + 1]);
     ::prctl(PR_SET_DUMPABLE, 0);
     const int started_before = note_start();
     protocol::frame frame;
     while (protocol::receive_frame(connection, 60, &frame) == protocol::receive_state::received) {
+        if (frame.kind == protocol::frame_kind::identify) {
+            if (!protocol::send_frame(connection, protocol::frame_kind::identified, identity())) return 3;
+            continue;
+        }
         protocol::compile_request request;
         if (!protocol::decode(frame.payload, &request)) return 3;
-        const std::string how = request.job.name;
+        const char* const told = std::getenv("MHC_PLANTED_HOW");
+        const std::string how = told != nullptr ? told : request.job.name;
+        begin(request.job);
         misbehave(how, request, started_before);
-        const std::string payload = good_reply(request.job);
+        const std::string payload = how == "compile_error" ? compile_error() : good_reply(request.job, how);
         if (reply_badly(how, payload)) return 0;
         if (how == "flood")
             for (int i = 0; i < 20000; ++i) say("a line of forty characters, all the same\n");

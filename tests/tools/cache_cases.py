@@ -1,4 +1,5 @@
 # tests/tools/cache_cases.py -- mhc-cache: what is stored is listed, shown, checked and cleared; damage is found.
+import json
 import os
 import shutil
 import sqlite3
@@ -142,3 +143,126 @@ class Cache(ToolCase):
         self.good("mhc-show", "--op", "expand_fwd", "--hidden-dim", "64", "--target", "host", "--cache-dir", self.cache)
         self.fill()
         self.assertEqual(len(self.json("list", "--target", "host")["objects"]), 1)
+
+    def test_a_key_may_be_given_in_upper_case(self):
+        self.fill()
+        key = self.json("list")["objects"][0]["key"]
+        self.assertEqual(self.json("show", key[:12].upper())["key"], key)
+
+    def test_doctor_looks_and_makes_nothing(self):
+        found = self.json("doctor")["findings"]
+        self.assertFalse(os.path.exists(self.cache))
+        self.assertEqual({each["state"] for each in found}, {"good"})
+        self.assertTrue({"folder", "user database", "worker", "jobs"} <= {each["what"] for each in found})
+        self.fill()
+        self.assertIn("3 objects, 0 damaged", self.tool("doctor"))
+
+    def test_doctor_says_what_is_wrong(self):
+        self.fill()
+        os.chmod(self.cache, 0o777)
+        done = self.run_tool("mhc-cache", "doctor", "--json", cache=self.cache)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn("chmod go-w", done.stdout)
+        os.chmod(self.cache, 0o700)
+        done = self.run_tool("mhc-cache", "doctor", cache=self.cache, env={"MHC_JIT_WORKER": "/nowhere/mhc-jitc"})
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn("/nowhere/mhc-jitc", done.stdout)
+
+    def test_stats_are_sums_of_the_list(self):
+        self.assertEqual(self.json("stats")["objects"], 0)
+        self.fill()
+        objects, stats = self.json("list")["objects"], self.json("stats")
+        for name in ("bytes", "uses", "compile_ms"):
+            self.assertEqual(stats[name], sum(one[name] for one in objects), name)
+        self.assertEqual({each["target"]: each["objects"] for each in stats["by_target_and_compiler"]},
+                         {"gfx942": 2, "gfx90a": 1})
+        self.assertIn("gfx90a", self.tool("stats"))
+
+    def test_prune(self):
+        nothing = {"stale": 0, "unused": 0, "over": 0}
+        self.assertEqual(self.json("prune"), {**nothing, "objects": 0, "object_bytes": 0})
+        self.fill()
+        kept = self.json("prune")
+        self.assertEqual((kept["stale"], kept["unused"], kept["over"], kept["objects"]), (0, 0, 0, 3))
+        with sqlite3.connect(self.database()) as database:
+            database.execute("UPDATE code_object SET last_used = last_used - 40 * 86400 WHERE arch = 'gfx90a'")
+        database.close()
+        self.assertEqual(self.json("prune")["objects"], 3, "its compiler is here")
+        self.assertEqual(self.json("prune", "--unused-days", "39")["unused"], 1)
+        self.assertEqual({one["target"] for one in self.json("list")["objects"]}, {"gfx942"})
+        with sqlite3.connect(self.database()) as database:
+            database.execute("DELETE FROM toolchain_file")
+        database.close()
+        self.assertEqual(self.json("prune")["stale"], 0, "used within 30 days")
+        self.assertEqual(self.json("prune", "--stale-days", "0")["stale"], 2)
+
+    def test_prune_to_a_size_takes_the_least_recently_used_and_no_pinned_one(self):
+        self.fill()
+        with sqlite3.connect(self.database()) as database:
+            database.execute("UPDATE code_object SET last_used = 1, pinned = 1 WHERE arch = 'gfx90a'")
+        database.close()
+        pruned = self.json("prune", "--max-mb", "0", "--stale-days", "0")
+        self.assertEqual((pruned["over"], pruned["objects"]), (2, 1))
+        self.assertEqual([one["target"] for one in self.json("list")["objects"]], ["gfx90a"])
+        self.bad(2, "-1", "mhc-cache", "prune", "--max-mb", "-1", cache=self.cache)
+
+    def test_export_and_import(self):
+        self.fill()
+        for name in ("one.db", "two.db"):
+            self.assertEqual(self.json("export", self.path(name)), {"exported": 3, "present": 0, "refused": []})
+        with open(self.path("one.db"), "rb") as one, open(self.path("two.db"), "rb") as two:
+            self.assertEqual(one.read(), two.read(), "equal objects, equal bytes")
+        other = self.path("other")
+        call = ["mhc-cache", "import", self.path("one.db"), "--json"]
+        self.assertEqual(self.good_json(*call[:-1], cache=other), {"imported": 3, "present": 0, "refused": []})
+        self.assertEqual(self.good_json(*call[:-1], cache=other), {"imported": 0, "present": 3, "refused": []})
+        self.assertEqual(self.good_json("mhc-cache", "verify", cache=other), {"checked": 3, "damaged": []})
+        shown = self.good_json("mhc-show", "--op", "post_fwd", "--hidden-dim", "64", "--target", "gfx942", "--strict",
+                               cache=other)
+        self.assertTrue(shown["launches"], "what was imported is found, and nothing is compiled")
+
+    def test_import_refuses_what_it_cannot_check(self):
+        self.fill()
+        file = self.path("kernels.db")
+        self.tool("export", file)
+        os.chmod(file, 0o644)
+        with sqlite3.connect(file) as database:
+            rows = database.execute("SELECT key, symbol FROM code_object ORDER BY key").fetchall()
+            database.execute("UPDATE code_object SET symbol = ? WHERE key = ?", (rows[0][1], rows[1][0]))
+            database.execute("UPDATE code_object SET key_json = '{}' WHERE key = ?", (rows[2][0],))
+        database.close()
+        other = self.path("other")
+        done = self.run_tool("mhc-cache", "import", file, cache=other)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("1 object(s) imported, 2 refused", done.stdout)
+        self.assertIn("its symbol is another kernel's", done.stdout)
+        self.assertIn("its key is not the hash of its clear text", done.stdout)
+
+        os.chmod(file, 0o666)
+        self.bad(2, "chmod go-w", "mhc-cache", "import", file, cache=self.path("third"))
+        done = self.run_tool("mhc-cache", "import", file, "--trust", cache=self.path("third"))
+        self.assertIn("1 object(s) imported, 2 refused", done.stdout, "--trust is about the file, not about its rows")
+        self.bad(2, "absent.db", "mhc-cache", "import", self.path("absent.db"), cache=other)
+        self.bad(2, "absent.db", "mhc-cache", "import", self.path("absent.db"), "--trust", cache=other)
+        self.bad(2, "garbage", "mhc-cache", "import", self.write("garbage", "text"), cache=other)
+
+    def test_why_miss_names_the_field(self):
+        why = ["why-miss", "--op", "expand_fwd", "--target", "gfx942"]
+
+        def ask(*more):
+            done = self.run_tool("mhc-cache", *why, *more, "--json", cache=self.cache)
+            self.assertIn(done.returncode, (0, 1), done.stderr)
+            kernels = json.loads(done.stdout)["kernels"]
+            self.assertEqual(done.returncode, 0 if all(one["stored"] for one in kernels) else 1)
+            return kernels[0]
+
+        empty = ask("--hidden-dim", "64")
+        self.assertEqual((empty["stored"], empty["nearest_key"], empty["differences"]), (False, "", []))
+        self.fill()
+        self.assertTrue(ask("--hidden-dim", "64")["stored"])
+        miss = ask("--hidden-dim", "80")
+        self.assertFalse(miss["stored"])
+        self.assertIn(miss["nearest_key"], [one["key"] for one in self.json("list", "--family", "expand")["objects"]])
+        self.assertIn({"field": "plan.hidden_dim", "wanted": "80", "stored": "64"}, miss["differences"])
+        self.bad(2, "--hidden-dim", "mhc-cache", *why, cache=self.cache)
+        self.bad(2, "no_such_op", "mhc-cache", "why-miss", "--op", "no_such_op", "--target", "gfx942", cache=self.cache)

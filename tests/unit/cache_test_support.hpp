@@ -165,7 +165,14 @@ inline pid_t start_child(const std::function<int()>& body)
 {
     const pid_t child = fork();
     REQUIRE(child >= 0);
-    if (child == 0) _exit(body());
+    if (child == 0) {
+        // An exception must not go on with the parent's other tests.
+        try {
+            _exit(body());
+        } catch (...) {
+            _exit(98);
+        }
+    }
     return child;
 }
 

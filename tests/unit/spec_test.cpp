@@ -1,6 +1,7 @@
 // tests/unit/spec_test.cpp -- specs: names, presets, what is refused and how.
 #include <doctest/doctest.h>
 
+#include <clocale>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -116,9 +117,13 @@ TEST_CASE("spec: fields are set by name, and a bad value leaves the field as it 
     CHECK(s.options.norm_eps == 1e-3F);
     CHECK(set_field(s, "reference_rounding", "on"));
     CHECK(s.options.reference_rounding);
-    for (const char* value : {"", "7.5", "x", "99999999999999999999"}) {
+    for (const char* value : {"", "7.5", "x", " 8", "8 ", "+8", "0x8", "99999999999999999999"}) {
         CHECK_FALSE(set_field(s, "sinkhorn_iters", value));
         CHECK(s.options.sinkhorn_iters == 7);
+    }
+    for (const char* value : {"", "x", " 0.5", "0.5 ", "+0.5", "0,5", "0.5f", "1e99"}) {
+        CHECK_FALSE(set_field(s, "norm_eps", value));
+        CHECK(s.options.norm_eps == 1e-3F);
     }
     const auto unknown = set_field(s, "sinkhorn_itres", "7");
     REQUIRE_FALSE(unknown);
@@ -126,6 +131,21 @@ TEST_CASE("spec: fields are set by name, and a bad value leaves the field as it 
     const auto value = set_field(s, "layout", "row_major");
     REQUIRE_FALSE(value);
     CHECK(value.error().message == "layout = 'row_major' is not known; allowed: out_in, src_dst");
+}
+
+TEST_CASE("spec: numbers are read the same in every locale")
+{
+    const char* const old = std::setlocale(LC_NUMERIC, nullptr);
+    const std::string before = old == nullptr ? "C" : old;
+    bool has_comma = false;
+    for (const char* name : {"de_DE.UTF-8", "fr_FR.UTF-8", "de_DE", "fr_FR"})
+        has_comma = has_comma || std::setlocale(LC_NUMERIC, name) != nullptr;
+    if (!has_comma) MESSAGE("this machine has no locale with a decimal comma: only C is tested");
+    layer_spec s = good();
+    CHECK(set_field(s, "norm_eps", "0.25"));
+    CHECK(s.options.norm_eps == 0.25F);
+    CHECK_FALSE(set_field(s, "norm_eps", "0,25"));
+    std::setlocale(LC_NUMERIC, before.c_str());
 }
 
 TEST_CASE("spec: a row's alignment is what the base and the row length share")

@@ -12,15 +12,16 @@
 #include "tools/common/engine_flags.hpp"
 #include "tools/common/files.hpp"
 #include "tools/common/tool.hpp"
+#include "tools/mhc-cache/care.hpp"
 #include "tools/mhc-cache/report.hpp"
 
 namespace mhc::tools {
 namespace {
 
-struct arguments {
+struct arguments : care_arguments {
     engine_flags engine;
-    std::string database, target, family, key, extract;
-    bool is_json = false, is_yes = false;
+    std::string family, key, extract;
+    bool is_yes = false;
 };
 
 constexpr const char* examples =
@@ -30,8 +31,11 @@ Example:
   mhc-cache list --target gfx942
   mhc-cache show 3fa1 --extract post.co
   mhc-cache verify --database prebuilt/mhc_gfx942.db
+  mhc-cache why-miss --op post_fwd --hidden-dim 4096 --target gfx942
+  mhc-cache export kernels.db && mhc-cache import kernels.db --cache-dir elsewhere
 
-Exit codes: 0 done; 1 the operation failed, or verify found damage; 2 bad arguments, or no such database or object.)";
+Exit codes: 0 done; 1 the operation failed, verify found damage, doctor something bad, export or import an object that
+it refused, or why-miss a kernel that is not stored; 2 bad arguments, or no such database or object.)";
 
 int info(const arguments& args, const jit::engine_options& options)
 {
@@ -117,6 +121,46 @@ CLI::App* add_command(CLI::App& app, arguments& args, const char* name, const ch
     return command;
 }
 
+void declare_care(CLI::App& app, arguments& args)
+{
+    const CLI::Range days(std::int64_t{0}, std::int64_t{36500});
+    add_command(app, args, "doctor", "Look at the folder, locks, databases and compilers; say what is wrong");
+    add_command(app, args, "stats", "Objects, bytes, uses and compile times by target and compiler");
+    CLI::App* const prune = add_command(app, args, "prune", "Remove objects that nobody needs from the user database");
+    prune->add_option("--stale-days", args.stale_days, "Unused so long, of a compiler that is gone (default 30)")
+        ->type_name("DAYS")
+        ->check(days);
+    prune->add_option("--unused-days", args.unused_days, "Unused so long, of any compiler")->type_name("DAYS")->check(days);
+    prune->add_option("--max-mb", args.max_mb, "Then the least recently used, down to this (default: the cache's limit)")
+        ->type_name("MB")
+        ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 24));
+    CLI::App* const to = add_command(app, args, "export", "Write every whole object to a database FILE, to be shipped");
+    to->add_option("FILE", args.file, "The file to write")->required()->type_name("");
+    CLI::App* const from = add_command(app, args, "import", "Add the objects of a database FILE to the user database");
+    from->add_option("FILE", args.file, "The file to read")->required()->type_name("");
+    from->add_flag("--trust", args.is_trusted, "Even if the file belongs to another user, or others may write it");
+    CLI::App* const why =
+        add_command(app, args, "why-miss", "Whether an operator's kernels are stored; if not, what differs");
+    why->add_option("--op", args.op, "The operator, such as post_fwd")->required()->type_name("OP");
+    why->add_option("--target", args.target, "host, or an architecture such as gfx942")->required()->type_name("TARGET");
+    why->add_option("--hidden-dim", args.hidden_dim, "Channels of a stream, C")->type_name("C");
+    why->add_option("--n-streams", args.n_streams, "Streams of a token, n (default 4)")->type_name("N");
+    why->add_option("--dtype", args.dtype, "Type of data: bf16 (default), fp16 or fp32")->type_name("TYPE");
+    why->add_option("--set", args.settings, "Options of the spec, such as preset=deepseek")->type_name("OPTION=VALUE");
+}
+
+/// -1: none of these commands.
+int run_care(const CLI::App& app, const arguments& args, const jit::engine_options& options)
+{
+    if (app.got_subcommand("doctor")) return doctor(args, options);
+    if (app.got_subcommand("stats")) return stats(args, options);
+    if (app.got_subcommand("prune")) return prune(args, options);
+    if (app.got_subcommand("export")) return export_objects(args, options);
+    if (app.got_subcommand("import")) return import_objects(args, options);
+    if (app.got_subcommand("why-miss")) return why_miss(args, options);
+    return -1;
+}
+
 }  // namespace
 }  // namespace mhc::tools
 
@@ -138,6 +182,7 @@ int main(int argc, char** argv)
     do_show->add_option("KEY", args.key, "The key's first 4 or more hex digits")->required()->type_name("");
     do_show->add_option("--extract", args.extract, "Write the code object to FILE")->type_name("FILE");
     do_clear->add_flag("--yes", args.is_yes, "Do not ask");
+    declare_care(app, args);
     app.footer(examples);
     return run_tool(app, argc, argv, [&]() -> int {
         const mhc::jit::engine_options options = options_of(args.engine);
@@ -146,6 +191,7 @@ int main(int argc, char** argv)
         if (*do_show) return show(args, options);
         if (*do_verify) return verify(args, options);
         if (*do_clear) return clear(args, options);
-        fail_usage("no command is named; give info, list, show KEY, verify or clear");
+        if (const int code = run_care(app, args, options); code >= 0) return code;
+        fail_usage("no command is named; mhc-cache --help lists them");
     });
 }

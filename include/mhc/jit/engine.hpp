@@ -61,10 +61,12 @@ struct engine_stats {
     std::uint64_t l3_hit = 0;       ///< in a prebuilt database
     std::uint64_t compiled = 0;
     std::uint64_t compile_failed = 0;
-    std::uint64_t waited = 0;        ///< callers that waited for another's compilation
-    std::uint64_t set_aside = 0;     ///< stored objects that failed verification or loading
-    std::uint64_t store_failed = 0;  ///< writes of the user database that did not happen
-    double compile_ms = 0;           ///< sum of wall times of compilations
+    std::uint64_t waited = 0;          ///< callers that waited for another thread's compilation
+    std::uint64_t waited_process = 0;  ///< kernels waited for while another process compiled them
+    std::uint64_t lock_timeout = 0;    ///< of these, the ones that took too long, so that they were compiled here too
+    std::uint64_t set_aside = 0;       ///< stored objects that failed verification or loading
+    std::uint64_t store_failed = 0;    ///< writes of the user database that did not happen
+    double compile_ms = 0;             ///< sum of wall times of compilations
 };
 
 class engine {
