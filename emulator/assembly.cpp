@@ -298,6 +298,14 @@ void read_modifier(std::string_view text, operation& made)
         made.neg_lo = bits(value);
     else if (name == "neg_hi")
         made.neg_hi = bits(value);
+    else if (name == "neg")  // of fp64 matrix instructions, one a source
+        made.neg_lo = bits(value);
+    else if (name == "cbsz")
+        made.block_broadcast = static_cast<u8>(integer(value));
+    else if (name == "abid")
+        made.block_chosen = static_cast<u8>(integer(value));
+    else if (name == "blgp")
+        made.lane_pattern = static_cast<u8>(integer(value));
     else if (name == "clamp")
         made.clamps = true;
     else if (name == "mul" || name == "div")
@@ -328,6 +336,8 @@ std::string read_instruction(std::string_view text, operation& made)
     if (space == std::string_view::npos || entry->operands == operand_rule::ignored) return name;
 
     const number_type type = constant_type(name);
+    // Their second source is a power, or a mask of classes.
+    const bool has_word_second = name == "v_ldexp_f64" || name == "v_cmp_class_f64" || name == "v_cmpx_class_f64";
     std::vector<std::string_view> modifiers;
     std::size_t count = 0;
     for (const std::string_view piece : split(text.substr(space + 1), ',')) {
@@ -340,7 +350,8 @@ std::string read_instruction(std::string_view text, operation& made)
                 modifiers.push_back(words[i]);
                 continue;
             }
-            const operand read = read_operand(words[i], type);
+            const bool is_word = has_word_second && count == entry->destinations + std::size_t{1};
+            const operand read = read_operand(words[i], is_word ? number_type::bits_32 : type);
             if (count < entry->destinations)
                 made.to[count] = read;
             else if (count - entry->destinations < made.from.size())

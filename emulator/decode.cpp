@@ -20,6 +20,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "emulator/coverage.hpp"
 #include "emulator/handlers.hpp"
 #include "emulator/read_line.hpp"
 #include "runtime/compilers/llvm_version.hpp"
@@ -129,6 +130,7 @@ jit::result<std::unique_ptr<program>> decode(std::string_view processor, std::st
         op.target = word < made->at_word.size() ? made->at_word[static_cast<std::size_t>(word)] : program::no_operation;
         if (op.target == program::no_operation) op.run = run_unknown;
     }
+    watch(*made);
     return made;
 }
 

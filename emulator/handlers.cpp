@@ -13,11 +13,27 @@ const handler_entry* find_handler(std::string_view canonical_name)
 {
     static const auto table = [] {
         std::unordered_map<std::string_view, const handler_entry*> all;
-        for (const handler_family family :
-             {control_family(), scalar_integer_family(), scalar_float_family(), scalar_memory_family(),
-              vector_integer_family(), vector_float_family(), vector_half_family(), vector_packed_family(),
-              vector_division_family(), vector_convert_family(), vector_compare_family(), lane_family(), lds_family(),
-              global_family()})
+        for (const handler_family family : {control_family(),
+                                            scalar_integer_family(),
+                                            scalar_float_family(),
+                                            scalar_memory_family(),
+                                            vector_integer_family(),
+                                            vector_float_family(),
+                                            vector_half_family(),
+                                            vector_packed_family(),
+                                            vector_division_family(),
+                                            vector_convert_family(),
+                                            vector_compare_family(),
+                                            lane_family(),
+                                            lds_family(),
+                                            global_family(),
+                                            matrix_family(),
+                                            matrix_wave32_family(),
+                                            vector_double_family(),
+                                            vector_packed_half_family(),
+                                            vector_short_family(),
+                                            vector_half_more_family(),
+                                            scalar_half_family()})
             for (const handler_entry& entry : family) all.emplace(entry.name, &entry);
         return all;
     }();

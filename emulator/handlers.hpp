@@ -35,7 +35,14 @@ handler_family vector_convert_family();
 handler_family vector_compare_family();
 handler_family lane_family();  ///< readlane, writelane, permutes
 handler_family lds_family();
-handler_family global_family();  ///< global and flat loads, stores
+handler_family global_family();              ///< global and flat loads, stores
+handler_family vector_double_family();       ///< fp64: division, roots, conversions to integers
+handler_family vector_packed_half_family();  ///< two numbers of 16 bits; dot products
+handler_family vector_short_family();        ///< integers of 16 bits, rarer integers
+handler_family vector_half_more_family();    ///< fp16: functions, conversions, three sources
+handler_family scalar_half_family();         ///< gfx12's scalar fp16
+handler_family matrix_family();              ///< MFMA
+handler_family matrix_wave32_family();       ///< WMMA
 
 /// Null where no family has the name.
 const handler_entry* find_handler(std::string_view canonical_name);

@@ -24,8 +24,8 @@ const std::unordered_map<std::string_view, std::string_view>& newer_names()
         {"v_sub_nc_u16", "v_sub_u16"},
         {"v_add_nc_i32", "v_add_i32"},
         {"v_sub_nc_i32", "v_sub_i32"},
-        {"v_add_nc_i16", "v_add_u16"},
-        {"v_sub_nc_i16", "v_sub_u16"},
+        {"v_add_nc_i16", "v_add_i16"},
+        {"v_sub_nc_i16", "v_sub_i16"},
         {"v_add_co_ci_u32", "v_addc_co_u32"},
         {"v_sub_co_ci_u32", "v_subb_co_u32"},
         {"v_subrev_co_ci_u32", "v_subbrev_co_u32"},
@@ -125,6 +125,18 @@ const std::unordered_map<std::string_view, std::string_view>& newer_names()
         {"s_sub_nc_u64", "s_sub_u64"},
         {"v_mad_co_u64_u32", "v_mad_u64_u32"},
         {"v_mad_co_i64_i32", "v_mad_i64_i32"},
+        {"v_maxmin_num_f32", "v_maxmin_f32"},
+        {"v_minmax_num_f32", "v_minmax_f32"},
+        {"v_maxmin_num_f16", "v_maxmin_f16"},
+        {"v_minmax_num_f16", "v_minmax_f16"},
+        {"v_max3_num_f16", "v_max3_f16"},
+        {"v_min3_num_f16", "v_min3_f16"},
+        {"v_med3_num_f16", "v_med3_f16"},
+        {"v_pk_max_num_f16", "v_pk_max_f16"},
+        {"v_pk_min_num_f16", "v_pk_min_f16"},
+        {"s_max_num_f16", "s_max_f16"},
+        {"s_min_num_f16", "s_min_f16"},
+        {"s_cls_i32_i64", "s_flbit_i32_i64"},
         {"v_max_num_f32", "v_max_f32"},
         {"v_min_num_f32", "v_min_f32"},
         {"v_max_num_f16", "v_max_f16"},
@@ -157,6 +169,13 @@ number_type constant_type(std::string_view name)
     // These take what their names do not say: packed floats a 32-bit number a half, mixed ones a float.
     if (name.starts_with("v_pk_") && name.ends_with("_f32")) return number_type::single;
     if (name.starts_with("v_fma_mix")) return number_type::single;
+    // The first type of a matrix instruction is its sum's, the one source that may be a constant.
+    for (const std::string_view kind : {"v_mfma_", "v_wmma_"}) {
+        if (!name.starts_with(kind)) continue;
+        const std::string_view sum = name.substr(kind.size(), 3);
+        if (sum == "f64") return number_type::double_;
+        return sum == "f32" ? number_type::single : sum == "f16" ? number_type::half : number_type::bits_32;
+    }
     const std::string_view type = name.substr(name.rfind('_') + 1);
     if (type == "f16") return number_type::half;
     if (type == "f32") return number_type::single;

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <optional>
 
+#include "emulator/coverage.hpp"
 #include "emulator/start_state.hpp"
 
 namespace mhc::emulator {
@@ -186,6 +187,7 @@ jit::result<launch_counts> launch(const launch_request& what, memory_map memory,
     shared.budget_of_group = what.instructions_max / static_cast<u64>(what.groups) + 1;
     threads.run(std::min<i64>(what.groups, 256), serve, &shared);
 
+    keep_coverage(what.image->processor, *what.image->code);
     if (shared.failed_group >= 0) return fail(shared.why);
     return launch_counts{.instructions = shared.executed};
 }

@@ -81,9 +81,11 @@ struct operation {
     bool keeps_unused = false;         ///< SDWA: the bits not written stay
     bool sign_extends_unused = false;  ///< SDWA: they become copies of the sign
     part written = part::dword;
+    u8 generation = 0;  ///< 9 of gfx942, 11 of gfx1100: what one name means may depend on it
     lane_move move;
-    i32 offset = 0, offset_1 = 0;       ///< bytes; in elements for LDS pairs
-    u32 target = 0;                     ///< of a branch: number of the operation
+    u8 block_broadcast = 0, block_chosen = 0, lane_pattern = 0;  ///< of matrix instructions: cbsz, abid, blgp
+    i32 offset = 0, offset_1 = 0;                                ///< bytes; in elements for LDS pairs
+    u32 target = 0;                                              ///< of a branch: number of the operation
     u32 other = 0;                      ///< of a dual issue: number of its first half among `program::halves`
     u64 address = 0;                    ///< in the code object
     const std::string* text = nullptr;  ///< as LLVM prints it
@@ -96,6 +98,9 @@ struct program {
     std::vector<std::string> texts;  ///< an operation's text, at its number
     std::vector<u32> at_word;        ///< number of the operation at (address - begin) / 4; no_operation inside one
     u64 begin = 0;                   ///< address of the first
+    // Of coverage.hpp, empty without it: the handlers that are watched, and a flag each for "executed".
+    std::vector<handler> watched;
+    mutable std::vector<u8> executed;
 
     static constexpr u32 no_operation = 0xFFFFFFFFU;
 };

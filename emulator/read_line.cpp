@@ -51,6 +51,7 @@ bool read_one(std::string_view text, int generation, operation& op)
 {
     operation read = op;
     read.run = nullptr;
+    read.generation = static_cast<u8>(generation);
     const std::string name = read_instruction(text, read);
     if (read.run == nullptr) return false;
     choose_halves(name, generation, read);

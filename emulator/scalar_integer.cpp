@@ -121,6 +121,13 @@ u64 reversed(u64 a)
     return r;
 }
 
+/// Bits above the highest that differs from the sign; all ones where none does.
+u64 leading_signs(u64 a, u32 width)
+{
+    const u64 differing = a ^ static_cast<u64>(static_cast<i64>(a) >> 63);
+    return differing == 0 ? ~u64{0} : static_cast<u64>(std::countl_zero(differing)) - (64 - width);
+}
+
 template <u32 Shift>
 with_scc shift_add(u64 a, u64 b)
 {
@@ -186,6 +193,11 @@ const handler_entry entries[] = {
     {"s_not_b32", unary<[](u64 a) { return logic_32(~a); }>},
     {"s_not_b64", unary<[](u64 a) { return logic_64(~a); }, 2>},
     {"s_brev_b32", unary<reversed>},
+    {"s_brev_b64", unary<[](u64 a) { return reversed(a) << 32 | reversed(a >> 32); }, 2>},
+    {"s_flbit_i32", unary<[](u64 a) { return leading_signs(static_cast<u64>(i64{s32(a)}), 32); }>},
+    {"s_flbit_i32_i64", unary<[](u64 a) { return leading_signs(a, 64); }, 1, 2>},
+    {"s_absdiff_i32", binary<[](u64 a, u64 b) { return logic_32(s32(a - b) < 0 ? b - a : a - b); }>},
+    {"s_pack_hl_b32_b16", binary<[](u64 a, u64 b) { return (a >> 16 | (b & 0xFFFFU) << 16); }>},
     {"s_sext_i32_i8", unary<[](u64 a) { return u64{u(static_cast<u64>(i64{static_cast<i8>(a)}))}; }>},
     {"s_sext_i32_i16", unary<[](u64 a) { return u64{u(static_cast<u64>(i64{static_cast<i16>(a)}))}; }>},
     {"s_abs_i32", unary<[](u64 a) { return logic_32(s32(a) < 0 ? 0 - a : a); }>},
@@ -214,6 +226,9 @@ const handler_entry entries[] = {
     MHC_SAVE_EXEC("orn2", a | ~b),
     MHC_SAVE_EXEC("andn1", ~a& b),
     MHC_SAVE_EXEC("orn1", ~a | b),
+    MHC_SAVE_EXEC("nand", ~(a& b)),
+    MHC_SAVE_EXEC("nor", ~(a | b)),
+    MHC_SAVE_EXEC("xnor", ~(a ^ b)),
     {"s_andn1_wrexec_b32", write_exec<[](u64 a, u64 b) { return ~a & b; }, 1>},
     {"s_andn1_wrexec_b64", write_exec<[](u64 a, u64 b) { return ~a & b; }, 2>},
     {"s_andn2_wrexec_b32", write_exec<[](u64 a, u64 b) { return a & ~b; }, 1>},

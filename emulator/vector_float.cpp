@@ -85,6 +85,19 @@ void scale_by_power(wave& w, const operation& op)
     write_single(w, op, result);
 }
 
+/// The power of 2 that v_frexp_mant_f32's result is to be multiplied by.
+void exponent_of(wave& w, const operation& op)
+{
+    row buffer, result;
+    const u32* a = read_single(w, op, op.from[0], buffer);
+    for (u32 i = 0; i < w.lanes; ++i) {
+        int power = 0;
+        if (std::isfinite(to_float(a[i]))) std::frexp(to_float(a[i]), &power);
+        result[i] = static_cast<u32>(power);
+    }
+    write(w, op, result);
+}
+
 void write_double(wave& w, const operation& op, const row& low, row& high)
 {
     if (op.result_scale != 0 || op.clamps) throw fault("results of fp64 are neither scaled nor clamped yet");
@@ -147,6 +160,8 @@ const handler_entry entries[] = {
     {"v_max3_f32", ternary_bits<[](u32 a, u32 b, u32 c) { return larger(larger(a, b), c); }>},
     {"v_min3_f32", ternary_bits<[](u32 a, u32 b, u32 c) { return smaller(smaller(a, b), c); }>},
     {"v_med3_f32", ternary_bits<[](u32 a, u32 b, u32 c) { return middle(a, b, c); }>},
+    {"v_maxmin_f32", ternary_bits<[](u32 a, u32 b, u32 c) { return smaller(larger(a, b), c); }>},
+    {"v_minmax_f32", ternary_bits<[](u32 a, u32 b, u32 c) { return larger(smaller(a, b), c); }>},
     {"v_fma_f32", fma},
     {"v_fmaak_f32", fma},
     {"v_fmamk_f32", fma_with_constant_factor},
@@ -160,6 +175,12 @@ const handler_entry entries[] = {
     {"v_ceil_f32", unary<[](float a) { return __builtin_ceilf(a); }>},
     {"v_rndne_f32", unary<round_even>},
     {"v_ldexp_f32", scale_by_power},
+    {"v_fract_f32", unary<[](float a) { return std::isinf(a) ? a - a : std::fmin(a - std::floor(a), 0x1.fffffep-1F); }>},
+    {"v_frexp_mant_f32", unary<[](float a) {
+         int unused = 0;
+         return std::isfinite(a) ? std::frexp(a, &unused) : a;
+     }>},
+    {"v_frexp_exp_i32_f32", exponent_of},
     {"v_add_f64", binary_double<[](u64 a, u64 b) { return to_bits(to_double(a) + to_double(b)); }>},
     {"v_mul_f64", binary_double<[](u64 a, u64 b) { return to_bits(to_double(a) * to_double(b)); }>},
     {"v_max_f64", binary_double<[](u64 a, u64 b) { return larger_double(a, b); }>},

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "emulator/coverage.hpp"
 #include "emulator/read_line.hpp"
 #include "emulator/start_state.hpp"
 
@@ -32,6 +33,12 @@ void lane_machine::run(std::string_view line)
     read_line(line, generation_, code_, op);
     state.halves = code_.halves.data();
     op.run(state, op);
+    if (generation_ == 9) {
+        keep_coverage("gfx90a", line);
+        keep_coverage("gfx942", line);
+    } else {
+        keep_coverage(generation_ == 11 ? "gfx1100" : "gfx1200", line);
+    }
 }
 
 void lane_machine::set_vector(u32 number, const std::function<u32(u32)>& value)
