@@ -21,7 +21,8 @@ using jit::failure;
 using jit::result;
 using clock = std::chrono::steady_clock;
 
-constexpr u64 instructions_max = 100'000'000'000;
+/// Of a work-group, in wave instructions: some minutes. The largest cases of the tests stay under a hundredth of it.
+constexpr u64 instructions_max = 1'000'000'000;
 
 struct loaded_function {
     const code_image* image = nullptr;
@@ -42,8 +43,8 @@ struct stream {
 
 class emulated_device final : public runtime::gpu_driver {
 public:
-    explicit emulated_device(const std::string& processor)
-        : processor_(processor), id_("emu:" + processor), name_("emulated " + processor)
+    emulated_device(const std::string& processor, checks which)
+        : checks_(which), processor_(processor), id_("emu:" + processor), name_("emulated " + processor)
     {
     }
 
@@ -163,7 +164,8 @@ private:
                                             .block = block,
                                             .arguments = arguments,
                                             .argument_bytes = argument_bytes,
-                                            .instructions_max = instructions_max},
+                                            .instructions_max = instructions_max,
+                                            .checks_all = checks_ == checks::all},
                                            std::move(memory), threads_);
         if (!done) return done.error();
         return {};
@@ -194,6 +196,7 @@ private:
         return {};
     }
 
+    const checks checks_;
     const std::string processor_, id_, name_, version_;
     mutable std::mutex mutex_;
     memory_map memory_;
@@ -203,9 +206,19 @@ private:
 
 }  // namespace
 
-std::shared_ptr<runtime::gpu_driver> make_device(const std::string& processor)
+bool read_checks(checks& made, std::string& why)
 {
-    return std::make_shared<emulated_device>(processor);
+    const char* const value = std::getenv("MHC_EMULATOR_CHECKS");
+    const std::string_view text = value == nullptr ? "" : value;
+    made = text == "bounds" ? checks::bounds : checks::all;
+    if (text.empty() || text == "all" || text == "bounds") return true;
+    why = fmt::format("MHC_EMULATOR_CHECKS is '{}'; allowed are all and bounds", text);
+    return false;
+}
+
+std::shared_ptr<runtime::gpu_driver> make_device(const std::string& processor, checks which)
+{
+    return std::make_shared<emulated_device>(processor, which);
 }
 
 }  // namespace mhc::emulator

@@ -20,7 +20,8 @@ struct addresses {
         const memory_region* region = memory.find(all.at[lane], bytes);
         if (region != nullptr && (region->is_writable || !is_write)) continue;
         throw fault(fmt::format("lane {}: {} of {} bytes at {:#x}, {}", lane, is_write ? "a write" : "a read", bytes,
-                                all.at[lane], memory.describe(all.at[lane])));
+                                all.at[lane], memory.describe(all.at[lane])),
+                    static_cast<int>(lane));
     }
     throw fault("an access outside memory");
 }

@@ -17,7 +17,7 @@ const handler_entry* find_handler(std::string_view canonical_name)
              {control_family(), scalar_integer_family(), scalar_float_family(), scalar_memory_family(),
               vector_integer_family(), vector_float_family(), vector_half_family(), vector_packed_family(),
               vector_division_family(), vector_convert_family(), vector_compare_family(), lane_family(), lds_family(),
-              global_family()})
+              global_family(), scratch_family()})
             for (const handler_entry& entry : family) all.emplace(entry.name, &entry);
         return all;
     }();

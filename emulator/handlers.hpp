@@ -35,7 +35,8 @@ handler_family vector_convert_family();
 handler_family vector_compare_family();
 handler_family lane_family();  ///< readlane, writelane, permutes
 handler_family lds_family();
-handler_family global_family();  ///< global and flat loads, stores
+handler_family global_family();   ///< global and flat loads, stores
+handler_family scratch_family();  ///< scratch and buffer loads, stores
 
 /// Null where no family has the name.
 const handler_entry* find_handler(std::string_view canonical_name);

@@ -18,7 +18,8 @@ struct launch_request {
     i32 block = 1;
     const void* arguments = nullptr;
     std::size_t argument_bytes = 0;
-    u64 instructions_max = 0;  ///< of the whole launch, in wave instructions
+    u64 instructions_max = 0;  ///< of one work-group, in wave instructions
+    bool checks_all = true;    ///< false: only bounds; see README.md
 };
 
 /// What a launch did.
