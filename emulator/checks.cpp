@@ -132,7 +132,8 @@ std::string waves_and_places(const work_group& group)
     std::string made;
     for (const wave& each : group.waves) {
         if (each.state == wave_state::ended) continue;
-        const operation& op = group.code->operations[each.next - 1];
+        // A wave that waits is past its barrier; others are named by what they would do next.
+        const operation& op = group.code->operations[each.next - (each.state == wave_state::waiting ? 1 : 0)];
         made += fmt::format("{}wave {} at {:#x} '{}'", made.empty() ? "" : ", ", each.number, op.address, *op.text);
     }
     return made;

@@ -83,7 +83,8 @@ void group_checks::give_result(const wave& w, const operation& op, const effects
     const u32 shift = e.memory.kept == 0xFFFFU ? 16 : 0;
     // Bytes are extended into the rest of their half or word, which is then as undefined as they are.
     const bool is_narrow = e.memory.bytes < 4;
-    for (const lane_access& each : read) {
+    for (auto at = read.rbegin(); at != read.rend(); ++at) {  // so that the first lane is the one that messages name
+        const lane_access& each = *at;
         const u32 to = op.to[0].index + each.word;
         const u32 undefined = !is_narrow ? each.undefined : e.memory.kept == 0 ? ~0U : 0xFFFFU << shift;
         registers.set_bits(to, each.lane, registers.bits(to, each.lane) | undefined);

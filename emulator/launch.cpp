@@ -97,10 +97,10 @@ public:
         in_.executed.fetch_add(executed, std::memory_order_relaxed);
     }
 
-    /// The wave that was running when a fault was thrown, and its instruction.
+    /// The wave that was running when a fault was thrown, and its instruction; between turns only the work-group.
     std::string place_of_fault(int lane) const
     {
-        if (at_ == nullptr) return "before the first instruction";
+        if (at_ == nullptr) return fmt::format("work-group {}", group_.number);
         const operation& op = group_.code->operations[at_->next - 1];
         std::string item;
         if (lane >= 0)
@@ -161,6 +161,7 @@ private:
                 op.run(w, op);
             --left;
         }
+        at_ = nullptr;
         return turn - left;
     }
 

@@ -122,22 +122,20 @@ struct differences {
 void keep(const differences& found, const wave& w, const kept_registers& registers, const effects& e, const origin& from,
           wave_shadow& shadow)
 {
+    const u64 written = e.ignores_exec ? w.all_lanes() : w.exec();
     for (std::size_t i = 0; i < registers.vectors.size(); ++i) {
         const u32 vector = registers.vectors[i];
-        bool is_new = false;
-        for (u32 lane = 0; lane < w.lanes; ++lane) {
-            const u32 undefined = found.vectors[i * w.lanes + lane];
-            is_new = is_new || (undefined & ~shadow.bits(vector, lane)) != 0;
-            shadow.set_bits(vector, lane, undefined);
-        }
-        if (is_new) shadow.vector_origins[vector] = from;
+        for (u32 lane = 0; lane < w.lanes; ++lane) shadow.set_bits(vector, lane, found.vectors[i * w.lanes + lane]);
     }
+    for (const vector_range& range : e.writes)
+        for (u32 i = range.first; i < u32{range.first} + range.count; ++i)
+            if ((shadow.lanes_of(i) & written) != 0) shadow.vector_origins[i] = from;
     for (u32 i = 0; i < scalar::exec; ++i) {
         if (!e.scalar_reads.has(i) && !e.scalar_writes.has(i)) continue;
-        if ((found.scalars[i] & ~shadow.scalar_bits(i)) != 0) shadow.scalar_origins[i] = from;
+        if (found.scalars[i] != 0 && e.scalar_writes.has(i)) shadow.scalar_origins[i] = from;
         shadow.set_scalar_bits(i, found.scalars[i]);
     }
-    if (found.scc && !shadow.scc) shadow.scc_origin = from;
+    if (found.scc) shadow.scc_origin = from;
     shadow.scc = found.scc;
 }
 
