@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "emulator/decode.hpp"
+#include "emulator/relocations.hpp"
 #include "runtime/elf_object.hpp"
 
 namespace mhc::emulator {
@@ -53,22 +54,11 @@ jit::result<void> place_segments(std::string_view elf, code_image& into, code_ra
     into.storage.assign(static_cast<std::size_t>(into.size + page), 0);
     const auto begin = reinterpret_cast<std::uintptr_t>(into.storage.data());
     into.base = (begin + page - 1) / page * page;
-    for (const Elf64_Phdr& segment : loaded)
+    for (const Elf64_Phdr& segment : loaded) {
+        into.segments.push_back({segment.p_vaddr, segment.p_memsz, (segment.p_flags & PF_W) != 0});
         std::memcpy(into.storage.data() + (into.base - begin) + segment.p_vaddr, bytes + segment.p_offset, segment.p_filesz);
-    return {};
-}
-
-/// The position-independent code that compilers make has none; what has some must not run without them.
-bool has_relocations(std::string_view elf)
-{
-    const auto* bytes = reinterpret_cast<const u8*>(elf.data());
-    const auto header = read_at<Elf64_Ehdr>(bytes);
-    for (u32 i = 0; i < header.e_shnum; ++i) {
-        const auto section = read_at<Elf64_Shdr>(bytes + header.e_shoff + i * sizeof(Elf64_Shdr));
-        const bool is_table = section.sh_type == SHT_RELA || section.sh_type == SHT_REL;
-        if (is_table && section.sh_size != 0 && (section.sh_flags & SHF_ALLOC) != 0) return true;
     }
-    return false;
+    return {};
 }
 
 kernel_entry read_descriptor(const u8* at)
@@ -123,11 +113,11 @@ jit::result<std::unique_ptr<code_image>> load_image(std::string_view elf, std::s
     if (!object) return object.error();
     auto metadata = runtime::read_metadata(elf);
     if (!metadata) return metadata.error();
-    if (has_relocations(elf)) return broken("the code object has relocations, which are not modelled");
     auto made = std::make_unique<code_image>();
     made->processor = processor;
     code_range code;
     if (auto ok = place_segments(elf, *made, code); !ok) return ok.error();
+    if (auto ok = relocate(elf, *object, made->base, made->size); !ok) return ok.error();
     const auto* image = reinterpret_cast<const u8*>(static_cast<std::uintptr_t>(made->base));
 
     for (runtime::kernel_metadata& known : *metadata) {

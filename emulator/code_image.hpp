@@ -30,11 +30,18 @@ struct kernel_entry {
     std::vector<runtime::metadata_argument> arguments;
 };
 
+/// A part of the object that a kernel may read, and perhaps write: its code, constants, variables.
+struct image_segment {
+    u64 offset = 0, size = 0;
+    bool is_writable = false;
+};
+
 struct code_image {
     std::string processor;
     std::vector<u8> storage;  ///< the segments; aligned by `base`
     u64 base = 0;             ///< where address 0 of the object is
     u64 size = 0;
+    std::vector<image_segment> segments;
     std::unique_ptr<program> code;
     std::vector<effects> code_effects;  ///< of its operations
     std::vector<kernel_entry> kernels;

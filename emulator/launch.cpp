@@ -215,7 +215,8 @@ jit::result<launch_counts> launch(const launch_request& what, memory_map memory,
 
     const argument_block block(what);
     memory.add({block.address(), block.bytes(), "the kernel's arguments", false});
-    memory.add({what.image->base, what.image->size, "the code object", false});
+    for (const image_segment& each : what.image->segments)
+        memory.add({what.image->base + each.offset, each.size, "the code object", each.is_writable});
     memory.add({block.packet_address(), argument_block::packet_bytes, "the dispatch packet", false});
     shared_state shared(what, memory, block);
     threads.run(std::min<i64>(what.groups, 256), serve, &shared);
