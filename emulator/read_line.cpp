@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
+
 #include "emulator/assembly.hpp"
 #include "emulator/handlers.hpp"
 
@@ -13,6 +16,15 @@ bool has_half_type(std::string_view name)
 {
     const std::string_view type = name.substr(name.rfind('_') + 1);
     return type == "f16" || type == "u16" || type == "i16" || type == "b16";
+}
+
+/// gfx9 clears the other half of a result, but for its own fused and mad forms (LLVM, GCNSubtarget::zeroesHigh16BitsOfDest).
+bool keeps_on_gfx9(std::string_view name)
+{
+    constexpr std::array<std::string_view, 11> keepers{"v_mad_u16",   "v_mad_i16",  "v_mad_f16",      "v_madak_f16",
+                                                       "v_madmk_f16", "v_mac_f16",  "v_fma_f16",      "v_fmaak_f16",
+                                                       "v_fmamk_f16", "v_fmac_f16", "v_div_fixup_f16"};
+    return std::find(keepers.begin(), keepers.end(), name) != keepers.end();
 }
 
 /// Operations on 16 bits: op_sel becomes parts of the operands, and from gfx10 on the other half of a result stays.
@@ -30,9 +42,7 @@ void choose_halves(std::string_view name, int generation, operation& op)
     const bool writes_half = is_half && !converts_from && !packs && !name.starts_with("v_cmp");
     if (!writes_half || op.to[0].kind != operand_kind::vector || op.written != part::dword) return;
     const bool is_high = (op.op_sel >> op.from_count & 1) != 0 || op.to[0].selected == part::word_1;
-    // gfx9 clears the other half, but for its own fused and mad forms.
-    const bool is_gfx9_keeper = name == "v_mad_u16" || name == "v_mad_i16" || name == "v_fma_f16";
-    if (!is_high && generation < 10 && !is_gfx9_keeper) return;
+    if (!is_high && generation < 10 && !keeps_on_gfx9(name)) return;
     op.written = is_high ? part::word_1 : part::word_0;
     op.keeps_unused = true;
 }

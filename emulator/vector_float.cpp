@@ -152,6 +152,8 @@ const handler_entry entries[] = {
     {"v_fmamk_f32", fma_with_constant_factor},
     {"v_fmac_f32", fma_to_destination},
     {"v_mad_f32", mad},
+    {"v_madak_f32", mad},
+    {"v_madmk_f32", mad},
     {"v_mac_f32", mac},
     {"v_trunc_f32", unary<[](float a) { return __builtin_truncf(a); }>},
     {"v_floor_f32", unary<[](float a) { return __builtin_floorf(a); }>},

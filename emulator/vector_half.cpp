@@ -49,6 +49,23 @@ void binary(wave& w, const operation& op)
     write_half(w, op, result);
 }
 
+/// v_mad_f16 and its kind: as those of fp32, two roundings and never a denormal.
+void multiply_then_add(wave& w, const operation& op, const operand& addend)
+{
+    row buffer_a, buffer_b, buffer_c, result;
+    const u32* a = read_half(w, op, op.from[0], buffer_a);
+    const u32* b = read_half(w, op, op.from[1], buffer_b);
+    const u32* c = read_half(w, op, addend, buffer_c);
+    const auto value = [](u32 bits) { return half_to_single(flushed_half(bits)); };
+    for (u32 i = 0; i < w.lanes; ++i) {
+        const u32 product = single_to_half(value(a[i]) * value(b[i]));
+        result[i] = flushed_half(single_to_half(value(product) + value(c[i])));
+    }
+    write_half(w, op, result);
+}
+void mad(wave& w, const operation& op) { multiply_then_add(w, op, op.from[2]); }
+void mac(wave& w, const operation& op) { multiply_then_add(w, op, op.to[0]); }
+
 void fused(wave& w, const operation& op, const operand& addend)
 {
     row buffer_a, buffer_b, buffer_c, result;
@@ -126,7 +143,14 @@ const handler_entry entries[] = {
     {"v_max_f16", binary<larger_float>},
     {"v_min_f16", binary<smaller_float>},
     {"v_fma_f16", fma},
+    {"v_fmaak_f16", fma},
+    {"v_fmamk_f16", fma},
     {"v_fmac_f16", fmac},
+    {"v_mad_f16", mad},
+    {"v_mad_legacy_f16", mad},
+    {"v_madak_f16", mad},
+    {"v_madmk_f16", mad},
+    {"v_mac_f16", mac},
     {"v_rcp_f16", unary<[](float a) { return 1.0F / a; }>},
     {"v_sqrt_f16", unary<[](float a) { return __builtin_sqrtf(a); }>},
     {"v_trunc_f16", unary<[](float a) { return __builtin_truncf(a); }>},

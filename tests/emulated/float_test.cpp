@@ -89,6 +89,22 @@ TEST_CASE("emulator: fma rounds once, and mad twice and without denormals")
     CHECK(m.vector(0, 0) == bits(0x1p-46F));
     m.run("v_mad_f32 v0, v1, v1, v2");
     CHECK(m.vector(0, 0) == 0);
+    m.run("v_madmk_f32 v0, v1, 0x3f800001, v2");
+    CHECK(m.vector(0, 0) == 0);
+    m.run("v_madak_f32 v0, v1, v1, 0x3f800000");
+    CHECK(m.vector(0, 0) == bits(2.0F + 0x1p-22F));
+    m.set_vector(0, bits(-(1.0F + 0x1p-22F)));
+    m.run("v_mac_f32_e32 v0, v1, v1");
+    CHECK(m.vector(0, 0) == 0);
+    m.set_vector(3, 0x3C01);  // 1 + 2^-10, whose square is 1 + 2^-9 + 2^-20
+    m.set_vector(0, 0xBC02BC02U);
+    m.run("v_mac_f16_e32 v0, v3, v3");
+    CHECK(m.vector(0, 0) == 0xBC020000U);
+    m.set_vector(0, 0xBC02BC02U);
+    m.run("v_fmac_f16_e32 v0, v3, v3");
+    CHECK(m.vector(0, 0) == 0xBC020010U);  // 2^-20, a denormal
+    m.run("v_mad_legacy_f16 v0, v3, v3, v3");
+    CHECK(m.vector(0, 0) == 0x4002);
     m.set_vector(1, 0x00000001U);
     m.run("v_add_f32_e32 v0, v1, v1");
     CHECK(m.vector(0, 0) == 2);

@@ -130,3 +130,32 @@ TEST_CASE("emulator: memory is read and written where allocations are, by active
     m.memory.add({begin, 1024, "buffer 1", false});
     CHECK(message_of(m, "global_store_dword v1, v2, s[4:5]").find("read-only") != std::string::npos);
 }
+
+TEST_CASE("emulator: scalar loads of parts are extended, and a buffer gives 0 past its end")
+{
+    lane_machine m(12);
+    alignas(16) const std::array<u32, 4> words{0x8081FFFEU, 0x11223344U, 7, 9};
+    const auto begin = reinterpret_cast<std::uintptr_t>(words.data());
+    m.memory.add({begin, sizeof(words), "buffer 1", false});
+    u32* s = m.state.s;
+    s[4] = static_cast<u32>(begin), s[5] = static_cast<u32>(begin >> 32);
+    m.run("s_load_u16 s0, s[4:5], 0x0");
+    CHECK(s[0] == 0xFFFE);
+    m.run("s_load_i16 s0, s[4:5], 0x2");
+    CHECK(s[0] == 0xFFFF8081U);
+    m.run("s_load_u8 s0, s[4:5], 0x3");
+    CHECK(s[0] == 0x80);
+    s[6] = 1;
+    m.run("s_load_i8 s0, s[4:5], s6 offset:0x1");
+    CHECK(s[0] == 0xFFFFFF81U);
+    s[6] = 12;  // bytes of the buffer whose descriptor is s[4:7]
+    m.run("s_buffer_load_b128 s[0:3], s[4:7], 0x4");
+    CHECK(s[0] == 0x11223344U);
+    CHECK(s[1] == 7);
+    CHECK(s[2] == 0);
+    s[5] |= 16U << 16;  // strides of 16 bytes
+    s[6] = 1;
+    m.run("s_buffer_load_b64 s[0:1], s[4:7], 0x8");
+    CHECK(s[1] == 9);
+    CHECK(message_of(m, "s_load_u16 s0, s[4:5], 0x10").find("a read of 2 bytes") == 0);
+}
