@@ -3,6 +3,7 @@
 
 #include "emulator/handlers.hpp"
 #include "emulator/lanes.hpp"
+#include "emulator/recorder.hpp"
 
 namespace mhc::emulator {
 namespace {
@@ -28,6 +29,7 @@ struct addresses {
 /// Every lane's range must be inside one region. HSA sets the machine to allow any alignment.
 void check(const wave& w, const addresses& all, u32 bytes, bool is_write)
 {
+    if (w.group->counts != nullptr) w.group->counts->accesses_memory(w, all.at, bytes, is_write);
     u64 least = ~u64{0}, most = 0;
     for (u32 lane = 0; lane < w.lanes; ++lane) {
         least = all.at[lane] < least ? all.at[lane] : least;

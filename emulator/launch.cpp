@@ -8,6 +8,7 @@
 #include <mutex>
 #include <optional>
 
+#include "emulator/recorder.hpp"
 #include "emulator/start_state.hpp"
 
 namespace mhc::emulator {
@@ -65,7 +66,21 @@ public:
         group_.waves.resize(waves);
         words_of_wave_ = std::size_t{in.vectors} * kernel.wave_size;
         registers_.resize(words_of_wave_ * waves + 16);
+        if (in.what.record == nullptr) return;
+        const code_image& image = *in.what.image;
+        counts_.emplace(
+            *image.code, in.what.record->line_bytes,
+            std::array{uncounted_range{in.arguments, kernel.argument_bytes}, uncounted_range{image.base, image.size}});
+        group_.counts = &*counts_;
     }
+    ~group_runner()
+    {
+        if (!counts_) return;
+        const std::lock_guard lock(in_.what.record->mutex);
+        in_.what.record->counts += counts_->counts();
+    }
+    group_runner(const group_runner&) = delete;
+    group_runner& operator=(const group_runner&) = delete;
 
     void run(u32 number)
     {
@@ -73,13 +88,14 @@ public:
         u64 executed = 0;
         while (group_.alive != 0) {
             u64 progress = 0;
-            for (wave& w : group_.waves) progress += run_turn(w);
+            for (wave& w : group_.waves) progress += counts_ ? run_turn<true>(w) : run_turn<false>(w);
             executed += progress;
             if (progress == 0) throw fault("every wave waits at a barrier that the others do not reach");
             if (executed > in_.budget_of_group)
                 throw fault(fmt::format("more than {} wave instructions; the kernel may not end", in_.budget_of_group));
         }
         in_.executed.fetch_add(executed, std::memory_order_relaxed);
+        if (counts_) in_.what.record->groups[number] = counts_->take_lines();
     }
 
     /// The wave that was running when a fault was thrown, and its instruction.
@@ -117,6 +133,7 @@ private:
     }
 
     /// How many instructions the wave executed.
+    template <bool Counts>
     u64 run_turn(wave& w)
     {
         if (w.state == wave_state::ended) return 0;
@@ -128,6 +145,7 @@ private:
         const operation* const code = group_.code->operations.data();
         u64 left = turn;
         while (left != 0 && w.state == wave_state::running) {
+            if constexpr (Counts) counts_->executes(w, w.next);
             const operation& op = code[w.next++];
             op.run(w, op);
             --left;
@@ -139,6 +157,7 @@ private:
     work_group group_;
     std::vector<u32> registers_;
     std::size_t words_of_wave_ = 0;
+    std::optional<recorder> counts_;
     const wave* at_ = nullptr;
 };
 
@@ -184,6 +203,11 @@ jit::result<launch_counts> launch(const launch_request& what, memory_map memory,
     memory.add({what.image->base, what.image->size, "the code object", false});
     shared_state shared(what, memory, block.address());
     shared.budget_of_group = what.instructions_max / static_cast<u64>(what.groups) + 1;
+    if (what.record != nullptr) {
+        what.record->groups.resize(static_cast<std::size_t>(what.groups));
+        const u32 waves = (static_cast<u32>(what.block) + kernel.wave_size - 1) / kernel.wave_size;
+        what.record->resident = resident_groups(facts_of(what.image->processor), waves, kernel.lds_bytes);
+    }
     threads.run(std::min<i64>(what.groups, 256), serve, &shared);
 
     if (shared.failed_group >= 0) return fail(shared.why);

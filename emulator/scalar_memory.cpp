@@ -5,6 +5,7 @@
 
 #include "emulator/handlers.hpp"
 #include "emulator/lanes.hpp"
+#include "emulator/recorder.hpp"
 
 namespace mhc::emulator {
 namespace {
@@ -23,6 +24,7 @@ void load(wave& w, const operation& op)
     const memory_map& memory = *w.group->memory;
     if (memory.find(address, Words * 4) == nullptr)
         throw fault(fmt::format("a read of {} bytes at {:#x}, {}", Words * 4, address, memory.describe(address)));
+    if (w.group->counts != nullptr) w.group->counts->reads_by_scalar(address, Words * 4);
     u32 words[Words];
     std::memcpy(words, reinterpret_cast<const void*>(static_cast<std::uintptr_t>(address)), sizeof(words));
     for (u32 i = 0; i < Words; ++i) w.set_scalar(op.to[0].index + i, words[i]);

@@ -23,6 +23,7 @@ struct denormals {
 };
 
 struct wave;
+class recorder;
 
 /// A work-group being executed.
 struct work_group {
@@ -30,7 +31,8 @@ struct work_group {
     std::vector<wave> waves;
     const memory_map* memory = nullptr;
     const program* code = nullptr;
-    u64 image = 0;  ///< where the code object's address 0 is loaded
+    recorder* counts = nullptr;  ///< null: nothing is counted
+    u64 image = 0;               ///< where the code object's address 0 is loaded
     u32 number = 0;
 
     u32 arrived = 0;  ///< waves that signalled the barrier in its present phase
