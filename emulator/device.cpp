@@ -10,6 +10,7 @@
 #include <mutex>
 
 #include "emulator/code_image.hpp"
+#include "emulator/counter.hpp"
 #include "emulator/launch.hpp"
 #include "emulator/memory_map.hpp"
 
@@ -44,7 +45,7 @@ struct stream {
 class emulated_device final : public runtime::gpu_driver {
 public:
     emulated_device(const std::string& processor, checks which)
-        : checks_(which), processor_(processor), id_("emu:" + processor), name_("emulated " + processor)
+        : checks_(which), processor_(processor), id_("emu:" + processor), name_("emulated " + processor), counter_(processor)
     {
     }
 
@@ -52,6 +53,7 @@ public:
     const std::string& name() const override { return name_; }
     const std::string& driver_version() const override { return version_; }
     int code_object_version() const override { return 5; }
+    jit::execution_counter* counter() noexcept override { return &counter_; }
 
     result<void*> allocate(std::size_t bytes) override
     {
@@ -158,6 +160,8 @@ private:
             const std::lock_guard lock(mutex_);
             memory = memory_;
         }
+        std::optional<launch_record> record;
+        if (counter_.is_counting()) record.emplace(counter_.facts().line_bytes);
         const auto done = emulator::launch({.image = of.image,
                                             .kernel = of.kernel,
                                             .groups = groups,
@@ -165,9 +169,11 @@ private:
                                             .arguments = arguments,
                                             .argument_bytes = argument_bytes,
                                             .instructions_max = instructions_max,
-                                            .checks_all = checks_ == checks::all},
+                                            .checks_all = checks_ == checks::all,
+                                            .record = record ? &*record : nullptr},
                                            std::move(memory), threads_);
         if (!done) return done.error();
+        if (record) counter_.add(*record);
         return {};
     }
     result<void> fill_now(void* to, std::uint32_t word, std::size_t count) const
@@ -202,6 +208,7 @@ private:
     memory_map memory_;
     u64 buffers_ = 0;
     mutable runtime::thread_pool threads_;
+    mutable emulator::counter counter_;
 };
 
 }  // namespace

@@ -54,7 +54,7 @@ u8 bytes_of(std::string_view name)
 
 memory_space space_of(std::string_view name)
 {
-    if (name.starts_with("s_load_")) return memory_space::scalar;
+    if (name.starts_with("s_load_") || name.starts_with("s_buffer_load_")) return memory_space::scalar;
     const bool accesses = has(name, "_load_") || has(name, "_store_") || has(name, "_atomic_");
     if (accesses && name.starts_with("global_")) return memory_space::global;
     if (accesses && name.starts_with("flat_")) return memory_space::flat;

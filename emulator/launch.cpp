@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "emulator/checks.hpp"
+#include "emulator/recorder.hpp"
 #include "emulator/start_state.hpp"
 
 namespace mhc::emulator {
@@ -68,25 +69,37 @@ public:
         group_.waves.resize(waves);
         words_of_wave_ = std::size_t{in.vectors} * kernel.wave_size;
         registers_.resize(words_of_wave_ * waves + 16);
-        scratch_of_wave_ = std::size_t{scratch_bytes(kernel)} * kernel.wave_size;
-        scratch_.resize(scratch_of_wave_ * waves + 256);
-        const auto begin = reinterpret_cast<std::uintptr_t>(scratch_.data());
-        group_.scratch = (begin + 255) / 256 * 256;
-        const std::string& processor = in.what.image->processor;
-        group_.has_architected_scratch = processor != "gfx90a";
-        if (!in.what.checks_all) return;
-        checks_.emplace(group_, in.what.image->code_effects, in.vectors, kernel.wave_size, kernel.lds_bytes,
-                        scratch_bytes(kernel));
-        group_.checks = &*checks_;
+        prepare_scratch();
+        if (in.what.checks_all) {
+            checks_.emplace(group_, in.what.image->code_effects, in.vectors, kernel.wave_size, kernel.lds_bytes,
+                            scratch_bytes(kernel));
+            group_.checks = &*checks_;
+        }
+        if (in.what.record == nullptr) return;
+        const code_image& image = *in.what.image;
+        counts_.emplace(*image.code, in.what.record->line_bytes,
+                        std::array{uncounted_range{in.arguments.address(), kernel.argument_bytes},
+                                   uncounted_range{image.base, image.size}});
+        group_.counts = &*counts_;
     }
+    ~group_runner()
+    {
+        if (!counts_) return;
+        const std::lock_guard lock(in_.what.record->mutex);
+        in_.what.record->counts += counts_->counts();
+    }
+    group_runner(const group_runner&) = delete;
+    group_runner& operator=(const group_runner&) = delete;
 
     void run(u32 number)
     {
         begin(number);
+        const auto turn = counts_ ? (checks_ ? &group_runner::run_turn<true, true> : &group_runner::run_turn<true, false>)
+                                  : (checks_ ? &group_runner::run_turn<false, true> : &group_runner::run_turn<false, false>);
         u64 executed = 0;
         while (group_.alive != 0) {
             u64 progress = 0;
-            for (wave& w : group_.waves) progress += run_turn(w);
+            for (wave& w : group_.waves) progress += (this->*turn)(w);
             executed += progress;
             if (progress == 0)
                 throw fault("every wave waits at a barrier that the others do not reach: " + waves_and_places(group_));
@@ -95,6 +108,7 @@ public:
                                         in_.what.instructions_max, waves_and_places(group_)));
         }
         in_.executed.fetch_add(executed, std::memory_order_relaxed);
+        if (counts_) in_.what.record->groups[number] = counts_->take_lines();
     }
 
     /// The wave that was running when a fault was thrown, and its instruction; between turns only the work-group.
@@ -111,6 +125,14 @@ public:
     }
 
 private:
+    void prepare_scratch()
+    {
+        constexpr std::size_t alignment = 256;
+        scratch_of_wave_ = std::size_t{scratch_bytes(*in_.what.kernel)} * in_.what.kernel->wave_size;
+        scratch_.resize(scratch_of_wave_ * group_.waves.size() + alignment);
+        group_.scratch = (reinterpret_cast<std::uintptr_t>(scratch_.data()) + alignment - 1) / alignment * alignment;
+        group_.has_architected_scratch = in_.what.image->processor != "gfx90a";
+    }
     void begin(u32 number)
     {
         const kernel_entry& kernel = *in_.what.kernel;
@@ -142,6 +164,7 @@ private:
     }
 
     /// How many instructions the wave executed.
+    template <bool Counts, bool Checks>
     u64 run_turn(wave& w)
     {
         if (w.state == wave_state::ended) return 0;
@@ -153,9 +176,10 @@ private:
         const operation* const code = group_.code->operations.data();
         u64 left = turn;
         while (left != 0 && w.state == wave_state::running) {
+            if constexpr (Counts) counts_->executes(w, w.next);
             const u32 number = w.next++;
             const operation& op = code[number];
-            if (checks_)
+            if constexpr (Checks)
                 checks_->run(w, op, number);
             else
                 op.run(w, op);
@@ -171,6 +195,7 @@ private:
     std::vector<u32> registers_;
     std::vector<u8> scratch_;
     std::size_t words_of_wave_ = 0, scratch_of_wave_ = 0;
+    std::optional<recorder> counts_;
     const wave* at_ = nullptr;
 };
 
@@ -219,6 +244,11 @@ jit::result<launch_counts> launch(const launch_request& what, memory_map memory,
         memory.add({what.image->base + each.offset, each.size, "the code object", each.is_writable});
     memory.add({block.packet_address(), argument_block::packet_bytes, "the dispatch packet", false});
     shared_state shared(what, memory, block);
+    if (what.record != nullptr) {
+        what.record->groups.resize(static_cast<std::size_t>(what.groups));
+        const u32 waves = (static_cast<u32>(what.block) + kernel.wave_size - 1) / kernel.wave_size;
+        what.record->resident = resident_groups(facts_of(what.image->processor), waves, kernel.lds_bytes);
+    }
     threads.run(std::min<i64>(what.groups, 256), serve, &shared);
 
     if (shared.failed_group >= 0) return fail(shared.why);

@@ -25,6 +25,7 @@ struct denormals {
 
 struct wave;
 class group_checks;
+class recorder;
 
 /// A work-group being executed.
 struct work_group {
@@ -32,7 +33,8 @@ struct work_group {
     std::vector<wave> waves;
     const memory_map* memory = nullptr;
     const program* code = nullptr;
-    u64 image = 0;  ///< where the code object's address 0 is loaded
+    recorder* counts = nullptr;  ///< null: nothing is counted
+    u64 image = 0;               ///< where the code object's address 0 is loaded
     u32 number = 0;
     group_checks* checks = nullptr;       ///< null: only bounds are checked
     u64 scratch = 0;                      ///< address of the first wave's scratch memory
