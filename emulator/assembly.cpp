@@ -286,6 +286,7 @@ void read_modifier(std::string_view text, operation& made)
     static constexpr std::array<std::string_view, 9> ignored{"glc", "slc", "dlc", "nt", "sc0", "sc1", "scc", "th", "scope"};
     for (const std::string_view each : ignored)
         if (name == each) return;
+    if (name == "offen") return;  // a buffer's address is in a register, which is written out
     if (name == "offset" || name == "offset0")
         made.offset = static_cast<i32>(integer(value));
     else if (name == "offset1")

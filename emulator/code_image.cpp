@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "emulator/decode.hpp"
+#include "emulator/relocations.hpp"
 #include "runtime/elf_object.hpp"
 
 namespace mhc::emulator {
@@ -53,22 +54,11 @@ jit::result<void> place_segments(std::string_view elf, code_image& into, code_ra
     into.storage.assign(static_cast<std::size_t>(into.size + page), 0);
     const auto begin = reinterpret_cast<std::uintptr_t>(into.storage.data());
     into.base = (begin + page - 1) / page * page;
-    for (const Elf64_Phdr& segment : loaded)
+    for (const Elf64_Phdr& segment : loaded) {
+        into.segments.push_back({segment.p_vaddr, segment.p_memsz, (segment.p_flags & PF_W) != 0});
         std::memcpy(into.storage.data() + (into.base - begin) + segment.p_vaddr, bytes + segment.p_offset, segment.p_filesz);
-    return {};
-}
-
-/// The position-independent code that compilers make has none; what has some must not run without them.
-bool has_relocations(std::string_view elf)
-{
-    const auto* bytes = reinterpret_cast<const u8*>(elf.data());
-    const auto header = read_at<Elf64_Ehdr>(bytes);
-    for (u32 i = 0; i < header.e_shnum; ++i) {
-        const auto section = read_at<Elf64_Shdr>(bytes + header.e_shoff + i * sizeof(Elf64_Shdr));
-        const bool is_table = section.sh_type == SHT_RELA || section.sh_type == SHT_REL;
-        if (is_table && section.sh_size != 0 && (section.sh_flags & SHF_ALLOC) != 0) return true;
     }
-    return false;
+    return {};
 }
 
 kernel_entry read_descriptor(const u8* at)
@@ -83,6 +73,7 @@ kernel_entry read_descriptor(const u8* at)
     made.denormals_single = rsrc1 >> 16 & 3U;
     made.denormals_half = rsrc1 >> 18 & 3U;
     made.user_scalars = rsrc2 >> 1 & 31U;
+    made.has_scratch_offset = bit(rsrc2, 0);
     made.has_group_x = bit(rsrc2, 7);
     made.has_group_y = bit(rsrc2, 8);
     made.has_group_z = bit(rsrc2, 9);
@@ -102,12 +93,9 @@ kernel_entry read_descriptor(const u8* at)
 }
 
 /// What is not modelled is refused before anything runs.
-std::string objection_to(const kernel_entry& kernel, const u8* descriptor)
+std::string objection_to(const u8* descriptor)
 {
     if ((read_at<u32>(descriptor + 48) >> 12 & 15U) != 0) return "it rounds otherwise than to nearest even";
-    if (kernel.scratch_bytes != 0) return "it uses scratch memory, which is not modelled";
-    if (kernel.has_private_buffer && kernel.scratch_bytes != 0) return "it uses a scratch buffer";
-    if (kernel.has_dispatch_ptr || kernel.has_queue_ptr) return "it reads the dispatch packet or the queue";
     return {};
 }
 
@@ -125,11 +113,11 @@ jit::result<std::unique_ptr<code_image>> load_image(std::string_view elf, std::s
     if (!object) return object.error();
     auto metadata = runtime::read_metadata(elf);
     if (!metadata) return metadata.error();
-    if (has_relocations(elf)) return broken("the code object has relocations, which are not modelled");
     auto made = std::make_unique<code_image>();
     made->processor = processor;
     code_range code;
     if (auto ok = place_segments(elf, *made, code); !ok) return ok.error();
+    if (auto ok = relocate(elf, *object, made->base, made->size); !ok) return ok.error();
     const auto* image = reinterpret_cast<const u8*>(static_cast<std::uintptr_t>(made->base));
 
     for (runtime::kernel_metadata& known : *metadata) {
@@ -141,7 +129,7 @@ jit::result<std::unique_ptr<code_image>> load_image(std::string_view elf, std::s
             return broken(symbol + " is outside the object");
         const u8* descriptor = image + found->value;
         kernel_entry entry = read_descriptor(descriptor);
-        if (std::string why = objection_to(entry, descriptor); !why.empty())
+        if (std::string why = objection_to(descriptor); !why.empty())
             return broken(fmt::format("{} cannot be emulated: {}", known.name, why));
         if (!made->code) {
             const std::string_view bytes(reinterpret_cast<const char*>(image + code.begin),
@@ -149,8 +137,11 @@ jit::result<std::unique_ptr<code_image>> load_image(std::string_view elf, std::s
             auto decoded = decode(processor, bytes, code.begin, entry.wave_size);
             if (!decoded) return decoded.error();
             made->code = std::move(*decoded);
+            made->code_effects = effects_of(*made->code);
         }
-        const u64 first = found->value + read_at<u64>(descriptor + 16) - code.begin;
+        // In front of code that takes arguments in scalars are 256 bytes for machines that cannot give them so.
+        const u64 skipped = entry.preload_count != 0 ? 256 : 0;
+        const u64 first = found->value + read_at<u64>(descriptor + 16) - code.begin + skipped;
         if (first / 4 >= made->code->at_word.size() || first % 4 != 0)
             return broken(known.name + " begins outside the code");
         entry.first = made->code->at_word[static_cast<std::size_t>(first / 4)];

@@ -1,6 +1,7 @@
 // emulator/control.cpp -- branches, barriers, the end of a wave, its modes; and what only tells the hardware to wait.
 #include <fmt/format.h>
 
+#include "emulator/checks.hpp"
 #include "emulator/handlers.hpp"
 #include "emulator/lanes.hpp"
 
@@ -50,12 +51,14 @@ void end(wave& w, const operation&)
 
 void signal(wave& w)
 {
+    if (w.group->checks != nullptr) w.group->checks->signal(w);
     w.barrier_phase = w.group->phase;
     ++w.group->arrived;
     w.group->open_barrier_if_complete();
 }
 void wait_for_barrier(wave& w)
 {
+    if (w.group->checks != nullptr) w.group->checks->wait(w);
     if (w.group->phase == w.barrier_phase) w.state = wave_state::waiting;
 }
 void barrier(wave& w, const operation&)

@@ -22,6 +22,7 @@
 
 #include "emulator/coverage.hpp"
 #include "emulator/handlers.hpp"
+#include "emulator/instruction_names.hpp"
 #include "emulator/read_line.hpp"
 #include "runtime/compilers/llvm_version.hpp"
 
@@ -124,6 +125,8 @@ jit::result<std::unique_ptr<program>> decode(std::string_view processor, std::st
     for (std::size_t i = 0; i < made->operations.size(); ++i) {
         operation& op = made->operations[i];
         op.text = &made->texts[i];
+        // A dual issue is counted as its first half, and both halves are vector arithmetic.
+        made->rules.push_back(counting_rule_of(canonical_name(made->texts[i].substr(0, made->texts[i].find(' ')))));
         if (op.run == nullptr) read_line(made->texts[i], generation, *made, op);
         if (i >= targets.size() || targets[i] == 0) continue;
         const u64 word = (targets[i] - address) / 4;

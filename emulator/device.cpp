@@ -10,6 +10,7 @@
 #include <mutex>
 
 #include "emulator/code_image.hpp"
+#include "emulator/counter.hpp"
 #include "emulator/launch.hpp"
 #include "emulator/memory_map.hpp"
 
@@ -21,7 +22,8 @@ using jit::failure;
 using jit::result;
 using clock = std::chrono::steady_clock;
 
-constexpr u64 instructions_max = 100'000'000'000;
+/// Of a work-group, in wave instructions: some minutes. The largest cases of the tests stay under a hundredth of it.
+constexpr u64 instructions_max = 1'000'000'000;
 
 struct loaded_function {
     const code_image* image = nullptr;
@@ -42,8 +44,8 @@ struct stream {
 
 class emulated_device final : public runtime::gpu_driver {
 public:
-    explicit emulated_device(const std::string& processor)
-        : processor_(processor), id_("emu:" + processor), name_("emulated " + processor)
+    emulated_device(const std::string& processor, checks which)
+        : checks_(which), processor_(processor), id_("emu:" + processor), name_("emulated " + processor), counter_(processor)
     {
     }
 
@@ -51,6 +53,7 @@ public:
     const std::string& name() const override { return name_; }
     const std::string& driver_version() const override { return version_; }
     int code_object_version() const override { return 5; }
+    jit::execution_counter* counter() noexcept override { return &counter_; }
 
     result<void*> allocate(std::size_t bytes) override
     {
@@ -157,15 +160,20 @@ private:
             const std::lock_guard lock(mutex_);
             memory = memory_;
         }
+        std::optional<launch_record> record;
+        if (counter_.is_counting()) record.emplace(counter_.facts().line_bytes);
         const auto done = emulator::launch({.image = of.image,
                                             .kernel = of.kernel,
                                             .groups = groups,
                                             .block = block,
                                             .arguments = arguments,
                                             .argument_bytes = argument_bytes,
-                                            .instructions_max = instructions_max},
+                                            .instructions_max = instructions_max,
+                                            .checks_all = checks_ == checks::all,
+                                            .record = record ? &*record : nullptr},
                                            std::move(memory), threads_);
         if (!done) return done.error();
+        if (record) counter_.add(*record);
         return {};
     }
     result<void> fill_now(void* to, std::uint32_t word, std::size_t count) const
@@ -194,18 +202,30 @@ private:
         return {};
     }
 
+    const checks checks_;
     const std::string processor_, id_, name_, version_;
     mutable std::mutex mutex_;
     memory_map memory_;
     u64 buffers_ = 0;
     mutable runtime::thread_pool threads_;
+    mutable emulator::counter counter_;
 };
 
 }  // namespace
 
-std::shared_ptr<runtime::gpu_driver> make_device(const std::string& processor)
+bool read_checks(checks& made, std::string& why)
 {
-    return std::make_shared<emulated_device>(processor);
+    const char* const value = std::getenv("MHC_EMULATOR_CHECKS");
+    const std::string_view text = value == nullptr ? "" : value;
+    made = text == "bounds" ? checks::bounds : checks::all;
+    if (text.empty() || text == "all" || text == "bounds") return true;
+    why = fmt::format("MHC_EMULATOR_CHECKS is '{}'; allowed are all and bounds", text);
+    return false;
+}
+
+std::shared_ptr<runtime::gpu_driver> make_device(const std::string& processor, checks which)
+{
+    return std::make_shared<emulated_device>(processor, which);
 }
 
 }  // namespace mhc::emulator

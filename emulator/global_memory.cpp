@@ -3,6 +3,7 @@
 
 #include "emulator/handlers.hpp"
 #include "emulator/lanes.hpp"
+#include "emulator/recorder.hpp"
 
 namespace mhc::emulator {
 namespace {
@@ -20,14 +21,32 @@ struct addresses {
         const memory_region* region = memory.find(all.at[lane], bytes);
         if (region != nullptr && (region->is_writable || !is_write)) continue;
         throw fault(fmt::format("lane {}: {} of {} bytes at {:#x}, {}", lane, is_write ? "a write" : "a read", bytes,
-                                all.at[lane], memory.describe(all.at[lane])));
+                                all.at[lane], memory.describe(all.at[lane])),
+                    static_cast<int>(lane));
     }
     throw fault("an access outside memory");
 }
 
-/// Every lane's range must be inside one region. HSA sets the machine to allow any alignment.
+/// HSA sets the machine to allow any alignment, and compilers merge neighbours of 2 bytes into words at even addresses. Only
+/// an odd address cannot come from types that are aligned as they should be.
+void check_alignment(const wave& w, const addresses& all, u32 bytes)
+{
+    u64 low = 0;
+    for (u32 lane = 0; lane < w.lanes; ++lane) low |= all.at[lane];
+    if (bytes < 2 || (low & 1) == 0) return;
+    for (u32 lane = 0; lane < w.lanes; ++lane) {
+        if (w.active[lane] == 0 || (all.at[lane] & 1) == 0) continue;
+        throw fault(fmt::format("lane {}: {} bytes at the odd address {:#x}, {}", lane, bytes, all.at[lane],
+                                w.group->memory->describe(all.at[lane])),
+                    static_cast<int>(lane));
+    }
+}
+
+/// Every lane's range must be inside one region.
 void check(const wave& w, const addresses& all, u32 bytes, bool is_write)
 {
+    if (w.group->counts != nullptr) w.group->counts->accesses_memory(w, all.at, bytes, is_write);
+    if (w.group->checks != nullptr) check_alignment(w, all, bytes);
     u64 least = ~u64{0}, most = 0;
     for (u32 lane = 0; lane < w.lanes; ++lane) {
         least = all.at[lane] < least ? all.at[lane] : least;

@@ -27,6 +27,7 @@ const handler_entry* find_handler(std::string_view canonical_name)
                                             lane_family(),
                                             lds_family(),
                                             global_family(),
+                                            scratch_family(),
                                             matrix_family(),
                                             matrix_wave32_family(),
                                             vector_double_family(),

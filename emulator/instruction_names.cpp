@@ -160,6 +160,12 @@ std::string canonical_name(std::string_view mnemonic)
         break;
     }
     if (name.starts_with("v_dual_")) name.erase(2, 5);
+    // Scratch and flat accesses were renamed as global ones were.
+    for (const std::string_view kind : {"scratch_", "flat_"}) {
+        if (!name.starts_with(kind)) continue;
+        const auto global = newer_names().find("global_" + name.substr(kind.size()));
+        return global == newer_names().end() ? name : std::string(kind) + std::string(global->second.substr(7));
+    }
     const auto renamed = newer_names().find(name);
     return renamed == newer_names().end() ? name : std::string(renamed->second);
 }

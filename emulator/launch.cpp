@@ -8,7 +8,9 @@
 #include <mutex>
 #include <optional>
 
+#include "emulator/checks.hpp"
 #include "emulator/coverage.hpp"
+#include "emulator/recorder.hpp"
 #include "emulator/start_state.hpp"
 
 namespace mhc::emulator {
@@ -33,18 +35,20 @@ u32 vectors_of(const program& code)
     return std::max(last, 1U);
 }
 
+/// A work-item's scratch memory, in whole words.
+u32 scratch_bytes(const kernel_entry& kernel) { return (kernel.scratch_bytes + 3) / 4 * 4; }
+
 /// What all threads of a launch share.
 struct shared_state {
-    shared_state(const launch_request& of, const memory_map& map, u64 block)
+    shared_state(const launch_request& of, const memory_map& map, const argument_block& block)
         : what(of), memory(map), arguments(block), vectors(vectors_of(*of.image->code))
     {
     }
 
     const launch_request& what;
     const memory_map& memory;
-    u64 arguments;
+    const argument_block& arguments;
     u32 vectors;  ///< registers to give each wave
-    u64 budget_of_group = 0;
     std::atomic<i64> next_group{0};
     std::atomic<u64> executed{0};
     std::atomic<bool> has_failed{false};
@@ -66,32 +70,70 @@ public:
         group_.waves.resize(waves);
         words_of_wave_ = std::size_t{in.vectors} * kernel.wave_size;
         registers_.resize(words_of_wave_ * waves + 16);
+        prepare_scratch();
+        if (in.what.checks_all) {
+            checks_.emplace(group_, in.what.image->code_effects, in.vectors, kernel.wave_size, kernel.lds_bytes,
+                            scratch_bytes(kernel));
+            group_.checks = &*checks_;
+        }
+        if (in.what.record == nullptr) return;
+        const code_image& image = *in.what.image;
+        counts_.emplace(*image.code, in.what.record->line_bytes,
+                        std::array{uncounted_range{in.arguments.address(), kernel.argument_bytes},
+                                   uncounted_range{image.base, image.size}});
+        group_.counts = &*counts_;
     }
+    ~group_runner()
+    {
+        if (!counts_) return;
+        const std::lock_guard lock(in_.what.record->mutex);
+        in_.what.record->counts += counts_->counts();
+    }
+    group_runner(const group_runner&) = delete;
+    group_runner& operator=(const group_runner&) = delete;
 
     void run(u32 number)
     {
         begin(number);
+        const auto turn = counts_ ? (checks_ ? &group_runner::run_turn<true, true> : &group_runner::run_turn<true, false>)
+                                  : (checks_ ? &group_runner::run_turn<false, true> : &group_runner::run_turn<false, false>);
         u64 executed = 0;
         while (group_.alive != 0) {
             u64 progress = 0;
-            for (wave& w : group_.waves) progress += run_turn(w);
+            for (wave& w : group_.waves) progress += (this->*turn)(w);
             executed += progress;
-            if (progress == 0) throw fault("every wave waits at a barrier that the others do not reach");
-            if (executed > in_.budget_of_group)
-                throw fault(fmt::format("more than {} wave instructions; the kernel may not end", in_.budget_of_group));
+            if (progress == 0)
+                throw fault("every wave waits at a barrier that the others do not reach: " + waves_and_places(group_));
+            if (executed > in_.what.instructions_max)
+                throw fault(fmt::format("more than {} wave instructions in a work-group; the kernel may not end: {}",
+                                        in_.what.instructions_max, waves_and_places(group_)));
         }
         in_.executed.fetch_add(executed, std::memory_order_relaxed);
+        if (counts_) in_.what.record->groups[number] = counts_->take_lines();
     }
 
-    /// The wave that was running when a fault was thrown, and its instruction.
-    std::string place_of_fault() const
+    /// The wave that was running when a fault was thrown, and its instruction; between turns only the work-group.
+    std::string place_of_fault(int lane) const
     {
-        if (at_ == nullptr) return "before the first instruction";
+        if (at_ == nullptr) return fmt::format("work-group {}", group_.number);
         const operation& op = group_.code->operations[at_->next - 1];
-        return fmt::format("work-group {}, wave {}, at {:#x} '{}'", group_.number, at_->number, op.address, *op.text);
+        std::string item;
+        if (lane >= 0)
+            item = fmt::format(", work-item {}", u64{group_.number} * static_cast<u32>(in_.what.block) +
+                                                     at_->number * at_->lanes + static_cast<u32>(lane));
+        return fmt::format("work-group {}, wave {}{}, at {:#x} '{}'", group_.number, at_->number, item, op.address,
+                           *op.text);
     }
 
 private:
+    void prepare_scratch()
+    {
+        constexpr std::size_t alignment = 256;
+        scratch_of_wave_ = std::size_t{scratch_bytes(*in_.what.kernel)} * in_.what.kernel->wave_size;
+        scratch_.resize(scratch_of_wave_ * group_.waves.size() + alignment);
+        group_.scratch = (reinterpret_cast<std::uintptr_t>(scratch_.data()) + alignment - 1) / alignment * alignment;
+        group_.has_architected_scratch = in_.what.image->processor != "gfx90a";
+    }
     void begin(u32 number)
     {
         const kernel_entry& kernel = *in_.what.kernel;
@@ -102,6 +144,8 @@ private:
         std::fill(registers_.begin(), registers_.end(), unwritten);
         const auto begin = reinterpret_cast<std::uintptr_t>(registers_.data());
         u32* const aligned = registers_.data() + ((64 - begin % 64) % 64) / sizeof(u32);
+        std::fill(scratch_.begin(), scratch_.end(), u8{0xAD});
+        if (checks_) checks_->begin();
         at_ = nullptr;
         for (u32 i = 0; i < group_.waves.size(); ++i) {
             wave& w = group_.waves[i];
@@ -113,11 +157,15 @@ private:
             w.next = kernel.first;
             w.group = &group_;
             w.halves = group_.code->halves.data();
-            start(w, in_.what, in_.arguments);
+            w.scratch = reinterpret_cast<u8*>(static_cast<std::uintptr_t>(group_.scratch)) + scratch_of_wave_ * i;
+            w.scratch_bytes = scratch_bytes(kernel);
+            const scalar_set given = start(w, in_.what, in_.arguments);
+            if (checks_) checks_->begin(w, given);
         }
     }
 
     /// How many instructions the wave executed.
+    template <bool Counts, bool Checks>
     u64 run_turn(wave& w)
     {
         if (w.state == wave_state::ended) return 0;
@@ -129,17 +177,26 @@ private:
         const operation* const code = group_.code->operations.data();
         u64 left = turn;
         while (left != 0 && w.state == wave_state::running) {
-            const operation& op = code[w.next++];
-            op.run(w, op);
+            if constexpr (Counts) counts_->executes(w, w.next);
+            const u32 number = w.next++;
+            const operation& op = code[number];
+            if constexpr (Checks)
+                checks_->run(w, op, number);
+            else
+                op.run(w, op);
             --left;
         }
+        at_ = nullptr;
         return turn - left;
     }
 
     shared_state& in_;
     work_group group_;
+    std::optional<group_checks> checks_;
     std::vector<u32> registers_;
-    std::size_t words_of_wave_ = 0;
+    std::vector<u8> scratch_;
+    std::size_t words_of_wave_ = 0, scratch_of_wave_ = 0;
+    std::optional<recorder> counts_;
     const wave* at_ = nullptr;
 };
 
@@ -156,7 +213,9 @@ void serve(const void* context, i64)
             const std::lock_guard lock(in.mutex);
             if (in.failed_group >= 0 && in.failed_group < group) return;
             in.failed_group = group;
-            in.why = fmt::format("{}: {}", runner ? runner->place_of_fault() : "memory", why.what());
+            const auto* of_lane = dynamic_cast<const fault*>(&why);
+            const int lane = of_lane != nullptr ? of_lane->lane : -1;
+            in.why = fmt::format("{}: {}", runner ? runner->place_of_fault(lane) : "memory", why.what());
             return;
         }
     }
@@ -182,9 +241,15 @@ jit::result<launch_counts> launch(const launch_request& what, memory_map memory,
 
     const argument_block block(what);
     memory.add({block.address(), block.bytes(), "the kernel's arguments", false});
-    memory.add({what.image->base, what.image->size, "the code object", false});
-    shared_state shared(what, memory, block.address());
-    shared.budget_of_group = what.instructions_max / static_cast<u64>(what.groups) + 1;
+    for (const image_segment& each : what.image->segments)
+        memory.add({what.image->base + each.offset, each.size, "the code object", each.is_writable});
+    memory.add({block.packet_address(), argument_block::packet_bytes, "the dispatch packet", false});
+    shared_state shared(what, memory, block);
+    if (what.record != nullptr) {
+        what.record->groups.resize(static_cast<std::size_t>(what.groups));
+        const u32 waves = (static_cast<u32>(what.block) + kernel.wave_size - 1) / kernel.wave_size;
+        what.record->resident = resident_groups(facts_of(what.image->processor), waves, kernel.lds_bytes);
+    }
     threads.run(std::min<i64>(what.groups, 256), serve, &shared);
 
     keep_coverage(what.image->processor, *what.image->code);

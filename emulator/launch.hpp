@@ -6,6 +6,7 @@
 #include <mhc/jit/result.hpp>
 
 #include "emulator/code_image.hpp"
+#include "emulator/counter.hpp"
 #include "emulator/memory_map.hpp"
 #include "runtime/thread_pool.hpp"
 
@@ -18,7 +19,9 @@ struct launch_request {
     i32 block = 1;
     const void* arguments = nullptr;
     std::size_t argument_bytes = 0;
-    u64 instructions_max = 0;  ///< of the whole launch, in wave instructions
+    u64 instructions_max = 0;         ///< of one work-group, in wave instructions
+    bool checks_all = true;           ///< false: only bounds; see README.md
+    launch_record* record = nullptr;  ///< where what is executed is counted; null: nowhere
 };
 
 /// What a launch did.

@@ -13,9 +13,11 @@ u8* place(const wave& w, u32 lane, u32 address, u32 bytes, u32 alignment)
     std::vector<u8>& lds = w.group->lds;
     if (address > lds.size() || lds.size() - address < bytes)
         throw fault(fmt::format("lane {}: LDS bytes {} to {}, of {} that the kernel has", lane, address,
-                                u64{address} + bytes - 1, lds.size()));
+                                u64{address} + bytes - 1, lds.size()),
+                    static_cast<int>(lane));
     if (address % alignment != 0)
-        throw fault(fmt::format("lane {}: LDS address {} is no multiple of {}", lane, address, alignment));
+        throw fault(fmt::format("lane {}: LDS address {} is no multiple of {}", lane, address, alignment),
+                    static_cast<int>(lane));
     return lds.data() + address;
 }
 

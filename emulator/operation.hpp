@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "emulator/counting_rule.hpp"
 #include "emulator/integers.hpp"
 
 namespace mhc::emulator {
@@ -94,10 +95,11 @@ struct operation {
 /// A code object's instructions in order, and what they are called.
 struct program {
     std::vector<operation> operations;
-    std::vector<operation> halves;   ///< of dual issues, two after two
-    std::vector<std::string> texts;  ///< an operation's text, at its number
-    std::vector<u32> at_word;        ///< number of the operation at (address - begin) / 4; no_operation inside one
-    u64 begin = 0;                   ///< address of the first
+    std::vector<operation> halves;     ///< of dual issues, two after two
+    std::vector<counting_rule> rules;  ///< an operation's, at its number
+    std::vector<std::string> texts;    ///< an operation's text, at its number
+    std::vector<u32> at_word;          ///< number of the operation at (address - begin) / 4; no_operation inside one
+    u64 begin = 0;                     ///< address of the first
     // Of coverage.hpp, empty without it: the handlers that are watched, and a flag each for "executed".
     std::vector<handler> watched;
     mutable std::vector<u8> executed;

@@ -34,7 +34,9 @@ __attribute__((visibility("default"))) void mhc_emulator_open(const char* versio
     static std::mutex& mutex = *new std::mutex;
     static auto& devices = *new std::map<std::string, std::shared_ptr<mhc::runtime::gpu_driver>, std::less<>>;
     const std::lock_guard lock(mutex);
+    mhc::emulator::checks which{};
+    if (devices.find(processor) == devices.end() && !mhc::emulator::read_checks(which, *why)) return;
     std::shared_ptr<mhc::runtime::gpu_driver>& one = devices[processor];
-    if (!one) one = mhc::emulator::make_device(processor);
+    if (!one) one = mhc::emulator::make_device(processor, which);
     *device = one;
 }

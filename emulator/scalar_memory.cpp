@@ -5,6 +5,7 @@
 
 #include "emulator/handlers.hpp"
 #include "emulator/lanes.hpp"
+#include "emulator/recorder.hpp"
 
 namespace mhc::emulator {
 namespace {
@@ -26,14 +27,24 @@ const void* readable(const wave& w, u64 address, u32 bytes)
     const memory_map& memory = *w.group->memory;
     if (memory.find(address, bytes) == nullptr)
         throw fault(fmt::format("a read of {} bytes at {:#x}, {}", bytes, address, memory.describe(address)));
+    if (w.group->counts != nullptr) w.group->counts->reads_by_scalar(address, bytes);
     return reinterpret_cast<const void*>(static_cast<std::uintptr_t>(address));
+}
+
+/// The machine ignores the low bits of an address. A kernel that has some there reads what it does not mean.
+u64 aligned(const wave& w, u64 address, u64 unit)
+{
+    if (w.group->checks != nullptr && address % unit != 0)
+        throw fault(fmt::format("the address {:#x} is no multiple of {}: the machine reads at {:#x}", address, unit,
+                                address / unit * unit));
+    return address / unit * unit;
 }
 
 template <u32 Words>
 void give_words(wave& w, const operation& op, u64 address)
 {
     u32 words[Words];
-    std::memcpy(words, readable(w, address & ~u64{3}, sizeof(words)), sizeof(words));  // the low bits are ignored
+    std::memcpy(words, readable(w, aligned(w, address, sizeof(u32)), sizeof(words)), sizeof(words));
     for (u32 i = 0; i < Words; ++i) w.set_scalar(op.to[0].index + i, words[i]);
 }
 /// A byte or 16 bits, extended: gfx12.
@@ -41,7 +52,7 @@ template <class T>
 void give_part(wave& w, const operation& op, u64 address)
 {
     T value{};
-    std::memcpy(&value, readable(w, address & ~u64{sizeof(T) - 1}, sizeof(T)), sizeof(T));
+    std::memcpy(&value, readable(w, aligned(w, address, sizeof(T)), sizeof(T)), sizeof(T));
     w.set_scalar(op.to[0].index, static_cast<u32>(static_cast<i32>(value)));
 }
 
@@ -60,7 +71,7 @@ void load_from_buffer(wave& w, const operation& op)
     const u64 base = joined(descriptor[0], descriptor[1] & 0xFFFFU);
     const u32 stride = descriptor[1] >> 16 & 0x3FFFU;
     const u64 size = u64{descriptor[2]} * (stride == 0 ? 1 : stride);
-    const u64 offset = added_offset(w, op) & (Bytes >= 4 ? ~u64{3} : ~u64{Bytes - 1});
+    const u64 offset = aligned(w, added_offset(w, op), Bytes >= 4 ? 4 : Bytes);
     if (offset + Bytes <= size) return Give(w, op, base + offset);
     constexpr u32 words = Bytes < 4 ? 1 : Bytes / 4;
     for (u32 i = 0; i < words; ++i) {

@@ -14,7 +14,8 @@ inline constexpr u32 lanes_max = 64;
 
 /// What a kernel did wrong, or what the emulator does not know. The launch adds where.
 struct fault : std::runtime_error {
-    using std::runtime_error::runtime_error;
+    explicit fault(const std::string& what, int of_lane = -1) : std::runtime_error(what), lane(of_lane) {}
+    int lane;  ///< whose fault it is, where it is one lane's; the message names it too
 };
 
 /// Denormals that the mode register lets through, for one width of numbers.
@@ -23,6 +24,8 @@ struct denormals {
 };
 
 struct wave;
+class group_checks;
+class recorder;
 
 /// A work-group being executed.
 struct work_group {
@@ -30,8 +33,12 @@ struct work_group {
     std::vector<wave> waves;
     const memory_map* memory = nullptr;
     const program* code = nullptr;
-    u64 image = 0;  ///< where the code object's address 0 is loaded
+    recorder* counts = nullptr;  ///< null: nothing is counted
+    u64 image = 0;               ///< where the code object's address 0 is loaded
     u32 number = 0;
+    group_checks* checks = nullptr;       ///< null: only bounds are checked
+    u64 scratch = 0;                      ///< address of the first wave's scratch memory
+    bool has_architected_scratch = true;  ///< the machine, not the kernel, tells scratch instructions where it is
 
     u32 arrived = 0;  ///< waves that signalled the barrier in its present phase
     u32 phase = 0;    ///< barriers passed
@@ -62,6 +69,8 @@ struct wave {
     denormals single, half_and_double;
     work_group* group = nullptr;
     const operation* halves = nullptr;
+    u8* scratch = nullptr;                          ///< word by word, each of all lanes
+    u32 scratch_bytes = 0;                          ///< a lane's
     mutable const memory_region* recent = nullptr;  ///< the last one that an access was inside
     u32 s[scalar::count] = {};
     alignas(64) u32 active[lanes_max] = {};  ///< all ones in active lanes: exec, a word a lane

@@ -12,6 +12,7 @@
 #include <mhc/jit/version.hpp>
 
 #include "tools/common/tool.hpp"
+#include "tools/mhc-bench/counted_report.hpp"
 
 namespace mhc::tools {
 namespace {
@@ -47,6 +48,7 @@ std::string device_names(const bench_report& report)
 {
     std::vector<std::string> names;
     for (const bench_target& target : report.targets) names.push_back(target.device->name());
+    for (const bench_target& target : report.counted_targets) names.push_back(target.device->name());
     return fmt::format("{}", fmt::join(names, ", "));
 }
 
@@ -165,11 +167,13 @@ std::string report_json(const bench_report& report)
             whole["speedup_to_baseline"].push_back(speedup ? json(*speedup) : json());
         }
     }
+    for (const counted_row& row : report.counted) whole["counted"].push_back(counted_json(row));
     for (const first_use_row& row : report.first_uses) whole["first_use"].push_back(first_use_json(row));
     return whole.dump(2, ' ', false, json::error_handler_t::replace) + '\n';
 }
 
-std::string report_text(const bench_report& report)
+/// The table of what was timed.
+static std::string times_text(const bench_report& report)
 {
     std::string text;
     for (const bench_target& target : report.targets)
@@ -199,7 +203,26 @@ std::string report_text(const bench_report& report)
         }
         table.push_back(std::move(cells));
     }
-    text += table_text(table);
+    return text + table_text(table);
+}
+
+/// The table of what was counted.
+static std::string counts_text(const bench_report& report)
+{
+    std::string text;
+    for (const bench_target& target : report.counted_targets)
+        text += fmt::format("{}: {}: counted, not timed; last-level cache {}, lines of {} bytes\n", target.name,
+                            target.device->name(), bytes_text(report.counted.front().cache.bytes),
+                            report.counted.front().cache.line_bytes);
+    return text + counted_text(report.counted);
+}
+
+std::string report_text(const bench_report& report)
+{
+    std::string text;
+    if (!report.rows.empty()) text += times_text(report);
+    if (!report.rows.empty() && !report.counted.empty()) text += '\n';
+    if (!report.counted.empty()) text += counts_text(report);
     return report.first_uses.empty() ? text : text + first_use_text(report);
 }
 
