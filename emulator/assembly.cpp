@@ -9,6 +9,7 @@
 
 #include "emulator/handlers.hpp"
 #include "emulator/instruction_names.hpp"
+#include "emulator/read_swizzle.hpp"
 
 namespace mhc::emulator {
 namespace {
@@ -277,6 +278,17 @@ bool read_lane_move(std::string_view name, std::string_view value, operation& ma
     return true;
 }
 
+i32 swizzle(std::string_view text)
+{
+    const std::size_t begin = text.find('(') + 1;
+    std::vector<std::string_view> parts = split(text.substr(begin, text.size() - begin - 1), ',');
+    const std::string_view name = parts.empty() ? std::string_view() : parts.front();
+    if (!parts.empty()) parts.erase(parts.begin());
+    const i32 pattern = swizzle_pattern(name, parts);
+    if (pattern < 0) give_up("the swizzle", text);
+    return pattern;
+}
+
 void read_modifier(std::string_view text, operation& made)
 {
     const std::size_t colon = text.find(':');
@@ -287,7 +299,9 @@ void read_modifier(std::string_view text, operation& made)
     for (const std::string_view each : ignored)
         if (name == each) return;
     if (name == "offen") return;  // a buffer's address is in a register, which is written out
-    if (name == "offset" || name == "offset0")
+    if (value.starts_with("swizzle("))
+        made.offset = swizzle(value);
+    else if (name == "offset" || name == "offset0")
         made.offset = static_cast<i32>(integer(value));
     else if (name == "offset1")
         made.offset_1 = static_cast<i32>(integer(value));
@@ -315,12 +329,22 @@ void read_modifier(std::string_view text, operation& made)
         made.written = read_part(value);
     else if (name == "dst_unused")
         made.keeps_unused = value == "UNUSED_PRESERVE", made.sign_extends_unused = value == "UNUSED_SEXT";
+    else if (name == "byte_sel")
+        made.from[0].selected = static_cast<part>(integer(value) & 3);
     else if (name == "src0_sel")
         made.from[0].selected = read_part(value);
     else if (name == "src1_sel")
         made.from[1].selected = read_part(value);
     else if (!read_lane_move(name, value, made))
         give_up("the modifier", text);
+}
+
+/// Whether an atomic operation gives the old value: gfx12 says so, others by a bit of the cache policy.
+bool says_return(std::string_view text)
+{
+    for (const std::string_view mark : {" glc", " sc0", "_RETURN"})
+        if (text.find(mark) != std::string_view::npos) return true;
+    return false;
 }
 
 }  // namespace
@@ -333,6 +357,8 @@ std::string read_instruction(std::string_view text, operation& made)
     const handler_entry* entry = find_handler(name);
     if (entry == nullptr) return name;
     made.run = entry->run;
+    const bool returns = entry->operands == operand_rule::may_return && says_return(text);
+    const std::size_t destinations = returns ? 1 : entry->destinations;
     if (name.starts_with("v_pk_")) made.op_sel_hi = 7;
     if (space == std::string_view::npos || entry->operands == operand_rule::ignored) return name;
 
@@ -351,18 +377,18 @@ std::string read_instruction(std::string_view text, operation& made)
                 modifiers.push_back(words[i]);
                 continue;
             }
-            const bool is_word = has_word_second && count == entry->destinations + std::size_t{1};
+            const bool is_word = has_word_second && count == destinations + 1;
             const operand read = read_operand(words[i], is_word ? number_type::bits_32 : type);
-            if (count < entry->destinations)
+            if (count < destinations)
                 made.to[count] = read;
-            else if (count - entry->destinations < made.from.size())
+            else if (count - destinations < made.from.size())
                 made.from[made.from_count++] = read;
             else
                 give_up("the operand", words[i]);
             ++count;
         }
     }
-    if (count < entry->destinations) give_up("the instruction", text);
+    if (count < destinations) give_up("the instruction", text);
     for (const std::string_view modifier : modifiers) read_modifier(modifier, made);
     return name;
 }

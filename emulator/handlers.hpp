@@ -10,7 +10,8 @@ namespace mhc::emulator {
 
 enum class operand_rule : u8 {
     read,
-    ignored,  ///< the text behind the name says nothing to the emulator: counters to wait for, hints
+    may_return,  ///< atomic: with a destination before the others where its modifiers say so
+    ignored,     ///< the text behind the name says nothing to the emulator: counters to wait for, hints
 };
 
 struct handler_entry {
@@ -42,8 +43,11 @@ handler_family vector_packed_half_family();  ///< two numbers of 16 bits; dot pr
 handler_family vector_short_family();        ///< integers of 16 bits, rarer integers
 handler_family vector_half_more_family();    ///< fp16: functions, conversions, three sources
 handler_family scalar_half_family();         ///< gfx12's scalar fp16
-handler_family matrix_family();              ///< MFMA
-handler_family matrix_wave32_family();       ///< WMMA
+handler_family vector_fp8_family();          ///< fp8 and bf8 conversions
+handler_family memory_atomic_family();       ///< global and flat atomics
+handler_family lds_atomic_family();
+handler_family matrix_family();         ///< MFMA
+handler_family matrix_wave32_family();  ///< WMMA
 
 /// Null where no family has the name.
 const handler_entry* find_handler(std::string_view canonical_name);

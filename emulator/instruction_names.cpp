@@ -113,6 +113,13 @@ const std::unordered_map<std::string_view, std::string_view>& newer_names()
         {"ds_store_2addr_stride64_b32", "ds_write2st64_b32"},
         {"ds_store_2addr_stride64_b64", "ds_write2st64_b64"},
         {"ds_store_b16_d16_hi", "ds_write_b16_d16_hi"},
+        {"ds_load_u8_d16", "ds_read_u8_d16"},
+        {"ds_load_u8_d16_hi", "ds_read_u8_d16_hi"},
+        {"ds_load_i8_d16", "ds_read_i8_d16"},
+        {"ds_load_i8_d16_hi", "ds_read_i8_d16_hi"},
+        {"ds_store_b8_d16_hi", "ds_write_b8_d16_hi"},
+        {"global_load_d16_i8", "global_load_sbyte_d16"},
+        {"global_load_d16_hi_i8", "global_load_sbyte_d16_hi"},
         // gfx12
         {"s_add_co_u32", "s_add_u32"},
         {"s_sub_co_u32", "s_sub_u32"},
@@ -166,8 +173,11 @@ std::string canonical_name(std::string_view mnemonic)
         const auto global = newer_names().find("global_" + name.substr(kind.size()));
         return global == newer_names().end() ? name : std::string(kind) + std::string(global->second.substr(7));
     }
-    const auto renamed = newer_names().find(name);
-    return renamed == newer_names().end() ? name : std::string(renamed->second);
+    // Flat instructions are called as global ones are.
+    const bool is_flat = name.starts_with("flat_");
+    const auto renamed = newer_names().find(is_flat ? "global" + name.substr(4) : name);
+    if (renamed == newer_names().end()) return name;
+    return is_flat ? "flat" + std::string(renamed->second.substr(6)) : std::string(renamed->second);
 }
 
 number_type constant_type(std::string_view name)

@@ -31,6 +31,8 @@ bool keeps_on_gfx9(std::string_view name)
 void choose_halves(std::string_view name, int generation, operation& op)
 {
     const bool is_own_form = name.starts_with("v_pk_") || name.starts_with("v_fma_mix") || name.starts_with("v_permlane") ||
+                             name.starts_with("v_wmma") || name.starts_with("v_dot") ||
+                             name.find("fp8") != std::string_view::npos || name.find("bf8") != std::string_view::npos ||
                              !name.starts_with("v_");
     if (is_own_form) return;
     const bool converts_from = name == "v_cvt_f32_f16", packs = name == "v_pack_b32_f16";

@@ -88,14 +88,26 @@ TEST_CASE("emulator: targets that cannot be are refused in one clear line")
     CHECK(why("emu:host").find("not known") != std::string::npos);
 }
 
-TEST_CASE("emulator: objects of Clang and of HIPRTC run, where these are here")
+TEST_CASE("emulator: objects of Clang and of HIPRTC run, each in its own version of the format")
 {
+    // The ELF's ABI version is that of the code object less one: HIPRTC 5.2 makes 4, Clang 19 makes 5.
+    const auto made_by = [](jit::compiler_backend backend) {
+        return jit::describe(jit::operation::expand_fwd, expand_spec(), "gfx90a", 1, true, options_of("gfx90a", backend))
+            .value()
+            .launches.front();
+    };
+    const auto version_of = [](const std::string& object) { return static_cast<int>(object.at(8)) + 2; };
     bool has_run = false;
     for (const jit::toolchain_info& compiler : jit::toolchains()) {
         const bool is_clang = compiler.name == "clang";
         if (!compiler.available || (!is_clang && compiler.name != "hiprtc")) continue;
         CAPTURE(compiler.name);
         const auto backend = is_clang ? jit::compiler_backend::clang : jit::compiler_backend::hiprtc;
+        const auto made = made_by(backend);
+        CAPTURE(made.compiler);
+        CHECK(made.compiler.find(is_clang ? "clang " : "hiprtc") != std::string::npos);
+        if (is_clang) CHECK(version_of(made.code_object) == 5);
+        if (compiler.version.starts_with("5.2")) CHECK(version_of(made.code_object) == 4);
         const auto got = expand("emu:gfx90a", backend, 4 * 1280 * 4);
         CHECK(got.value() == std::vector<float>(4 * 1280, 1.0F));
         has_run = true;
