@@ -35,13 +35,15 @@ void choose_halves(std::string_view name, int generation, operation& op)
                              name.find("fp8") != std::string_view::npos || name.find("bf8") != std::string_view::npos ||
                              !name.starts_with("v_");
     if (is_own_form) return;
-    const bool converts_from = name == "v_cvt_f32_f16", packs = name == "v_pack_b32_f16";
+    constexpr std::array<std::string_view, 5> whole_results{"v_cvt_f32_f16", "v_pack_b32_f16", "v_mad_u32_u16",
+                                                            "v_mad_i32_i16", "v_sad_u16"};
+    const bool is_whole = std::find(whole_results.begin(), whole_results.end(), name) != whole_results.end();
     const bool converts_to = name == "v_cvt_f16_f32";
     const bool is_half = has_half_type(name) || converts_to;
     if (op.op_sel != 0 && !is_half) throw unreadable(fmt::format("op_sel on {} is not understood", name));
     for (u32 i = 0; i < op.from_count && op.op_sel != 0; ++i)
         if ((op.op_sel >> i & 1) != 0) op.from[i].selected = part::word_1;
-    const bool writes_half = is_half && !converts_from && !packs && !name.starts_with("v_cmp");
+    const bool writes_half = is_half && !is_whole && !name.starts_with("v_cmp");
     if (!writes_half || op.to[0].kind != operand_kind::vector || op.written != part::dword) return;
     const bool is_high = (op.op_sel >> op.from_count & 1) != 0 || op.to[0].selected == part::word_1;
     if (!is_high && generation < 10 && !keeps_on_gfx9(name)) return;

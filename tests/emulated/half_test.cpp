@@ -56,7 +56,7 @@ TEST_CASE("emulator: packed numbers of 16 bits wrap, saturate and choose halves"
     CHECK(of(m, "v_pk_add_f16 v0, v1, v2", 0x3C004000U, 0x40003C00U) == 0x42004200U);
     CHECK(of(m, "v_pk_add_f16 v0, v1, v2 neg_lo:[0,1] neg_hi:[1,0]", 0x3C004000U, 0x40003C00U) == 0x3C003C00U);
     CHECK(of(m, "v_pk_mul_f16 v0, v1, v2 clamp", 0x3C00C000U, 0x40003C00U) == 0x3C000000U);
-    CHECK(of(m, "v_pk_fma_f16 v0, v1, v2, v3", 0x3C013C01U, 0x3C013C01U, 0xBC02C000U) == 0x0010B7FCU);
+    CHECK(of(m, "v_pk_fma_f16 v0, v1, v2, v3", 0x3C013C01U, 0x3C013C01U, 0xBC02C000U) == 0x0010BBFCU);
     CHECK(of(m, "v_pk_max_f16 v0, v1, v2", 0x7E003C00U, 0xBC004000U) == 0xBC004000U);
     CHECK(of(m, "v_pk_min_f16 v0, v1, v2", 0x7E003C00U, 0xBC004000U) == 0xBC003C00U);
     m.state.half_and_double = {.in = true, .out = false};
@@ -107,6 +107,7 @@ TEST_CASE("emulator: integers of 16 bits, differences and leading signs")
     CHECK(of(later, "v_maxmin_i32 v0, v1, v2, v3", 5, 0xFFFFFFFFU, 3) == 3);
     CHECK(of(later, "v_minmax_u32 v0, v1, v2, v3", 5, 0xFFFFFFFFU, 7) == 7);
     CHECK(of(later, "v_mad_u32_u16 v0, v1, v2, v3", 0x1FFFF, 2, 1) == 0x1FFFF);
+    CHECK(of(later, "v_sad_u16 v0, v1, v2, v3", 0xFFFF0000U, 0, 1) == 0x10000U);
     later.set_vector(0, 0xAAAA0000U);
     CHECK(of(later, "v_and_b16 v0, v1, v2", 0xFF, 0x3C) == 0xAAAA003CU);
 }

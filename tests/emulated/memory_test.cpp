@@ -154,7 +154,7 @@ TEST_CASE("emulator: flat loads and stores are those of memory")
 
 TEST_CASE("emulator: every width of LDS, and swizzles of lanes")
 {
-    lane_machine m(9, 1024);
+    lane_machine m(9, 1056);
     for (u32 i = 0; i < 1024; ++i) m.group.lds[i] = static_cast<u8>(i * 7);
     const auto word = [&](u32 at) {
         u32 value = 0;
