@@ -22,8 +22,8 @@ using jit::failure;
 using jit::result;
 using clock = std::chrono::steady_clock;
 
-/// Of a work-group, in wave instructions: some minutes. The largest cases of the tests stay under a hundredth of it.
-constexpr u64 instructions_max = 1'000'000'000;
+/// Of a work-group, in wave instructions: about a minute. The largest cases of the tests stay under a hundredth of it.
+constexpr u64 instructions_max = 200'000'000;
 
 struct loaded_function {
     const code_image* image = nullptr;
