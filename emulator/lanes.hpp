@@ -22,14 +22,21 @@ struct alignas(64) row {
     u32 operator[](u32 lane) const { return at[lane]; }
 };
 
+/// Calls f(lane) for 32 lanes. The first is a constant: else the compiler must reckon with lane numbers that wrap round, and
+/// leaves loops scalar.
+template <u32 First, class F>
+inline __attribute__((always_inline)) void each_of_32_lanes(F f)
+{
+#pragma GCC ivdep
+    for (u32 i = 0; i < 32; ++i) f(First + i);
+}
+
 /// Calls f(lane) for every lane of the wave, active or not.
 template <class F>
 inline __attribute__((always_inline)) void each_lane(const wave& w, F f)
 {
-    for (u32 half = 0; half < w.lanes; half += 32) {
-#pragma GCC ivdep
-        for (u32 i = 0; i < 32; ++i) f(half + i);
-    }
+    each_of_32_lanes<0>(f);
+    if (w.lanes == 64) each_of_32_lanes<32>(f);
 }
 
 u32 read_special(const wave& w, u32 index);  ///< scc, vccz, execz

@@ -102,6 +102,51 @@ std::string first_use_text(const bench_report& report)
     return '\n' + table_text(table);
 }
 
+std::string times_text(const bench_report& report)
+{
+    std::string text;
+    for (const bench_target& target : report.targets)
+        text += fmt::format("{}: {}, copy {:.0f} GB/s (read and written)\n", target.name, target.device->name(),
+                            target.copy_gbps);
+    std::vector<std::vector<std::string>> table = {head_of(report)};
+    for (std::size_t i = 0; i < report.rows.size(); ++i) {
+        const bench_row& row = report.rows[i];
+        std::vector<std::string> cells = {std::string(jit::to_string(row.what.op)),
+                                          fmt::to_string(row.what.tokens),
+                                          fmt::to_string(row.what.spec.hidden_dim),
+                                          fmt::to_string(row.what.spec.n_streams),
+                                          std::string(jit::to_string(row.what.spec.dtype)),
+                                          row.target,
+                                          fmt::format("{:.2f}", row.time.median_us),
+                                          fmt::format("{:.2f}", row.time.p10_us),
+                                          fmt::format("{:.2f}", row.time.p90_us),
+                                          fmt::format("{:.2f}", row.floor_us),
+                                          fmt::format("{:.2f}", row.time.median_us / row.floor_us),
+                                          fmt::format("{:.3f}", static_cast<double>(row.ideal_bytes) / 1e6),
+                                          fmt::format("{:.1f}", row.gbps),
+                                          fmt::format("{:.2f}", row.share_of_copy)};
+        if (report.targets.size() > 1) cells.push_back(fmt::format("{:.2f}", report.speedup_to_first(i)));
+        if (report.earlier) {
+            const auto speedup = report.speedup_to_baseline(i);
+            cells.push_back(speedup ? fmt::format("{:.2f}", *speedup) : "-");
+        }
+        table.push_back(std::move(cells));
+    }
+    return text + table_text(table);
+}
+
+std::string counts_text(const bench_report& report)
+{
+    std::string text;
+    for (std::size_t i = 0; i < report.counted_targets.size(); ++i) {
+        const bench_target& target = report.counted_targets[i];
+        const jit::modelled_cache& cache = report.counted[i].cache;  // the first case's rows are in the targets' order
+        text += fmt::format("{}: {}: counted, not timed; last-level cache {}, lines of {} bytes\n", target.name,
+                            target.device->name(), bytes_text(cache.bytes), cache.line_bytes);
+    }
+    return text + counted_text(report.counted);
+}
+
 }  // namespace
 
 baseline::baseline(const std::string& path) : path_(path)
@@ -170,51 +215,6 @@ std::string report_json(const bench_report& report)
     for (const counted_row& row : report.counted) whole["counted"].push_back(counted_json(row));
     for (const first_use_row& row : report.first_uses) whole["first_use"].push_back(first_use_json(row));
     return whole.dump(2, ' ', false, json::error_handler_t::replace) + '\n';
-}
-
-/// The table of what was timed.
-static std::string times_text(const bench_report& report)
-{
-    std::string text;
-    for (const bench_target& target : report.targets)
-        text += fmt::format("{}: {}, copy {:.0f} GB/s (read and written)\n", target.name, target.device->name(),
-                            target.copy_gbps);
-    std::vector<std::vector<std::string>> table = {head_of(report)};
-    for (std::size_t i = 0; i < report.rows.size(); ++i) {
-        const bench_row& row = report.rows[i];
-        std::vector<std::string> cells = {std::string(jit::to_string(row.what.op)),
-                                          fmt::to_string(row.what.tokens),
-                                          fmt::to_string(row.what.spec.hidden_dim),
-                                          fmt::to_string(row.what.spec.n_streams),
-                                          std::string(jit::to_string(row.what.spec.dtype)),
-                                          row.target,
-                                          fmt::format("{:.2f}", row.time.median_us),
-                                          fmt::format("{:.2f}", row.time.p10_us),
-                                          fmt::format("{:.2f}", row.time.p90_us),
-                                          fmt::format("{:.2f}", row.floor_us),
-                                          fmt::format("{:.2f}", row.time.median_us / row.floor_us),
-                                          fmt::format("{:.3f}", static_cast<double>(row.ideal_bytes) / 1e6),
-                                          fmt::format("{:.1f}", row.gbps),
-                                          fmt::format("{:.2f}", row.share_of_copy)};
-        if (report.targets.size() > 1) cells.push_back(fmt::format("{:.2f}", report.speedup_to_first(i)));
-        if (report.earlier) {
-            const auto speedup = report.speedup_to_baseline(i);
-            cells.push_back(speedup ? fmt::format("{:.2f}", *speedup) : "-");
-        }
-        table.push_back(std::move(cells));
-    }
-    return text + table_text(table);
-}
-
-/// The table of what was counted.
-static std::string counts_text(const bench_report& report)
-{
-    std::string text;
-    for (const bench_target& target : report.counted_targets)
-        text += fmt::format("{}: {}: counted, not timed; last-level cache {}, lines of {} bytes\n", target.name,
-                            target.device->name(), bytes_text(report.counted.front().cache.bytes),
-                            report.counted.front().cache.line_bytes);
-    return text + counted_text(report.counted);
 }
 
 std::string report_text(const bench_report& report)
