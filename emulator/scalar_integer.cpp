@@ -281,6 +281,8 @@ const handler_entry entries[] = {
     {"s_pack_hh_b32_b16", binary<[](u64 a, u64 b) { return (a >> 16 | (b & 0xFFFF0000U)); }>},
     {"s_bitcmp0_b32", compare<[](u64 a, u64 b) { return ((a >> (b & 31) & 1) == 0); }>, 0},
     {"s_bitcmp1_b32", compare<[](u64 a, u64 b) { return ((a >> (b & 31) & 1) != 0); }>, 0},
+    {"s_bitcmp0_b64", compare<[](u64 a, u64 b) { return ((a >> (b & 63) & 1) == 0); }, 2>, 0},
+    {"s_bitcmp1_b64", compare<[](u64 a, u64 b) { return ((a >> (b & 63) & 1) != 0); }, 2>, 0},
     {"s_cmp_eq_u32", compare<eq>, 0},
     {"s_cmp_eq_i32", compare<eq>, 0},
     {"s_cmp_lg_u32", compare<ne>, 0},
