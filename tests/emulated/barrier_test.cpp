@@ -111,3 +111,23 @@ TEST_CASE("a kernel that does not end is stopped, and the message says where it 
     endless.block = 32;
     check_names(endless.message(), {"more than 100000 wave instructions in a work-group", "wave 0 at 0x"});
 }
+
+TEST_CASE("groups: work-groups that wait for each other all begin and get on, as far as the processor has room for them")
+{
+    const auto waiting_for = [](const std::string& arrivals, u64 instructions_max) {
+        text_kernel kernel("gfx942",
+                           "s_load_dwordx2 s[4:5], s[0:1], 0x0\ns_waitcnt lgkmcnt(0)\nv_mov_b32_e32 v1, 0\n"
+                           "v_mov_b32_e32 v2, 1\ns_mov_b64 exec, 1\nglobal_atomic_add v1, v2, s[4:5]\n"
+                           "again:\nglobal_load_dword v3, v1, s[4:5]\ns_waitcnt vmcnt(0)\n"
+                           "v_readfirstlane_b32 s6, v3\ns_cmp_lt_u32 s6, " +
+                               arrivals + "\ns_cbranch_scc1 again\ns_endpgm");
+        kernel.groups = 60;
+        kernel.instructions_max = instructions_max;
+        kernel.checks_all = false;
+        const std::string message = kernel.message();
+        CHECK(kernel.buffer[0] == 60);
+        return message;
+    };
+    CHECK(waiting_for("60", 20'000'000) == "no fault");
+    check_names(waiting_for("61", 3'000'000), {"the kernel may not end: wave 0 at"});
+}

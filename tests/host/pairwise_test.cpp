@@ -46,7 +46,7 @@ std::vector<test_case> chosen_cases(const case_group& group, std::size_t small)
 {
     const bool is_full = environment("MHC_TEST_FULL", "0") == "1";
     if (small == 0) return all_cases(group, {}, is_full);
-    const case_limits limits{.work_max = std::int64_t{1} << 26, .hidden_dim_max = 1280, .tokens_max = 33};
+    const case_limits limits{.work_max = std::int64_t{1} << 25, .hidden_dim_max = 4096, .tokens_max = 33};
     std::vector<test_case> cases = all_cases(group, limits, false), some;
     // Groups begin at different cases, so that they do not all leave out the same.
     for (std::size_t i = static_cast<std::size_t>(group.op) % small; i < cases.size(); i += small)

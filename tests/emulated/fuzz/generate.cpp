@@ -201,6 +201,13 @@ private:
         }
     }
 
+    /// A source of min and max: which zero is larger is not said, nor what a signalling NaN gives. The sum alone would do,
+    /// but clang 19 reads `0.0 - x`, which it makes of `-x + 0.0`, as `-x` in a source of min and max on AMD targets.
+    static std::string without_surprise(std::string_view a, std::string_view suffix)
+    {
+        return fmt::format("(({0} == 0 ? 0.0{1} : {0}) + 0.0{1})", a, suffix);
+    }
+
     /// The divisor is positive. The numerator of an unsigned one has no bits that the compiler knows: clang 19 divides what
     /// it sees to be sign-extended in floats, and inexactly (LLVM pull requests 116733, 119325, 196418).
     std::string quotient(const type& to, const std::string& a, const std::string& b)
@@ -285,9 +292,8 @@ private:
                 return fmt::format("__builtin_fma{}({}, {}, {})", suffix, a, below(2) == 0 ? b : "-" + b, c);
             case 5:
                 if (to.bits == 16) return fmt::format("{} < {} ? {} : {}", a, b, a, b);
-                // Which zero is larger is not said, nor what a signalling NaN gives.
-                return fmt::format("__builtin_f{}{}({} + 0.0{}, {} + 0.0{})", below(2) == 0 ? "min" : "max", suffix, a,
-                                   suffix, b, suffix);
+                return fmt::format("__builtin_f{}{}({}, {})", below(2) == 0 ? "min" : "max", suffix,
+                                   without_surprise(a, suffix), without_surprise(b, suffix));
             case 6:
                 return fmt::format("({} < 0 ? ({})0 : {} > 1 ? ({})1 : {})", a, to.name, a, to.name, a);
             case 7:
