@@ -60,6 +60,8 @@ struct service_options {
 /// Path of mhc-jitc: `given`, else $MHC_JIT_WORKER (secure_getenv), else ../libexec/mhc-jit beside the library, else the
 /// build tree. Empty: `why` lists where it was looked for.
 std::string find_worker(const std::optional<std::string>& given, std::string* why);
+/// A file that is installed in the worker's folder, wherever MHC_JIT_WORKER points; empty: there is none.
+std::string find_beside_worker(const std::string& file);
 
 /// A pool of workers. Starts nothing until the first call. Thread-safe; fork-safe (the child starts its own pool).
 class compile_service {

@@ -50,7 +50,7 @@ result<compiled_layer> engine::impl::make(const layer_spec& spec)
     made->spec = spec;
     made->row_align = row_alignment_bytes(spec);
     made->weight_align = codegen::weight_alignment_bytes(spec);
-    made->target = on.kind == codegen::target_kind::host ? "host" : on.name;
+    made->target = target_name;
 
     std::vector<std::unique_ptr<ready_operator>> ready;
     for (int i = 0; i < operation_count; ++i) {
@@ -171,7 +171,8 @@ kernel_result engine::impl::load(const found_object& object)
 
 engine::impl::impl(engine_options with, runtime::selected_target chosen)
     : options(std::move(with)),
-      on(std::move(chosen.on)),
+      on(chosen.on),
+      target_name(chosen.name()),
       exact(std::move(chosen.exact)),
       log(std::make_shared<runtime::logger>(options.level, options.log)),
       counts(std::make_shared<runtime::counters>()),
@@ -193,11 +194,7 @@ result<std::unique_ptr<engine>> engine::create(engine_options options)
     return std::unique_ptr<engine>(new engine(std::move(made)));
 }
 
-const std::string& engine::target() const
-{
-    static const std::string host = "host";
-    return impl_->on.kind == codegen::target_kind::host ? host : impl_->on.name;
-}
+const std::string& engine::target() const { return impl_->target_name; }
 
 std::string engine::cache_path() const
 {

@@ -1,4 +1,4 @@
-// runtime/find_worker.cpp -- where the compile worker's executable is.
+// runtime/find_worker.cpp -- where the compile worker's executable is, and the plug-ins beside it.
 #include <dlfcn.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -50,22 +50,22 @@ std::string own_folder()
     return folder_of(path);
 }
 
-std::vector<std::string> candidates()
+std::vector<std::string> candidates(const std::string& file)
 {
     std::vector<std::string> paths;
     const auto beside = [&](const std::string& folder) {
         if (folder.empty()) return;
-        paths.push_back(folder + "/../libexec/mhc-jit/mhc-jitc");
-        paths.push_back(folder + "/../../libexec/mhc-jit/mhc-jitc");  // lib/x86_64-linux-gnu
+        paths.push_back(folder + "/../libexec/mhc-jit/" + file);
+        paths.push_back(folder + "/../../libexec/mhc-jit/" + file);  // lib/x86_64-linux-gnu
     };
     const std::string library = own_folder(), program = folder_of(executable_path());
     beside(library);
     if (program != library) beside(program);
 #ifdef MHC_JIT_WORKER_INSTALLED
-    paths.emplace_back(MHC_JIT_WORKER_INSTALLED);
+    paths.push_back(folder_of(MHC_JIT_WORKER_INSTALLED) + "/" + file);
 #endif
 #ifdef MHC_JIT_WORKER_BUILD
-    paths.emplace_back(MHC_JIT_WORKER_BUILD);
+    paths.push_back(folder_of(MHC_JIT_WORKER_BUILD) + "/" + file);
 #endif
     return paths;
 }
@@ -85,11 +85,20 @@ std::string find_worker(const std::optional<std::string>& given, std::string* wh
         return exactly(named, "from MHC_JIT_WORKER");
 
     std::string tried;
-    for (const std::string& path : candidates()) {
+    for (const std::string& path : candidates("mhc-jitc")) {
         if (objection(path).empty()) return path;
         tried += tried.empty() ? path : ", " + path;
     }
     *why = fmt::format("no compile worker: mhc-jitc was looked for at {}; MHC_JIT_WORKER names another place", tried);
+    return {};
+}
+
+std::string find_beside_worker(const std::string& file)
+{
+    for (const std::string& path : candidates(file)) {
+        struct stat info {};
+        if (::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode)) return path;
+    }
     return {};
 }
 

@@ -1,4 +1,5 @@
-// runtime/gpu_driver.hpp -- one GPU through its vendor's runtime, loaded with dlopen: what HIP and CUDA have in common.
+// runtime/gpu_driver.hpp -- one GPU through its vendor's runtime, loaded with dlopen: what HIP, CUDA and the emulator have in
+// common.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +15,7 @@
 
 namespace mhc::runtime {
 
-/// One device of HIP or CUDA. Thread-safe; every call works whatever device or context the calling thread has current,
+/// One device of HIP, CUDA or the emulator. Thread-safe; every call works whatever device or context the calling thread has current,
 /// and leaves that as it was.
 class gpu_driver : public jit::device {
 public:
@@ -33,6 +34,9 @@ public:
 jit::result<std::shared_ptr<gpu_driver>> open_hip(int ordinal);
 /// The CUDA driver's, likewise, in its primary context, which runtime-API programs use too.
 jit::result<std::shared_ptr<gpu_driver>> open_cuda(int ordinal);
+/// The emulator's device of an AMD processor ("gfx942"), one in a process: a plug-in, beside the compile worker. Errors:
+/// unsupported_target, saying what was tried.
+jit::result<std::shared_ptr<gpu_driver>> open_emulator(std::string_view processor);
 
 /// Loads code objects as modules of `driver` and launches their kernels.
 std::unique_ptr<loader> make_gpu_loader(std::shared_ptr<gpu_driver> driver);

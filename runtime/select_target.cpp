@@ -19,6 +19,8 @@ using codegen::target_kind;
 using jit::errc;
 using jit::failure;
 
+constexpr std::string_view emulated_prefix = "emu:";
+
 bool runs_on_this_cpu(const codegen::target& on)
 {
     const codegen::target here = this_host();
@@ -86,6 +88,11 @@ jit::result<selected_target> select_named(const std::string& name, int ordinal)
         return failure{errc::unsupported_target,
                        fmt::format("target {} needs CPU features that this machine has not", name)};
     }
+    if (is_emulated(name)) {
+        auto device = open_emulator(on->processor);
+        if (!device) return failure{errc::unsupported_target, fmt::format("target {}: {}", name, device.error().message)};
+        return on_device(std::move(*on), std::move(*device));
+    }
     auto driver = open_driver(on->kind, ordinal);
     std::string why = driver ? std::string() : driver.error().message;
     if (driver) {
@@ -129,8 +136,22 @@ selected_target select_automatically(int ordinal)
 
 }  // namespace
 
+std::string selected_target::name() const
+{
+    if (on.kind == target_kind::host) return "host";
+    return driver && is_emulated(driver->id()) ? std::string(emulated_prefix) + on.name : on.name;
+}
+
+bool is_emulated(std::string_view name) { return name.starts_with(emulated_prefix); }
+
 jit::result<codegen::target> target_named(std::string_view name)
 {
+    if (is_emulated(name)) {
+        auto on = codegen::parse_target(name.substr(emulated_prefix.size()));
+        if (on && on->kind != target_kind::amdgpu)
+            return failure{errc::unsupported_target, fmt::format("target {}: only AMD GPUs are emulated", name)};
+        return on;
+    }
     const codegen::target here = this_host();
     if (name == "host" || name == here.name) return here;
     return codegen::parse_target(name);

@@ -4,6 +4,7 @@
 #include <mhc/jit/args.hpp>
 #include <mhc/jit/cache.hpp>
 #include <mhc/jit/describe.hpp>
+#include <mhc/jit/counters.hpp>
 #include <mhc/jit/device.hpp>
 #include <mhc/jit/engine.hpp>
 #include <mhc/jit/floor.hpp>

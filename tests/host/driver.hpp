@@ -1,7 +1,8 @@
 // tests/host/driver.hpp -- runs one numerical case on the target under test and compares it with the reference. Start here.
 //
 // Environment: MHC_TEST_TARGET (default host), MHC_TEST_CASE (runs only cases whose name contains it), MHC_TEST_FULL=1 (the
-// product of factors instead of pairs), MHC_JIT_DIR (the cache folder, shared by the tiers of a run).
+// product of factors instead of pairs), MHC_TEST_SMALL=K (every K-th of the cases with C up to 4096 and T up to 33),
+// MHC_JIT_DIR (the cache folder, shared by the tiers of a run).
 #pragma once
 
 #include <map>

@@ -242,6 +242,14 @@ std::string value_name(factor of, int value)
     return "?";
 }
 
+bool is_within(const choice& of, const case_limits& limits)
+{
+    const int hidden_dim = of[static_cast<std::size_t>(factor::hidden_dim)];
+    const int tokens = of[static_cast<std::size_t>(factor::tokens)];
+    return (hidden_dim < 0 || hidden_dim_values[hidden_dim] <= limits.hidden_dim_max) &&
+           (tokens < 0 || tokens_values[tokens] <= limits.tokens_max);
+}
+
 std::int64_t work_of(const case_group& group, const choice& of)
 {
     const auto index = [&](factor f) { return static_cast<std::size_t>(of[static_cast<std::size_t>(f)]); };
@@ -335,7 +343,9 @@ std::vector<test_case> all_cases(const case_group& group, const case_limits& lim
     }
     for (test_case& corner : named_corners(group)) cases.push_back(std::move(corner));
     std::set<std::string> seen;
-    std::erase_if(cases, [&](const test_case& of) { return !seen.insert(of.name).second; });
+    std::erase_if(cases, [&](const test_case& of) {
+        return !seen.insert(of.name).second || of.spec.hidden_dim > limits.hidden_dim_max || of.tokens > limits.tokens_max;
+    });
     return cases;
 }
 

@@ -86,6 +86,7 @@ std::vector<case_group> case_groups();
 /// projection (and n more where it follows a mix), n where streams are mixed or copied, and 1 elsewhere.
 struct case_limits {
     std::int64_t work_max = std::int64_t{1} << 31;
+    int hidden_dim_max = 7168, tokens_max = 320;
 };
 
 /// How many values a factor has in a group: 1 where it means nothing.
@@ -97,6 +98,9 @@ std::string value_name(factor of, int value);
 /// The multiplications of a choice, as case_limits counts them.
 std::int64_t work_of(const case_group& group, const choice& of);
 
+/// Whether C and T of a choice, where they are chosen (not negative), are within the limits.
+bool is_within(const choice& of, const case_limits& limits);
+
 /// Choices in which every possible pair of values occurs; a case of no tokens counts only for the pairs that T=0 is in.
 std::vector<choice> pairwise_choices(const case_group& group, const case_limits& limits);
 
@@ -106,10 +110,10 @@ std::vector<choice> product_choices(const case_group& group, const case_limits& 
 /// The case of a choice.
 test_case make_case(const case_group& group, const choice& of);
 
-/// (n=32, C=1280, T=2), (n=4, C=7168, T=320), (n=4, C=127, T=33, strided) and T=0, whatever the pairs are.
+/// (n=32, C=1280, T=2), (n=4, C=7168, T=320), (n=4, C=127, T=33, strided) and T=0, whatever the pairs and limits are.
 std::vector<test_case> named_corners(const case_group& group);
 
-/// Pairwise cases, or those of the product, then the corners; none twice.
+/// Pairwise cases, or those of the product, then the corners within the limits of C and T; none twice.
 std::vector<test_case> all_cases(const case_group& group, const case_limits& limits, bool full_product);
 
 /// The strides of a kind for `spec`, with gaps that keep rows aligned, and in elements even where they are dense.

@@ -33,6 +33,7 @@ struct maker {
         const auto chosen = [&](factor f) { return made[static_cast<std::size_t>(f)]; };
         const auto is = [&](factor f, const char* name) { return chosen(f) != open && value_name(f, chosen(f)) == name; };
         if (is(factor::dtype, "fp32") && is(factor::alignment, "align=2")) return false;  // below the size of an element
+        if (!is_within(made, limits)) return false;
         if (chosen(factor::n_streams) == open || chosen(factor::hidden_dim) == open || chosen(factor::tokens) == open)
             return true;
         return work_of(group, made) <= limits.work_max;

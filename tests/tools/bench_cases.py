@@ -131,10 +131,89 @@ class Comparisons(ToolCase):
         text = self.good("mhc-bench", "-?")
         self.assertEqual(text, self.good("mhc-bench", "--help"))
         for flag in ("--op", "--target", "--tokens", "--batch-sizes", "--hidden-dim", "--hidden-dims", "--n-streams", "--dtype", "--warmup",
-                     "--iters", "--output", "--baseline", "--json", "--set", "--first-use", "--cache-dir", "--strict", "Example:", "Exit codes:"):
+                     "--iters", "--output", "--baseline", "--last-level-cache-mb", "--emulator-speed", "--json", "--set", "--first-use", "--cache-dir", "--strict", "Example:", "Exit codes:"):
             self.assertIn(flag, text)
         self.assertTrue(text.isascii())
         self.assertRegex(self.good("mhc-bench", "--version"), r"^mhc-bench \d+\.\d+\.\d+\n$")
+
+
+class Counts(ToolCase):
+    """Emulated targets: counted, not timed."""
+
+    COUNTS = ["wave_instructions", "vector", "transcendental", "scalar", "scalar_memory", "global", "lds", "matrix", "other", "barriers",
+              "lds_conflict_cycles", "bytes_read", "bytes_written", "scalar_bytes_read", "lines_touched", "lines_missed"]
+    CLASSES = COUNTS[1:9]
+
+    def setUp(self):
+        super().setUp()
+        done = self.run_tool("mhc-bench", "--target", "emu:gfx942", "--op", "expand_fwd", "--tokens", "1", "--hidden-dim", "8")
+        if done.returncode == 2 and "the emulator is not installed" in done.stderr:
+            self.skipTest("no emulator")
+
+    def count(self, *args, target="emu:gfx942"):
+        return self.good_json("mhc-bench", "--target", target, *args)
+
+    def test_fields_and_arithmetic(self):
+        report = self.count("--op", "all", "--tokens", "3", "--hidden-dim", "64")
+        self.assertEqual((report["rows"], report["copy_gbps"]), ([], {}), "an emulator has no honest time")
+        self.assertEqual([row["op"] for row in report["counted"]], OPS)
+        for row in report["counted"]:
+            self.assertEqual((row["tokens"], row["hidden_dim"], row["n_streams"], row["dtype"]), (3, 64, 4, "bf16"))
+            self.assertEqual((row["last_level_cache_bytes"], row["line_bytes"]), (256 << 20, 128))
+            self.assertFalse([field for field in row if "_us" in field or "gbps" in field])
+            counts = row["counts"]
+            self.assertEqual(list(counts), self.COUNTS)
+            self.assertEqual(counts["wave_instructions"], sum(counts[name] for name in self.CLASSES))
+            self.assertEqual(row["per_token"], {name: count / 3 for name, count in counts.items()})
+            self.assertGreater(counts["global"], 0)
+            self.assertLessEqual(counts["lines_touched"], counts["lines_missed"])
+            self.assertAlmostEqual(row["missed_bytes_per_ideal_byte"], counts["lines_missed"] * 128 / row["ideal_bytes"])
+
+    def test_counts_are_the_same_with_any_number_of_threads(self):
+        args = ["--op", "pre_fwd,post_fwd", "--tokens", "33", "--hidden-dim", "1280", "--last-level-cache-mb", "1"]
+        mine = os.sched_getaffinity(0)
+        several = self.count(*args)["counted"]
+        try:
+            os.sched_setaffinity(0, {min(mine)})
+            self.assertEqual(self.count(*args)["counted"], several)
+        finally:
+            os.sched_setaffinity(0, mine)
+
+    def test_the_size_of_the_cache(self):
+        args = ["--op", "pre_fwd", "--tokens", "33", "--hidden-dim", "1280", "--last-level-cache-mb"]
+        by_size = {mb: self.count(*args, str(mb))["counted"][0] for mb in (0, 1, 64)}
+        for mb, row in by_size.items():
+            self.assertEqual(row["last_level_cache_bytes"], mb << 20)
+            self.assertEqual(row["counts"]["lines_touched"], by_size[0]["counts"]["lines_touched"])
+        missed = {mb: row["counts"]["lines_missed"] for mb, row in by_size.items()}
+        self.assertGreater(missed[0], missed[1], "without a cache every request misses")
+        self.assertEqual(missed[64], by_size[64]["counts"]["lines_touched"], "all of it fits")
+
+    def test_a_table_and_other_targets_beside(self):
+        args = ["--op", "post_fwd", "--tokens", "3", "--hidden-dim", "64"]
+        text = self.good("mhc-bench", "--target", "emu:gfx942,emu:gfx1100", *args)
+        self.assertRegex(text, r"emu:gfx942: emulated gfx942: counted, not timed; last-level cache 256.0 MB, lines of 128 bytes")
+        self.assertRegex(text, r"emu:gfx1100: .* last-level cache 96.0 MB")
+        for word in ("VALU", "conflicts", "missed", "x ideal"):
+            self.assertIn(word, text)
+        self.assertNotIn(" us", text)
+        report = self.good_json("mhc-bench", "--target", "emu:gfx942,host", "--warmup", "1", "--iters", "1", *args)
+        self.assertEqual([row["target"] for row in report["rows"]], ["host"])
+        self.assertEqual([row["target"] for row in report["counted"]], ["emu:gfx942"])
+
+    def test_the_emulators_own_speed(self):
+        row = self.count("--op", "post_fwd", "--tokens", "3", "--hidden-dim", "64", "--emulator-speed")["counted"][0]
+        self.assertGreater(row["emulator_wave_instructions_per_cpu_second"], 0)
+
+    def test_refusals(self):
+        args = ["--op", "post_fwd", *TINY]
+        for value in ("-1", "x", "1.5", "65537"):
+            self.bad(2, ["--last-level-cache-mb", value, "0 to 65536"], "mhc-bench", "--target", "emu:gfx942", *args,
+                     f"--last-level-cache-mb={value}")
+        for flag in (["--warmup", "1"], ["--iters", "1"]):
+            self.bad(2, [flag[0], "counted"], "mhc-bench", "--target", "emu:gfx942", *args, *flag)
+        for flag in (["--last-level-cache-mb", "1"], ["--emulator-speed"]):
+            self.bad(2, [flag[0], "emulated targets", "emu:gfx942"], "mhc-bench", "--target", "host", *args, *flag)
 
 
 class Refusals(ToolCase):

@@ -2,7 +2,6 @@
 #include "tools/mhc-bench/measure.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <thread>
 
@@ -12,9 +11,7 @@
 
 #include <mhc/jit/floor.hpp>
 
-#include "tools/common/invoke.hpp"
-#include "tools/common/npy.hpp"
-#include "tools/common/tool.hpp"
+#include "tools/mhc-bench/operand_sets.hpp"
 #include "tools/mhc-bench/traffic.hpp"
 
 namespace mhc::tools {
@@ -27,77 +24,6 @@ std::int64_t sets_for(const jit::device& on, std::int64_t traffic_bytes)
     const std::int64_t cold = cold_bytes(on);
     return std::clamp<std::int64_t>((cold + traffic_bytes - 1) / traffic_bytes, 1, sets_max);
 }
-
-/// Linux promises a process memory that it has not and ends it on first use, so what cannot be is refused before.
-void check_host_memory(const jit::device& on, std::int64_t bytes, const bench_case& what)
-{
-    const std::int64_t limit = physical_memory_bytes() / 4 * 3;
-    if (on.id() == "host" && bytes > limit)
-        fail_usage(
-            fmt::format("{} with {} tokens and hidden_dim {} needs {}: at most {} of this machine's memory is used; "
-                        "use fewer tokens",
-                        jit::to_string(what.op), what.tokens, what.spec.hidden_dim, bytes_text(bytes), bytes_text(limit)));
-}
-
-std::int64_t bytes_of(const operand& one, const jit::layer_spec& spec)
-{
-    return element_count(one.shape).value() * jit::size_of(type_of(one, spec));
-}
-
-/// Contents as a model has them: a product of a row of weights and a row of streams is near 1, and a sum of squares is what
-/// that of a row of streams would be.
-distribution distribution_of(const operand& one, const jit::layer_spec& spec)
-{
-    const auto row = static_cast<float>(spec.n_streams * spec.hidden_dim);
-    if (one.name == "sqsum") return {row, 0.1F * row};
-    if (one.type == "weight" && one.shape.size() > 1) return {0.0F, 1.0F / std::sqrt(row)};
-    return {};
-}
-
-/// An operator's tensors: one set of what tokens have, as often as the rotation needs; parameters and workspace once.
-class operand_sets {
-public:
-    operand_sets(bench_target& on, const bench_case& what, const jit::compiled_layer& layer, random_source& random)
-        : problem_(problem_of(what.op, what.spec, what.tokens)),
-          sets_(static_cast<std::size_t>(sets_for(*on.device, traffic_of(what.op, what.spec).bytes(what.tokens))))
-    {
-        const std::int64_t workspace_bytes = layer.workspace_bytes(what.op, what.tokens);
-        std::int64_t bytes = workspace_bytes;
-        for (const operand& one : problem_.operands)
-            bytes += bytes_of(one, what.spec) * (one.has_tokens ? static_cast<std::int64_t>(sets_) : 1);
-        check_host_memory(*on.device, bytes, what);
-
-        by_set_.resize(sets_);
-        for (const operand& one : problem_.operands)
-            for (std::size_t set = 0; set < sets_; ++set) {
-                const bool is_shared = !one.has_tokens && set > 0;
-                by_set_[set][one.name] = is_shared ? by_set_[0][one.name] : make(*on.device, one, what.spec, random);
-            }
-        buffers_.emplace_back(*on.device, workspace_bytes);
-        workspace_ = buffers_.back().get();
-    }
-
-    std::size_t count() const { return sets_; }
-    void call(const jit::compiled_layer& layer, std::size_t set, void* stream) const
-    {
-        invoke(layer, problem_, by_set_[set], workspace_, {}, stream).value();
-    }
-
-private:
-    void* make(jit::device& on, const operand& one, const jit::layer_spec& spec, random_source& random)
-    {
-        buffers_.emplace_back(on, bytes_of(one, spec));
-        random.fill(on, buffers_.back().get(), element_count(one.shape).value(), type_of(one, spec),
-                    distribution_of(one, spec));
-        return buffers_.back().get();
-    }
-
-    problem problem_;
-    std::size_t sets_;
-    std::vector<buffer> buffers_;
-    std::vector<pointers> by_set_;
-    void* workspace_ = nullptr;
-};
 
 /// The floor kernel on sets of its own.
 timing time_floor(bench_target& on, const floor_shape& shape, std::int64_t sets, random_source& random,
@@ -169,7 +95,7 @@ bench_row measure(bench_target& on, const bench_case& what, random_source& rando
     row.ideal_bytes = traffic_of(what.op, what.spec).bytes(what.tokens);
     {
         const jit::compiled_layer layer = on.engine->layer(what.spec).value();
-        const operand_sets sets(on, what, layer, random);
+        const operand_sets sets(on, what, layer, random, sets_for(*on.device, row.ideal_bytes));
         row.time = time_calls(
             *on.device, sets.count(), [&](std::size_t set, void* stream) { sets.call(layer, set, stream); }, asked);
     }

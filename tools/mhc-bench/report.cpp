@@ -12,6 +12,7 @@
 #include <mhc/jit/version.hpp>
 
 #include "tools/common/tool.hpp"
+#include "tools/mhc-bench/counted_report.hpp"
 
 namespace mhc::tools {
 namespace {
@@ -47,6 +48,7 @@ std::string device_names(const bench_report& report)
 {
     std::vector<std::string> names;
     for (const bench_target& target : report.targets) names.push_back(target.device->name());
+    for (const bench_target& target : report.counted_targets) names.push_back(target.device->name());
     return fmt::format("{}", fmt::join(names, ", "));
 }
 
@@ -98,6 +100,51 @@ std::string first_use_text(const bench_report& report)
                          row.target, fmt::to_string(row.kernels), fmt::format("{:.1f}", row.empty_ms),
                          fmt::format("{:.2f}", row.full_ms)});
     return '\n' + table_text(table);
+}
+
+std::string times_text(const bench_report& report)
+{
+    std::string text;
+    for (const bench_target& target : report.targets)
+        text += fmt::format("{}: {}, copy {:.0f} GB/s (read and written)\n", target.name, target.device->name(),
+                            target.copy_gbps);
+    std::vector<std::vector<std::string>> table = {head_of(report)};
+    for (std::size_t i = 0; i < report.rows.size(); ++i) {
+        const bench_row& row = report.rows[i];
+        std::vector<std::string> cells = {std::string(jit::to_string(row.what.op)),
+                                          fmt::to_string(row.what.tokens),
+                                          fmt::to_string(row.what.spec.hidden_dim),
+                                          fmt::to_string(row.what.spec.n_streams),
+                                          std::string(jit::to_string(row.what.spec.dtype)),
+                                          row.target,
+                                          fmt::format("{:.2f}", row.time.median_us),
+                                          fmt::format("{:.2f}", row.time.p10_us),
+                                          fmt::format("{:.2f}", row.time.p90_us),
+                                          fmt::format("{:.2f}", row.floor_us),
+                                          fmt::format("{:.2f}", row.time.median_us / row.floor_us),
+                                          fmt::format("{:.3f}", static_cast<double>(row.ideal_bytes) / 1e6),
+                                          fmt::format("{:.1f}", row.gbps),
+                                          fmt::format("{:.2f}", row.share_of_copy)};
+        if (report.targets.size() > 1) cells.push_back(fmt::format("{:.2f}", report.speedup_to_first(i)));
+        if (report.earlier) {
+            const auto speedup = report.speedup_to_baseline(i);
+            cells.push_back(speedup ? fmt::format("{:.2f}", *speedup) : "-");
+        }
+        table.push_back(std::move(cells));
+    }
+    return text + table_text(table);
+}
+
+std::string counts_text(const bench_report& report)
+{
+    std::string text;
+    for (std::size_t i = 0; i < report.counted_targets.size(); ++i) {
+        const bench_target& target = report.counted_targets[i];
+        const jit::modelled_cache& cache = report.counted[i].cache;  // the first case's rows are in the targets' order
+        text += fmt::format("{}: {}: counted, not timed; last-level cache {}, lines of {} bytes\n", target.name,
+                            target.device->name(), bytes_text(cache.bytes), cache.line_bytes);
+    }
+    return text + counted_text(report.counted);
 }
 
 }  // namespace
@@ -165,6 +212,7 @@ std::string report_json(const bench_report& report)
             whole["speedup_to_baseline"].push_back(speedup ? json(*speedup) : json());
         }
     }
+    for (const counted_row& row : report.counted) whole["counted"].push_back(counted_json(row));
     for (const first_use_row& row : report.first_uses) whole["first_use"].push_back(first_use_json(row));
     return whole.dump(2, ' ', false, json::error_handler_t::replace) + '\n';
 }
@@ -172,34 +220,9 @@ std::string report_json(const bench_report& report)
 std::string report_text(const bench_report& report)
 {
     std::string text;
-    for (const bench_target& target : report.targets)
-        text += fmt::format("{}: {}, copy {:.0f} GB/s (read and written)\n", target.name, target.device->name(),
-                            target.copy_gbps);
-    std::vector<std::vector<std::string>> table = {head_of(report)};
-    for (std::size_t i = 0; i < report.rows.size(); ++i) {
-        const bench_row& row = report.rows[i];
-        std::vector<std::string> cells = {std::string(jit::to_string(row.what.op)),
-                                          fmt::to_string(row.what.tokens),
-                                          fmt::to_string(row.what.spec.hidden_dim),
-                                          fmt::to_string(row.what.spec.n_streams),
-                                          std::string(jit::to_string(row.what.spec.dtype)),
-                                          row.target,
-                                          fmt::format("{:.2f}", row.time.median_us),
-                                          fmt::format("{:.2f}", row.time.p10_us),
-                                          fmt::format("{:.2f}", row.time.p90_us),
-                                          fmt::format("{:.2f}", row.floor_us),
-                                          fmt::format("{:.2f}", row.time.median_us / row.floor_us),
-                                          fmt::format("{:.3f}", static_cast<double>(row.ideal_bytes) / 1e6),
-                                          fmt::format("{:.1f}", row.gbps),
-                                          fmt::format("{:.2f}", row.share_of_copy)};
-        if (report.targets.size() > 1) cells.push_back(fmt::format("{:.2f}", report.speedup_to_first(i)));
-        if (report.earlier) {
-            const auto speedup = report.speedup_to_baseline(i);
-            cells.push_back(speedup ? fmt::format("{:.2f}", *speedup) : "-");
-        }
-        table.push_back(std::move(cells));
-    }
-    text += table_text(table);
+    if (!report.rows.empty()) text += times_text(report);
+    if (!report.rows.empty() && !report.counted.empty()) text += '\n';
+    if (!report.counted.empty()) text += counts_text(report);
     return report.first_uses.empty() ? text : text + first_use_text(report);
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "tools/mhc-bench/counting.hpp"
 #include "tools/mhc-bench/measure.hpp"
 
 namespace mhc::tools {
@@ -36,9 +37,11 @@ private:
 };
 
 struct bench_report {
-    std::string date, command;  ///< UTC; as it was typed
-    std::vector<bench_target> targets;
-    std::vector<bench_row> rows;  ///< case by case, each on every target in turn
+    std::string date, command;                  ///< UTC; as it was typed
+    std::vector<bench_target> targets;          ///< that are timed
+    std::vector<bench_row> rows;                ///< case by case, each on every target in turn
+    std::vector<bench_target> counted_targets;  ///< emulated ones
+    std::vector<counted_row> counted;           ///< likewise
     std::vector<first_use_row> first_uses;
     std::optional<baseline> earlier;
 

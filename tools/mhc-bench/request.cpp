@@ -2,6 +2,7 @@
 #include "tools/mhc-bench/request.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <string_view>
 
@@ -141,6 +142,34 @@ repetition repetition_of(const bench_arguments& args)
     if (!args.warmup.empty()) asked.warmup = static_cast<int>(number(args.warmup, "--warmup", 0, 1'000'000));
     if (!args.iters.empty()) asked.iters = static_cast<int>(number(args.iters, "--iters", 1, 1'000'000));
     return asked;
+}
+
+counting_request counting_of(const bench_arguments& args)
+{
+    constexpr std::int64_t mb = 1024 * 1024, mb_max = 65536;
+    counting_request asked;
+    asked.wants_speed = args.wants_emulator_speed;
+    if (!args.last_level_cache_mb.empty())
+        asked.cache_bytes = mb * number(args.last_level_cache_mb, "--last-level-cache-mb", 0, mb_max);
+    return asked;
+}
+
+void check_options_apply(const bench_arguments& args, bool has_timed, bool has_counted)
+{
+    struct option {
+        const char* flag;
+        bool is_given, is_of_timing;
+    };
+    const std::array options = {option{"--warmup", !args.warmup.empty(), true}, option{"--iters", !args.iters.empty(), true},
+                                option{"--baseline", !args.baseline.empty(), true},
+                                option{"--last-level-cache-mb", !args.last_level_cache_mb.empty(), false},
+                                option{"--emulator-speed", args.wants_emulator_speed, false}};
+    for (const auto& [flag, is_given, is_of_timing] : options) {
+        if (is_given && is_of_timing && !has_timed)
+            fail_usage(fmt::format("{} is for targets that are timed; emulated ones are counted: leave it out", flag));
+        if (is_given && !is_of_timing && !has_counted)
+            fail_usage(fmt::format("{} is for emulated targets; use --target emu:gfx942 or its kind", flag));
+    }
 }
 
 }  // namespace mhc::tools

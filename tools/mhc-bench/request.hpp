@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tools/common/engine_flags.hpp"
+#include "tools/mhc-bench/counting.hpp"
 #include "tools/mhc-bench/measure.hpp"
 
 namespace mhc::tools {
@@ -13,8 +14,8 @@ namespace mhc::tools {
 /// The command line as it was given: a list may stand in one argument, separated by commas, or in several.
 struct bench_arguments {
     std::vector<std::string> ops, targets, tokens, hidden_dims, n_streams, dtypes, settings;
-    std::string warmup, iters, output, baseline;
-    bool is_json = false, is_first_use = false;
+    std::string warmup, iters, output, baseline, last_level_cache_mb;
+    bool is_json = false, is_first_use = false, wants_emulator_speed = false;
     engine_flags engine;
 };
 
@@ -27,5 +28,9 @@ std::vector<bench_case> cases_of(const bench_arguments& args);
 std::vector<std::string> targets_of(const bench_arguments& args);
 
 repetition repetition_of(const bench_arguments& args);
+counting_request counting_of(const bench_arguments& args);
+
+/// Fails with exit code 2 where an option says how to time and no target is timed, or how to count and none is counted.
+void check_options_apply(const bench_arguments& args, bool has_timed, bool has_counted);
 
 }  // namespace mhc::tools

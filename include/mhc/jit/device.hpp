@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include <mhc/jit/counters.hpp>
 #include <mhc/jit/result.hpp>
 
 namespace mhc::jit {
@@ -59,6 +60,9 @@ public:
     virtual result<void> record(void* event, void* stream) = 0;
     /// Microseconds between two recorded events; waits for the second.
     virtual result<double> elapsed_us(void* first, void* second) = 0;
+
+    /// Counts what kernels execute. Null where that cannot be: only emulated devices count.
+    virtual execution_counter* counter() noexcept { return nullptr; }
 
 protected:
     device() = default;

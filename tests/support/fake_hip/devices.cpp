@@ -60,11 +60,32 @@ int fill_properties(const char* name, void* into, int device)
         if (device < 0 || device >= s.devices) return refuse(made, invalid_device, "there is no such device");
         Properties filled;
         std::memset(&filled, 0xA5, sizeof filled);
-        write_text(filled.name, "Fake Instinct " + std::to_string(device));
+        const std::string kind = executor() == nullptr ? "Fake" : "Emulated";
+        write_text(filled.name, kind + " Instinct " + std::to_string(device));
         write_text(filled.arch_name, s.arch);
         std::memcpy(into, &filled, sizeof filled);
         return success;
     });
+}
+
+/// Null: there is not that much.
+void* allocate(std::size_t bytes)
+{
+    constexpr std::size_t alignment = 256;
+    if (bytes > std::size_t{1} << 40) return nullptr;
+    if (executor() != nullptr) {
+        const auto memory = executor()->allocate(bytes);
+        return memory ? *memory : nullptr;
+    }
+    return std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+}
+
+void release(void* memory)
+{
+    if (executor() != nullptr)
+        executor()->release(memory);
+    else
+        std::free(memory);
 }
 
 /// What a thread that captures must not call.
@@ -127,9 +148,7 @@ FAKE_HIP_EXPORT int hipMalloc(void** into, std::size_t bytes)
         if (const int error = not_captured(s, made); error != success) return error;
         *into = nullptr;
         if (bytes == 0) return success;
-        constexpr std::size_t alignment = 256;
-        if (bytes > std::size_t{1} << 40) return out_of_memory;
-        void* const memory = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+        void* const memory = allocate(bytes);
         if (memory == nullptr) return out_of_memory;
         s.memory[reinterpret_cast<std::uintptr_t>(memory)] = {bytes, current_device()};
         *into = memory;
@@ -147,7 +166,7 @@ FAKE_HIP_EXPORT int hipFree(void* memory)
         if (memory == nullptr) return success;
         if (s.memory.erase(reinterpret_cast<std::uintptr_t>(memory)) == 0)
             return refuse(made, invalid_value, "nothing was allocated there");
-        std::free(memory);
+        release(memory);
         return success;
     });
 }

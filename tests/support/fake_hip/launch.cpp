@@ -1,4 +1,4 @@
-// tests/support/fake_hip/launch.cpp -- modules and launches. Kernels are not executed.
+// tests/support/fake_hip/launch.cpp -- modules and launches. Kernels are executed where there is an executor.
 //
 // Beyond what a runtime refuses (geometry, launch bounds, an object for another GPU) these are refused, which a real one
 // would compute nonsense with or fail on later: an image that is not page-aligned or does not stay as it was; a block other
@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 #include <limits>
 #include <type_traits>
@@ -96,6 +97,13 @@ std::size_t explicit_bytes(const kernel_metadata& kernel)
     return end;
 }
 
+/// What the executor objects to; HIP's error does not tell, so it goes to standard error.
+int refuse_aloud(call& made, int error, const mhc::jit::failure& why)
+{
+    std::fprintf(stderr, "emulated HIP: %s\n", why.message.c_str());
+    return refuse(made, error, why.message);
+}
+
 std::string misplaced_pointer(const state& s, const kernel_metadata& kernel, const std::vector<std::byte>& arguments)
 {
     for (std::size_t i = 0; i < kernel.args.size(); ++i) {
@@ -136,9 +144,21 @@ int check_launch(const state& s, const function& f, call& made)
     return success;
 }
 
+/// After the checks, which are stricter than the executor's.
+int execute(const function& f, call& made)
+{
+    if (executor() == nullptr) return success;
+    const auto done = executor()->launch(f.executable, made.grid, static_cast<int>(made.block), made.arguments.data(),
+                                         made.arguments.size(), nullptr);
+    return done ? success : refuse_aloud(made, illegal_address, done.error());
+}
+
 int carry_out(state& s, const node& what, call& made)
 {
-    if (what.launched != nullptr) return check_launch(s, *what.launched, made);
+    if (what.launched != nullptr) {
+        const int error = check_launch(s, *what.launched, made);
+        return error != success ? error : execute(*what.launched, made);
+    }
     if (!s.is_allocated(made.pointer, made.bytes))
         return refuse(made, invalid_value, "not, or not wholly, in one allocation");
     auto* const words = static_cast<std::uint32_t*>(const_cast<void*>(made.pointer));
@@ -168,6 +188,11 @@ FAKE_HIP_EXPORT int hipModuleLoadData(void** into, const void* image)
         auto kernels = mhc::runtime::read_metadata(loaded->copy);
         if (!kernels) return refuse(made, invalid_image, kernels.error().message);
         loaded->kernels = std::move(*kernels);
+        if (executor() != nullptr) {
+            const auto executable = executor()->load_module(loaded->copy);
+            if (!executable) return refuse_aloud(made, invalid_image, executable.error());
+            loaded->executable = *executable;
+        }
         *into = keep(s.modules, std::move(loaded));
         return success;
     });
@@ -181,6 +206,7 @@ FAKE_HIP_EXPORT int hipModuleUnload(void* handle)
         made.pointer = of->image;
         std::erase_if(s.functions, [&](const auto& one) { return one.second->of == of; });
         const bool was_intact = is_intact(*of);
+        if (executor() != nullptr) executor()->unload_module(of->executable);
         s.modules.erase(handle);
         return was_intact ? success : refuse(made, unknown, "the module's image was changed or freed");
     });
@@ -202,7 +228,13 @@ FAKE_HIP_EXPORT int hipModuleGetFunction(void** into, void* handle, const char* 
         const auto kernel = std::find_if(of->kernels.begin(), of->kernels.end(),
                                          [&](const kernel_metadata& one) { return one.name == made.symbol; });
         if (!has_descriptor || kernel == of->kernels.end()) return not_found;
-        *into = keep(s.functions, std::make_unique<function>(function{of, *kernel}));
+        auto made_function = std::make_unique<function>(function{of, *kernel});
+        if (executor() != nullptr) {
+            const auto executable = executor()->function_of(of->executable, made.symbol);
+            if (!executable) return refuse_aloud(made, not_found, executable.error());
+            made_function->executable = *executable;
+        }
+        *into = keep(s.functions, std::move(made_function));
         return success;
     });
 }

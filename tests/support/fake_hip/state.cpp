@@ -15,6 +15,7 @@ state& state::instance()
 
 state::state()
 {
+    if (executor() != nullptr) devices = 1;
     if (const char* text = std::getenv("FAKE_HIP_ARCH")) arch = text;
     if (const char* text = std::getenv("FAKE_HIP_DEVICES")) devices = std::atoi(text);
     if (const char* text = std::getenv("FAKE_HIP_VERSION")) version = std::atoi(text);

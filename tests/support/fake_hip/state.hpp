@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "runtime/code_object.hpp"
+#include "runtime/gpu_driver.hpp"
 #include "tests/support/fake_hip/fake_hip.hpp"
 
 /// What the library shows to others.
@@ -26,16 +27,22 @@ inline constexpr int success = 0, invalid_value = 1, out_of_memory = 2, invalid_
                      invalid_handle = 400, not_found = 500, illegal_address = 700, launch_failure = 719,
                      capture_unsupported = 900, capture_unmatched = 903, capture_wrong_thread = 908, unknown = 999;
 
+/// What executes kernels and has the memory for them: null in the fake, which does not execute, the emulator in
+/// emulated_hip.
+runtime::gpu_driver* executor();
+
 struct module {
     int device = 0;
     const void* image = nullptr;
     std::string copy;  ///< of the image: what is read must stay what it was
     std::vector<runtime::kernel_metadata> kernels;
+    void* executable = nullptr;  ///< the executor's module
 };
 
 struct function {
     const module* of = nullptr;
     runtime::kernel_metadata kernel;
+    void* executable = nullptr;  ///< the executor's function
 };
 
 /// A recorded fill or launch.

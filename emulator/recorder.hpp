@@ -1,0 +1,54 @@
+// emulator/recorder.hpp -- what one thread of a counted launch executes, work-group by work-group.
+#pragma once
+
+#include <array>
+#include <utility>
+#include <vector>
+
+#include <mhc/jit/counters.hpp>
+
+#include "emulator/cache_model.hpp"
+#include "emulator/wave.hpp"
+
+namespace mhc::emulator {
+
+/// A range whose accesses are not counted: the kernel's arguments, its code.
+struct uncounted_range {
+    u64 begin = 0, size = 0;
+};
+
+class recorder {
+public:
+    recorder(const program& code, u32 line_bytes, std::array<uncounted_range, 2> uncounted);
+
+    /// An instruction, before it is executed.
+    void executes(const wave& w, u32 number)
+    {
+        ++executed_[number];
+        if (code_.rules[number].lds_bytes != 0) accesses_lds(w, number);
+    }
+    /// Lanes read or write `bytes` each at `addresses`; those that are not active hold any address.
+    void accesses_memory(const wave& w, const u64* addresses, u32 bytes, bool is_write);
+    void reads_by_scalar(u64 address, u32 bytes);
+
+    /// What the work-group since the last call asked memory for.
+    std::vector<line_run> take_lines() { return std::exchange(lines_, {}); }
+    /// Everything but lines, since the beginning.
+    jit::execution_counts counts() const;
+
+private:
+    void accesses_lds(const wave& w, u32 number);
+    bool is_uncounted(u64 address) const;
+    void ask_for(u64 first_line, u64 last_line);
+    void end_instruction();
+
+    const program& code_;
+    u32 line_shift_;
+    std::array<uncounted_range, 2> uncounted_;
+    std::vector<u64> executed_;  ///< a number an operation
+    std::vector<u64> asked_;     ///< distinct lines of the present instruction, by first lane
+    std::vector<line_run> lines_;
+    jit::execution_counts sums_;  ///< bytes and conflicts
+};
+
+}  // namespace mhc::emulator

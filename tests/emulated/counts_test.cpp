@@ -1,0 +1,82 @@
+// tests/emulated/counts_test.cpp -- what operators execute and move for each call, pinned.
+//
+// A change that costs or saves is seen in review: run with MHC_WRITE_COUNTS=1 to pin anew, and say why in the commit.
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <string>
+
+#include <mhc/jit.hpp>
+#include <nlohmann/json.hpp>
+
+#include "tools/mhc-bench/counted_report.hpp"
+
+namespace {
+
+using namespace mhc;
+using nlohmann::json;
+
+struct pinned_case {
+    const char* processor;
+    jit::operation op;
+};
+constexpr pinned_case cases[] = {{"gfx942", jit::operation::post_fwd},         {"gfx942", jit::operation::pre_fwd},
+                                 {"gfx942", jit::operation::sinkhorn_fwd},     {"gfx942", jit::operation::post_pre_fwd},
+                                 {"gfx942", jit::operation::static_layer_fwd}, {"gfx90a", jit::operation::post_fwd},
+                                 {"gfx90a", jit::operation::pre_fwd},          {"gfx1100", jit::operation::post_fwd},
+                                 {"gfx1100", jit::operation::pre_fwd},         {"gfx1200", jit::operation::post_fwd},
+                                 {"gfx1200", jit::operation::pre_fwd}};
+
+jit::engine_options options_of(const pinned_case& one)
+{
+    jit::engine_options options = jit::engine_options::from_environment().value();
+    options.target = std::string("emu:") + one.processor;
+    options.backend = jit::compiler_backend::clang;
+    if (const char* dir = std::getenv("MHC_JIT_DIR"); dir == nullptr || *dir == '\0') options.cache_dir = MHC_TEST_CACHE_DIR;
+    return options;
+}
+
+/// By compiler, then by case.
+json count_all()
+{
+    json all;
+    tools::random_source random;
+    for (const pinned_case& one : cases) {
+        tools::bench_target on = tools::open_target(options_of(one));
+        tools::bench_case what{.op = one.op, .spec = {}, .tokens = 8};
+        what.spec.wanted = {one.op};
+        what.spec.hidden_dim = 1280;
+        what.spec.n_streams = 4;
+        const tools::counted_row row = tools::count(on, what, random, {});
+        const auto name = std::string(one.processor) + " " + std::string(jit::to_string(one.op)) + " n4 c1280 t8 bf16";
+        const auto described =
+            jit::describe(one.op, what.spec, options_of(one).target, what.tokens, true, options_of(one)).value();
+        all[described.launches.front().compiler][name] = json(tools::counted_json(row).at("counts"));
+    }
+    return all;
+}
+
+}  // namespace
+
+TEST_CASE("counts: instructions, bytes, lines and conflicts are what is pinned for this compiler")
+{
+    const json now = count_all();
+    if (std::getenv("MHC_WRITE_COUNTS") != nullptr) {
+        std::ofstream(MHC_COUNTS) << now.dump(1) << '\n';
+        return;
+    }
+    std::ifstream file(MHC_COUNTS);
+    const json pinned = json::parse(file);
+    for (const auto& [compiler, list] : now.items()) {
+        if (!pinned.contains(compiler)) {
+            MESSAGE("not compared: nothing is pinned for " << compiler);
+            continue;
+        }
+        for (const auto& [name, counts] : list.items()) {
+            CAPTURE(name);
+            REQUIRE(pinned[compiler].contains(name));
+            CHECK(counts.dump(1) == pinned[compiler][name].dump(1));
+        }
+    }
+}

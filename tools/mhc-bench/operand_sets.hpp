@@ -1,0 +1,32 @@
+// tools/mhc-bench/operand_sets.hpp -- the tensors that a benchmark calls an operator with.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "tools/common/invoke.hpp"
+#include "tools/common/problem.hpp"
+#include "tools/mhc-bench/measure.hpp"
+
+namespace mhc::tools {
+
+/// An operator's tensors: one set of what tokens have, as often as the rotation needs; parameters and workspace once.
+class operand_sets {
+public:
+    /// Fails with exit code 2 where the host has not the memory.
+    operand_sets(bench_target& on, const bench_case& what, const jit::compiled_layer& layer, random_source& random,
+                 std::int64_t sets);
+
+    std::size_t count() const { return by_set_.size(); }
+    void call(const jit::compiled_layer& layer, std::size_t set, void* stream) const;
+
+private:
+    void* make(jit::device& on, const operand& one, const jit::layer_spec& spec, random_source& random);
+
+    problem problem_;
+    std::vector<buffer> buffers_;
+    std::vector<pointers> by_set_;
+    void* workspace_ = nullptr;
+};
+
+}  // namespace mhc::tools
