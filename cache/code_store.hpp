@@ -102,6 +102,8 @@ public:
 
     /// Rows without their bytes, ordered by target, family, hidden_dim, n_streams, dtype, key.
     virtual std::vector<code_row> list() = 0;
+    /// Rows of `like`'s family, at most 16, those of its target, shape and type first: key, clear-text key and symbol alone.
+    virtual std::vector<code_row> nearest(const code_row& like) = 0;
     struct counts {
         std::int64_t objects = 0, object_bytes = 0, file_bytes = 0, failures = 0;
     };
@@ -125,9 +127,16 @@ struct user_store_options {
 };
 std::unique_ptr<code_store> open_user_store(const user_store_options& options, std::string* why);
 
-/// Opens a prebuilt database read-only and immutable, by the same rules of trust (owner: this user or root). If a manifest
-/// `mhc_<target>.json` stands beside it, the file's SHA-256 must be the manifest's. Null: `why` says why.
-std::unique_ptr<code_store> open_prebuilt_store(const std::string& file, const event_sink& log, std::string* why);
+/// Opens a prebuilt database read-only and immutable, by the same rules of trust (owner: this user or root); symbolic links
+/// that keep these rules are followed. If a manifest `mhc_<target>.json` stands beside it, the file's SHA-256 must be the
+/// manifest's. With a `signer`, an Ed25519 public key in PEM, there must be a manifest, and a signature of it by that key in
+/// `mhc_<target>.json.sig`. Null: `why` says why.
+std::unique_ptr<code_store> open_prebuilt_store(const std::string& file, const event_sink& log, std::string* why,
+                                                const std::string& signer = {});
+
+/// A prebuilt database that is part of this program, and as trusted as that. `bytes` stay as they are while it is open.
+std::unique_ptr<code_store> open_embedded_store(const std::string& name, std::string_view bytes, const event_sink& log,
+                                                std::string* why);
 
 /// Writes rows as a reproducible, read-only prebuilt database: rows sorted by key, timestamps zero, VACUUM INTO, mode 0444,
 /// put in place by rename. Equal rows give equal bytes. False: `why`.

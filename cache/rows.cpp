@@ -159,6 +159,22 @@ std::vector<code_row> list_rows(sqlite::connection& db)
     return rows;
 }
 
+std::vector<code_row> nearest_rows(sqlite::connection& db, const code_row& like)
+{
+    std::vector<code_row> rows;
+    statement s(db,
+                "SELECT key, key_json, symbol FROM code_object WHERE family = ?1 ORDER BY (arch = ?2) + (hidden_dim = ?3)"
+                " + (n_streams = ?4) + (dtype = ?5) DESC, created DESC, key LIMIT 16",
+                like.family, like.target, like.hidden_dim, like.n_streams, like.dtype);
+    while (s.step()) {
+        code_row& row = rows.emplace_back();
+        row.key = s.hash(0);
+        row.key_json = s.text(1);
+        row.symbol = s.text(2);
+    }
+    return rows;
+}
+
 std::vector<std::string> damaged_rows(sqlite::connection& db)
 {
     std::vector<digest> keys;

@@ -37,6 +37,7 @@ struct lookup {
 lookup look_up(sqlite::connection& db, const code_query& query, const std::set<digest>& skipped);
 
 std::vector<code_row> list_rows(sqlite::connection& db);
+std::vector<code_row> nearest_rows(sqlite::connection& db, const code_row& like);
 std::vector<std::string> damaged_rows(sqlite::connection& db);
 
 /// Removes a row and the blob that no other row needs any more; returns the bytes that the blob held.

@@ -49,6 +49,7 @@ public:
     std::vector<toolchain> known_toolchains() override;
     void remember_toolchain(const toolchain& compiler, const std::vector<toolchain_file>& files) override;
     std::vector<code_row> list() override;
+    std::vector<code_row> nearest(const code_row& like) override;
     counts count() override;
     std::int64_t remove(const std::vector<digest>& keys) override;
     std::int64_t clear() override;
@@ -307,6 +308,11 @@ void user_store::remember_toolchain(const toolchain& compiler, const std::vector
         write([&] { put_toolchain_files(db(), compiler, files, now()); });
         return true;
     });
+}
+
+std::vector<code_row> user_store::nearest(const code_row& like)
+{
+    return guarded("looking for the nearest", std::vector<code_row>{}, [&] { return nearest_rows(db(), like); });
 }
 
 std::vector<code_row> user_store::list()
