@@ -71,6 +71,7 @@ chosen_compiler object_source::compiler_for(const codegen::target& on)
     };
     pick(known_backends(), true);
     if (chosen.backend.empty()) {
+        counts_->compilers_asked++;
         const std::vector<backend_info> asked = backends();
         {
             const std::lock_guard lock(mutex_);

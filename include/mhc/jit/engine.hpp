@@ -37,6 +37,9 @@ struct engine_options {
     bool read_only = false;                  ///< never write the user database
     bool strict = false;                     ///< never compile: a miss is not_prebuilt
     bool prebuilt_any_toolchain = true;      ///< prebuilt objects of another compiler version count
+    /// An Ed25519 public key, the text of its PEM file: prebuilt databases that are not signed by it (mhc-prebuild --sign)
+    /// are not used, with a warning, and in strict mode are an error. Empty: signatures are not looked at.
+    std::string prebuilt_key;
     int rebuild = 0;  ///< 1: ignore stored objects and replace them, once a key; 2: forget failures too
     std::int64_t cache_bytes_max = 2048LL << 20;  ///< soft limit of the user database
 
@@ -61,12 +64,14 @@ struct engine_stats {
     std::uint64_t l3_hit = 0;       ///< in a prebuilt database
     std::uint64_t compiled = 0;
     std::uint64_t compile_failed = 0;
-    std::uint64_t waited = 0;          ///< callers that waited for another thread's compilation
-    std::uint64_t waited_process = 0;  ///< kernels waited for while another process compiled them
-    std::uint64_t lock_timeout = 0;    ///< of these, the ones that took too long, so that they were compiled here too
-    std::uint64_t set_aside = 0;       ///< stored objects that failed verification or loading
-    std::uint64_t store_failed = 0;    ///< writes of the user database that did not happen
-    double compile_ms = 0;             ///< sum of wall times of compilations
+    std::uint64_t waited = 0;           ///< callers that waited for another thread's compilation
+    std::uint64_t waited_process = 0;   ///< kernels waited for while another process compiled them
+    std::uint64_t lock_timeout = 0;     ///< of these, the ones that took too long, so that they were compiled here too
+    std::uint64_t set_aside = 0;        ///< stored objects that failed verification or loading
+    std::uint64_t store_failed = 0;     ///< writes of the user database that did not happen
+    std::uint64_t compilers_asked = 0;  ///< times a worker was started, or compilers loaded, to see what there is
+    std::uint64_t user_database_opened = 0;
+    double compile_ms = 0;  ///< sum of wall times of compilations
 };
 
 class engine {

@@ -42,6 +42,11 @@ struct prebuild_report {
 result<prebuild_report> prebuild(std::string_view target, const std::vector<prebuild_item>& items,
                                  const prebuild_options& options);
 
+/// Makes a prebuilt database in this program's own memory known to all engines that are made from now on: `name` is
+/// mhc_<target>.db, `bytes` are the file's, and stay where they are for as long as the process runs. It is as trusted as the
+/// program, and needs no signature. CMake's `mhc_jit_prebuild(... EMBED)` writes the call.
+void embed_prebuilt(std::string_view name, std::string_view bytes);
+
 /// "gfx942;gfx90a", "sm_90", "native" (the GPUs of this machine) or "all" (every AMD architecture) -> architectures,
 /// features kept. Separators `;` and `,`; blanks trimmed.
 /// Errors: bad_spec (an unknown name, listing the known ones), unsupported_target (`native` with no GPU here).
