@@ -23,13 +23,7 @@ namespace mhc::jit {
 
 using namespace cache_tools;
 
-namespace {
-
-constexpr std::int64_t day_s = 86400;
-
-/// What is wrong with a whole row of another's database, or nothing: each column that is believed later follows from the
-/// clear-text key, which its hash covers, or is checked against the bytes.
-std::string objection(const cache::code_row& row)
+std::string cache_tools::objection(const cache::code_row& row)
 {
     const auto json = nlohmann::json::parse(row.key_json, nullptr, false);
     codegen::key_text key;
@@ -45,6 +39,10 @@ std::string objection(const cache::code_row& row)
     if (auto ok = runtime::verify_code_object(row.bytes, row.target, row.symbol); !ok) return ok.error().message;
     return {};
 }
+
+namespace {
+
+constexpr std::int64_t day_s = 86400;
 
 /// A copy that belongs to this user, so that the rules of trust are kept by all who read it.
 class own_copy {
