@@ -27,23 +27,6 @@ bool blames_object(const failure& why)
                         [&](std::string_view error_name) { return why.message.find(error_name) != std::string::npos; });
 }
 
-/// Whose prebuilt objects a device may run, the likeliest first.
-std::vector<codegen::target> targets_of_prebuilt(const runtime::selected_target& chosen)
-{
-    std::vector<codegen::target> all;
-    if (chosen.exact) all.push_back(*chosen.exact);
-    all.push_back(chosen.on);
-    if (chosen.on.kind != codegen::target_kind::amdgpu) return all;
-    // Every runtime from ROCm 5.2 on knows versions 4 and 5; which one is compiled for is the surer choice (hip_driver.cpp).
-    const std::size_t own = all.size();
-    for (std::size_t i = 0; i < own; ++i) {
-        codegen::target other = all[i];
-        other.code_object_version = other.code_object_version == 4 ? 5 : 4;
-        all.push_back(std::move(other));
-    }
-    return all;
-}
-
 }  // namespace
 
 /// request: a known layer returns here; any other spec is validated, made, and known from then on.
@@ -174,7 +157,7 @@ kernel_result engine::impl::from_stores_or_compiler(const keyed_kernel& wanted, 
 try {
     if (!may_compile) {
         const auto found = objects.find(wanted);
-        return found ? load_stored(*found) : std::shared_ptr<const runtime::kernel>();
+        return found ? load_stored(*found, true) : std::shared_ptr<const runtime::kernel>();
     }
     auto compiled = objects.compile(wanted, by);
     if (!compiled) return compiled.error();
@@ -189,35 +172,15 @@ try {
     return failure{errc::compile_failed, fmt::format("{}: {}", wanted.symbol, e.what())};
 }
 
-/// An object prebuilt for the device's own id with its features, where someone made one; else for the processor; else of the
-/// other code object version, which the runtime may load as well. A miss is a null kernel.
-kernel_result engine::impl::from_prebuilt(const keyed_kernel& wanted)
-try {
-    if (auto refused = objects.refused_prebuilt(on.name)) return *refused;
-    for (const codegen::target& of : prebuilt_for) {
-        const bool is_other = of.code_object_version != on.code_object_version;
-        if (!objects.has_prebuilt(of.name) || (is_other && other_version_fails)) continue;
-        const auto found = objects.find_prebuilt(objects.key_of(*wanted.plan, of, {}));
-        if (!found) continue;
-        if (!is_other) return load_stored(*found);
-        kernel_result loaded = load(*found);
-        if (loaded || !blames_object(loaded.error())) return loaded;
-        // No fault of the object's: it stays for runtimes that take it.
-        other_version_fails = true;
-        (*log)(log_level::info, fmt::format("prebuilt objects of code object version {} do not load here: {}",
-                                            of.code_object_version, loaded.error().message));
-    }
-    return std::shared_ptr<const runtime::kernel>();
-} catch (const std::exception& e) {
-    return failure{errc::load_failed, fmt::format("{}: {}", wanted.symbol, e.what())};
-}
-
-/// One that does not load is set aside, and is a miss.
-kernel_result engine::impl::load_stored(const found_object& object)
+/// One that does not load is a miss, and set aside if it is to blame.
+kernel_result engine::impl::load_stored(const found_object& object, bool is_to_blame)
 {
     kernel_result loaded = load(object);
     if (loaded || !blames_object(loaded.error())) return loaded;
-    objects.set_aside(object, loaded.error().message);
+    if (is_to_blame)
+        objects.set_aside(object, loaded.error().message);
+    else
+        (*log)(log_level::info, fmt::format("{} does not load here: {}", object.row.symbol, loaded.error().message));
     return std::shared_ptr<const runtime::kernel>();
 }
 
@@ -240,7 +203,7 @@ engine::impl::impl(engine_options with, runtime::selected_target chosen)
     : options(std::move(with)),
       on(chosen.on),
       target_name(chosen.name()),
-      prebuilt_for(targets_of_prebuilt(chosen)),
+      prebuilt_for(runtime::targets_of_prebuilt(chosen)),
       log(std::make_shared<runtime::logger>(options.level, options.log)),
       counts(std::make_shared<runtime::counters>()),
       loader(chosen.driver ? runtime::make_gpu_loader(std::move(chosen.driver)) : runtime::make_host_loader()),

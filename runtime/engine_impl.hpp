@@ -34,6 +34,10 @@ struct ready_operator {
     std::vector<std::shared_ptr<const kernel>> kernels;  ///< as plan.kernels
 };
 
+/// Whose prebuilt objects a device may run, in order: its own id's with its features, where someone made them; its
+/// processor's; those of the other code object version, which its runtime may load as well.
+std::vector<codegen::target> targets_of_prebuilt(const selected_target& chosen);
+
 }  // namespace mhc::runtime
 
 namespace mhc::jit {
@@ -63,7 +67,7 @@ struct engine::impl {
     void finish(const claim& one, runtime::kernel_result made);
     result<runtime::chosen_compiler> compiler();
     runtime::kernel_result from_prebuilt(const runtime::keyed_kernel& wanted);
-    runtime::kernel_result load_stored(const runtime::found_object& object);
+    runtime::kernel_result load_stored(const runtime::found_object& object, bool is_to_blame);
     runtime::kernel_result load(const runtime::found_object& object);
 
     const engine_options options;

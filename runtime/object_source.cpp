@@ -83,12 +83,15 @@ void object_source::set_cache_bytes_max(std::int64_t bytes)
     if (cache::code_store* store = user_store()) store->set_bytes_max(bytes);
 }
 
-bool object_source::has_prebuilt(const std::string& target_name) const
+bool object_source::has_prebuilt(const std::string& target_name)
 {
-    const std::vector<prebuilt_place> places = prebuilt_places(options_, target_name);
+    const std::lock_guard lock(mutex_);
+    const auto [at, is_new] = has_prebuilt_.try_emplace(target_name, false);
+    if (!is_new) return at->second;
     const std::string name = fmt::format("mhc_{}.db", target_name);
-    return std::any_of(places.begin(), places.end(),
-                       [&](const prebuilt_place& place) { return std::filesystem::path(place.name).filename() == name; });
+    for (const prebuilt_place& place : prebuilt_places(options_, target_name))
+        at->second = at->second || std::filesystem::path(place.name).filename() == name;
+    return at->second;
 }
 
 object_source::prebuilt_layer& object_source::prebuilt(const std::string& target_name)

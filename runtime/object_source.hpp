@@ -84,7 +84,7 @@ public:
     compile_service& service();
     cache::code_store* user_store();  ///< null: none, with one warning
     /// Whether there is a prebuilt database of exactly this target.
-    bool has_prebuilt(const std::string& target_name) const;
+    bool has_prebuilt(const std::string& target_name);
     const jit::engine_options& options() const { return options_; }
     void set_cache_bytes_max(std::int64_t bytes);
 
@@ -114,6 +114,7 @@ private:
     bool user_store_was_tried_ = false;
     std::unique_ptr<cache::code_store> user_store_;
     std::map<std::string, prebuilt_layer> prebuilt_;
+    std::map<std::string, bool> has_prebuilt_;
     std::atomic<bool> has_hinted_ = false;  ///< at mhc-prebuild, after a slow compilation
     std::optional<std::vector<backend_info>> backends_;
     std::set<cache::digest> rebuilt_;  ///< keys made anew in this process, for `rebuild`
