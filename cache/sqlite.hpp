@@ -16,7 +16,7 @@ struct sqlite3_stmt;
 namespace mhc::cache::sqlite {
 
 enum class fault { busy, full, io, read_only, corrupt, cannot_open, other };
-inline constexpr std::size_t fault_count = 7;
+static_assert(static_cast<std::size_t>(fault::other) + 1 == std::tuple_size_v<fault_counts>);
 const char* name_of(fault kind);
 
 class error : public std::runtime_error {

@@ -71,14 +71,62 @@ cache::code_store* object_source::user_store()
                                               .bytes_max = options_.cache_bytes_max,
                                               .log = sink_for(log_)},
                                              &why);
-        if (!user_store_) (*log_)(log_level::warning, fmt::format("no user database: {}", why));
+        if (user_store_)
+            note_opened(*user_store_);
+        else
+            (*log_)(log_level::warning, fmt::format("no user database: {}", why));
     }
     return user_store_.get();
 }
 
+cache::code_store* object_source::user_store_if_there()
+{
+    {
+        const std::lock_guard lock(mutex_);
+        if (user_store_was_tried_) return user_store_.get();
+    }
+    const bool is_there =
+        options_.use_user_database && cache::user_database_is_there(cache::user_cache_dir(options_.cache_dir));
+    return is_there ? user_store() : nullptr;
+}
+
 void object_source::set_cache_bytes_max(std::int64_t bytes)
 {
-    if (cache::code_store* store = user_store()) store->set_bytes_max(bytes);
+    const std::lock_guard lock(mutex_);
+    options_.cache_bytes_max = bytes;
+    if (user_store_) user_store_->set_bytes_max(bytes);
+}
+
+void object_source::note_opened(cache::code_store& store)
+{
+    const std::lock_guard lock(opened_mutex_);
+    opened_.push_back(&store);
+}
+
+cache::code_store::tally object_source::counted()
+{
+    std::vector<cache::code_store*> stores;
+    {
+        const std::lock_guard lock(opened_mutex_);
+        stores = opened_;
+    }
+    cache::code_store::tally all;
+    for (cache::code_store* store : stores) {
+        const cache::code_store::tally one = store->counted();
+        all.writes += one.writes;
+        all.bad_rows += one.bad_rows;
+        all.corrupt += one.corrupt;
+        all.evicted += one.evicted;
+        for (std::size_t i = 0; i < all.faults.size(); ++i) all.faults[i] += one.faults[i];
+    }
+    return all;
+}
+
+void object_source::flush() noexcept
+{
+    const std::unique_lock lock(opened_mutex_, std::try_to_lock);
+    if (!lock) return;
+    for (cache::code_store* store : opened_) store->flush();
 }
 
 std::vector<std::string> object_source::prebuilt_files(std::string_view target_name) const
@@ -112,9 +160,10 @@ std::vector<cache::code_store*> object_source::prebuilt_stores(const std::string
     if (is_new)
         for (const std::string& file : prebuilt_files(target_name)) {
             std::string why;
-            if (auto store = cache::open_prebuilt_store(file, sink_for(log_), &why))
+            if (auto store = cache::open_prebuilt_store(file, sink_for(log_), &why)) {
+                note_opened(*store);
                 at->second.push_back(std::move(store));
-            else
+            } else
                 (*log_)(log_level::warning, fmt::format("prebuilt database {} is not used: {}", file, why));
         }
     std::vector<cache::code_store*> stores;
@@ -180,7 +229,7 @@ std::optional<found_object> object_source::find(const keyed_kernel& wanted)
 {
     if (replaces(wanted)) return std::nullopt;
     const bool has_compiler = wanted.query.key != wanted.query.key_nofp && !options_.strict;
-    if (cache::code_store* store = user_store())
+    if (cache::code_store* store = user_store_if_there())
         if (auto found = find_in(*store, wanted, !has_compiler, origin::user)) return counts_->l2_hit++, found;
     for (cache::code_store* store : prebuilt_stores(wanted.on->name))
         if (auto found = find_in(*store, wanted, !has_compiler || options_.prebuilt_any_toolchain, origin::prebuilt)) {

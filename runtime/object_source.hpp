@@ -25,7 +25,8 @@ namespace mhc::runtime {
 /// Counts of `engine_stats`, one place for all of an engine's parts.
 struct counters {
     std::atomic<std::uint64_t> known_layer{0}, l1_hit{0}, l2_hit{0}, l3_hit{0}, compiled{0}, compile_failed{0}, waited{0},
-        waited_process{0}, lock_timeout{0}, set_aside{0}, store_failed{0}, compile_us{0};
+        waited_process{0}, lock_timeout{0}, set_aside{0}, store_failed{0}, compile_us{0}, missed{0}, failure_remembered{0},
+        compile_timeout{0}, compile_crashed{0}, compile_out_of_memory{0}, code_bytes{0};
 };
 
 /// A compiler that can make code for a target, before anything is compiled.
@@ -70,14 +71,20 @@ public:
 
     std::vector<backend_info> backends() { return service().backends(); }
     compile_service& service();
-    cache::code_store* user_store();  ///< null: none, with one warning
+    cache::code_store* user_store();           ///< null: none, with one warning
+    cache::code_store* user_store_if_there();  ///< not made by being looked into
     std::vector<std::string> prebuilt_files(std::string_view target_name) const;
     /// Whether there is a prebuilt database of exactly this target.
     bool has_prebuilt(const std::string& target_name) const;
     const jit::engine_options& options() const { return options_; }
     void set_cache_bytes_max(std::int64_t bytes);
+    /// What the databases that are open counted, together.
+    cache::code_store::tally counted();
+    /// Before the process ends: writes what was put off. Opens nothing.
+    void flush() noexcept;
 
 private:
+    void note_opened(cache::code_store& store);
     std::vector<cache::code_store*> prebuilt_stores(const std::string& target_name);
     std::optional<found_object> find_in(cache::code_store& store, const keyed_kernel& wanted, bool any_toolchain,
                                         jit::origin as);
@@ -97,6 +104,8 @@ private:
     bool user_store_was_tried_ = false;
     std::unique_ptr<cache::code_store> user_store_;
     std::map<std::string, std::vector<std::unique_ptr<cache::code_store>>> prebuilt_;
+    std::mutex opened_mutex_;  ///< held for the list alone: a log sink may ask for counts while a store is being opened
+    std::vector<cache::code_store*> opened_;
     std::optional<std::vector<backend_info>> backends_;
     std::set<cache::digest> rebuilt_;  ///< keys made anew in this process, for `rebuild`
 };

@@ -55,18 +55,29 @@ struct engine_options {
 
 /// Exact counts since the engine was made.
 struct engine_stats {
-    std::uint64_t known_layer = 0;  ///< requests answered by the known-layer table
-    std::uint64_t l1_hit = 0;       ///< kernels found in memory
-    std::uint64_t l2_hit = 0;       ///< in the user database
-    std::uint64_t l3_hit = 0;       ///< in a prebuilt database
+    std::uint64_t known_layer = 0;         ///< requests answered by the known-layer table
+    std::uint64_t l1_hit = 0;              ///< kernels found in memory
+    std::uint64_t l2_hit = 0;              ///< in the user database
+    std::uint64_t l3_hit = 0;              ///< in a prebuilt database
+    std::uint64_t missed = 0;              ///< nowhere, or not looked for because of `rebuild`
+    std::uint64_t failure_remembered = 0;  ///< of these, the ones known not to compile, so that nothing was compiled
     std::uint64_t compiled = 0;
     std::uint64_t compile_failed = 0;
-    std::uint64_t waited = 0;          ///< callers that waited for another thread's compilation
-    std::uint64_t waited_process = 0;  ///< kernels waited for while another process compiled them
-    std::uint64_t lock_timeout = 0;    ///< of these, the ones that took too long, so that they were compiled here too
-    std::uint64_t set_aside = 0;       ///< stored objects that failed verification or loading
-    std::uint64_t store_failed = 0;    ///< writes of the user database that did not happen
-    double compile_ms = 0;             ///< sum of wall times of compilations
+    std::uint64_t compile_timeout = 0, compile_crashed = 0, compile_out_of_memory = 0;  ///< of these
+    std::uint64_t waited = 0;           ///< callers that waited for another thread's compilation
+    std::uint64_t waited_process = 0;   ///< kernels waited for while another process compiled them
+    std::uint64_t lock_timeout = 0;     ///< of these, the ones that took too long, so that they were compiled here too
+    std::uint64_t set_aside = 0;        ///< stored objects that failed verification or loading
+    std::uint64_t corrupt = 0;          ///< user databases found damaged as a whole and moved out of the way
+    std::uint64_t evicted = 0;          ///< stored objects that made room for others
+    std::uint64_t store_failed = 0;     ///< objects that could not be stored
+    std::uint64_t database_writes = 0;  ///< transactions that changed the user database
+    /// Faults of databases, survived, by class.
+    struct {
+        std::uint64_t busy = 0, full = 0, io = 0, read_only = 0, corrupt = 0, cannot_open = 0, other = 0;
+    } database_faults;
+    std::uint64_t code_bytes = 0;  ///< of the code objects loaded
+    double compile_ms = 0;         ///< sum of wall times of compilations
 };
 
 class engine {
