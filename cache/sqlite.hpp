@@ -40,6 +40,9 @@ public:
     /// The file must exist, and no part of its path may be a symbolic link.
     connection(const std::string& path, access how);
     static connection in_memory();
+    /// A database that lies in memory, which it reads and does not change.
+    static connection over(std::string_view bytes);
+    std::string to_bytes() const;
     ~connection();
     connection(connection&& other) noexcept;
     connection& operator=(connection&& other) noexcept;

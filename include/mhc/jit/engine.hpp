@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,7 @@
 #include <mhc/jit/layer.hpp>
 #include <mhc/jit/result.hpp>
 #include <mhc/jit/spec.hpp>
+#include <mhc/jit/warm_up.hpp>
 
 namespace mhc::jit {
 
@@ -80,6 +82,8 @@ struct engine_stats {
     double compile_ms = 0;         ///< sum of wall times of compilations
 };
 
+struct transfer_report;
+
 class engine {
 public:
     /// Errors: bad_spec (an option that cannot be), unsupported_target (naming what was tried).
@@ -90,6 +94,23 @@ public:
 
     /// As `mhc::jit::layer(spec, *this)`.
     result<compiled_layer> layer(const layer_spec& spec);
+
+    /// Makes every layer of the list, several at once, so that `layer(spec)` returns each at once from then on; before
+    /// collectives, captures or requests that must not wait for a compiler. Other threads may ask for the same layers
+    /// meanwhile: nothing is compiled twice. A layer that fails does not keep the others back. `cancel`, like a `progress`
+    /// that returns false, begins no further layer; those under way are finished.
+    warm_up_report warm_up(const std::vector<layer_spec>& specs, const warm_up_progress& progress = {},
+                           std::stop_token cancel = {});
+
+    /// Every whole object of the user database as one string, for another process or machine: rank 0 compiles and broadcasts
+    /// it, the others import it, before any of them needs a kernel. Equal objects give equal bytes.
+    /// Errors: bad_spec: there is no user database.
+    result<std::string> export_cache();
+    /// Adds the objects of `export_cache` to the user database: those whose key, hash, architecture and symbol are what they
+    /// should be; the others are named in the report (mhc/jit/cache.hpp). That makes no stranger's bytes trustworthy:
+    /// objects of `host` run in this process. Errors: bad_spec: bytes of another format or version, cut short or damaged, of
+    /// which nothing is added; no user database that may be written.
+    result<transfer_report> import_cache(std::string_view bytes);
 
     const std::string& target() const;
     std::string cache_path() const;  ///< the user database's file; empty: memory only
