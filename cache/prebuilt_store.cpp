@@ -46,7 +46,10 @@ public:
     {
         return guarded("looking up", std::optional<code_row>{}, [&] {
             lookup result = look_up(*db_, query, skipped_);
-            for (const bad_row& bad : result.bad) skip(bad);
+            for (const bad_row& bad : result.bad) {
+                if (bad.fix != bad_row::remedy::none) ++bad_rows_;
+                skip(bad);
+            }
             return std::move(result.found);
         });
     }
@@ -85,6 +88,18 @@ public:
         return guarded("checking", std::vector<std::string>{}, [&] { return damaged_rows(*db_); });
     }
 
+    tally counted() override
+    {
+        const std::lock_guard lock(mutex_);
+        return {.writes = 0, .bad_rows = bad_rows_, .corrupt = 0, .evicted = 0, .faults = events_.faults()};
+    }
+
+    std::vector<event> events() override
+    {
+        return guarded("reading events", std::vector<event>{}, [&] { return read_events(*db_); });
+    }
+
+    void flush() noexcept override {}
     bool insert(const code_row&, bool) override { return false; }
     std::optional<failure_row> find_failure(const digest&) override { return std::nullopt; }
     void insert_failure(const failure_row&) override {}
@@ -137,6 +152,7 @@ private:
     event_queue events_;
     std::optional<sqlite::connection> db_;
     std::set<digest> skipped_;
+    std::uint64_t bad_rows_ = 0;
     fork_hook hook_;
 };
 

@@ -74,14 +74,6 @@ std::string read_bytes(const statement& s, code_row& row)
     return {};
 }
 
-bool has_text_without_toolchain(const std::string& key_json, const std::string& wanted)
-{
-    auto fields = nlohmann::json::parse(key_json, nullptr, false);
-    if (!fields.is_object()) return false;
-    fields.erase("toolchain");
-    return fields.dump() == wanted;
-}
-
 /// True when the search is over: the row is found.
 bool try_row(sqlite::connection& db, const digest& key, const code_query& query, bool is_exact, lookup& result)
 {
@@ -89,7 +81,7 @@ bool try_row(sqlite::connection& db, const digest& key, const code_query& query,
     if (!s.step()) return false;
     code_row row = read_row(s);
     const bool has_text =
-        is_exact ? row.key_json == query.key_json : has_text_without_toolchain(row.key_json, query.key_nofp_json);
+        is_exact ? row.key_json == query.key_json : is_text_without_toolchain(row.key_json, query.key_nofp_json);
     if (!has_text) {
         result.bad.push_back({key, "collision_or_tamper", "its clear-text key is another one",
                               is_exact ? bad_row::remedy::remove_row : bad_row::remedy::none});
@@ -104,6 +96,14 @@ bool try_row(sqlite::connection& db, const digest& key, const code_query& query,
 }
 
 }  // namespace
+
+bool is_text_without_toolchain(const std::string& key_json, const std::string& wanted)
+{
+    auto fields = nlohmann::json::parse(key_json, nullptr, false);
+    if (!fields.is_object()) return false;
+    fields.erase("toolchain");
+    return fields.dump() == wanted;
+}
 
 std::int64_t put_toolchain(sqlite::connection& db, const toolchain& compiler, std::int64_t now)
 {

@@ -28,6 +28,9 @@ struct bad_row {
     } fix = remedy::none;
 };
 
+/// Whether a clear-text key, which may be anyone's, is `wanted` when its toolchain is taken out.
+bool is_text_without_toolchain(const std::string& key_json, const std::string& wanted);
+
 struct lookup {
     std::optional<code_row> found;
     std::vector<bad_row> bad;

@@ -116,6 +116,16 @@ connection connection::over(std::string_view bytes)
     return db;
 }
 
+std::string connection::to_bytes() const
+{
+    sqlite3_int64 size = 0;
+    unsigned char* const bytes = sqlite3_serialize(handle_, "main", &size, 0);
+    if (bytes == nullptr) throw error(fault::other, "no memory for a database");
+    std::string copy(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(size));
+    sqlite3_free(bytes);
+    return copy;
+}
+
 connection::~connection() { sqlite3_close(handle_); }
 
 connection::connection(connection&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}

@@ -162,6 +162,17 @@ result<verify_report> verify_cache(const engine_options& options, const std::str
     return report;
 }
 
+result<std::vector<cache_event>> cache_events(const engine_options& options, const std::string& database)
+{
+    const opened o = open(options, database);
+    std::vector<cache_event> events;
+    if (!o.store && (o.why != "missing" || !database.empty())) return unusable(options, database, o.why);
+    if (o.store)
+        for (cache::code_store::event& each : o.store->events())
+            events.push_back({each.at, std::move(each.kind), std::move(each.detail)});
+    return events;
+}
+
 result<std::int64_t> clear_cache(const engine_options& options)
 {
     const opened o = open(options, {}, true);

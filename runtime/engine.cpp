@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <thread>
 
 #include "cache/signature.hpp"
@@ -127,8 +128,10 @@ void engine::impl::make(std::vector<claim> mine)
         objects.add_compiler(one.wanted, *by);
         if (kernel_result stored = from_stores_or_compiler(one.wanted, *by, false); !stored || *stored)
             finish(one, std::move(stored));
-        else
+        else {
+            counts->missed++;
             compilations.emplace_back([&, this] { finish(one, from_stores_or_compiler(one.wanted, *by, true)); });
+        }
     }
     for (std::thread& compilation : compilations) compilation.join();
 }
@@ -188,6 +191,7 @@ kernel_result engine::impl::load(const found_object& object)
 {
     auto code = loader->load(object.row.bytes, object.row.symbol);
     if (!code) return code.error();
+    counts->code_bytes += object.row.bytes.size();
     auto made = std::make_shared<runtime::kernel>();
     made->code = std::move(*code);
     made->info = {.op = {},
@@ -237,19 +241,31 @@ std::string engine::cache_path() const
 engine_stats engine::stats() const
 {
     const runtime::counters& c = *impl_->counts;
+    const cache::code_store::tally stores = impl_->objects.counted();
     return {.known_layer = c.known_layer,
             .l1_hit = c.l1_hit,
             .l2_hit = c.l2_hit,
             .l3_hit = c.l3_hit,
+            .missed = c.missed,
+            .failure_remembered = c.failure_remembered,
             .compiled = c.compiled,
             .compile_failed = c.compile_failed,
+            .compile_timeout = c.compile_timeout,
+            .compile_crashed = c.compile_crashed,
+            .compile_out_of_memory = c.compile_out_of_memory,
             .waited = c.waited,
             .waited_process = c.waited_process,
             .lock_timeout = c.lock_timeout,
-            .set_aside = c.set_aside,
+            .set_aside = c.set_aside + stores.bad_rows,
+            .corrupt = stores.corrupt,
+            .evicted = stores.evicted,
             .store_failed = c.store_failed,
             .compilers_asked = c.compilers_asked,
             .user_database_opened = c.user_database_opened,
+            .database_writes = stores.writes,
+            .database_faults = {stores.faults[0], stores.faults[1], stores.faults[2], stores.faults[3], stores.faults[4],
+                                stores.faults[5], stores.faults[6]},
+            .code_bytes = c.code_bytes,
             .compile_ms = static_cast<double>(c.compile_us) / 1000.0};
 }
 
@@ -259,12 +275,16 @@ void engine::set_cache_bytes_max(std::int64_t bytes) { impl_->objects.set_cache_
 result<engine*> default_engine()
 {
     // The one static of the library: never destroyed, because kernels may run while a process exits.
+    static engine* kept = nullptr;
     static const result<engine*> made = []() -> result<engine*> {
         auto options = engine_options::from_environment();
         if (!options) return options.error();
         auto created = engine::create(std::move(*options));
         if (!created) return created.error();
-        return created->release();
+        kept = created->release();
+        // What it found in the user database is noted there when the process ends, for it is not closed.
+        std::atexit([] { kept->internals().objects.flush(); });
+        return kept;
     }();
     return made;
 }

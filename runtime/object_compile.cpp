@@ -28,6 +28,14 @@ failure compile_failure(const keyed_kernel& wanted, std::string_view log, const 
                                               dump.empty() ? "" : " (source: " + dump + ")", log)};
 }
 
+void count_failure(counters& counts, compile_status status)
+{
+    counts.compile_failed++;
+    if (status == compile_status::timeout) counts.compile_timeout++;
+    if (status == compile_status::crashed) counts.compile_crashed++;
+    if (status == compile_status::out_of_memory) counts.compile_out_of_memory++;
+}
+
 int failure_kind(compile_status status)
 {
     switch (status) {
@@ -85,6 +93,7 @@ std::optional<failure> object_source::remembered_failure(const keyed_kernel& wan
     if (options_.rebuild != 0) return std::nullopt;
     const auto row = store->find_failure(wanted.query.key);
     if (!row) return std::nullopt;
+    counts_->failure_remembered++;
     return failure{errc::compile_failed, row->log};
 }
 
@@ -196,7 +205,7 @@ jit::result<found_object> object_source::compile_here(const keyed_kernel& wanted
                            .options = wanted.options});
     counts_->compile_us += static_cast<std::uint64_t>(made.wall_ms * 1000);
     if (made.status != compile_status::ok) {
-        counts_->compile_failed++;
+        count_failure(*counts_, made.status);
         failure why = compile_failure(wanted, made.log, {});
         cache::code_store* store = user_store();
         if (store != nullptr && made.status != compile_status::no_compiler) {

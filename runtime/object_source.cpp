@@ -73,14 +73,62 @@ cache::code_store* object_source::user_store()
                                               .bytes_max = options_.cache_bytes_max,
                                               .log = sink_for(log_)},
                                              &why);
-        if (!user_store_) (*log_)(log_level::warning, fmt::format("no user database: {}", why));
+        if (user_store_)
+            note_opened(*user_store_);
+        else
+            (*log_)(log_level::warning, fmt::format("no user database: {}", why));
     }
     return user_store_.get();
 }
 
+cache::code_store* object_source::user_store_if_there()
+{
+    {
+        const std::lock_guard lock(mutex_);
+        if (user_store_was_tried_) return user_store_.get();
+    }
+    const bool is_there =
+        options_.use_user_database && cache::user_database_is_there(cache::user_cache_dir(options_.cache_dir));
+    return is_there ? user_store() : nullptr;
+}
+
 void object_source::set_cache_bytes_max(std::int64_t bytes)
 {
-    if (cache::code_store* store = user_store()) store->set_bytes_max(bytes);
+    const std::lock_guard lock(mutex_);
+    options_.cache_bytes_max = bytes;
+    if (user_store_) user_store_->set_bytes_max(bytes);
+}
+
+void object_source::note_opened(cache::code_store& store)
+{
+    const std::lock_guard lock(opened_mutex_);
+    opened_.push_back(&store);
+}
+
+cache::code_store::tally object_source::counted()
+{
+    std::vector<cache::code_store*> stores;
+    {
+        const std::lock_guard lock(opened_mutex_);
+        stores = opened_;
+    }
+    cache::code_store::tally all;
+    for (cache::code_store* store : stores) {
+        const cache::code_store::tally one = store->counted();
+        all.writes += one.writes;
+        all.bad_rows += one.bad_rows;
+        all.corrupt += one.corrupt;
+        all.evicted += one.evicted;
+        for (std::size_t i = 0; i < all.faults.size(); ++i) all.faults[i] += one.faults[i];
+    }
+    return all;
+}
+
+void object_source::flush() noexcept
+{
+    const std::unique_lock lock(opened_mutex_, std::try_to_lock);
+    if (!lock) return;
+    for (cache::code_store* store : opened_) store->flush();
 }
 
 bool object_source::has_prebuilt(const std::string& target_name)
@@ -106,9 +154,10 @@ object_source::prebuilt_layer& object_source::prebuilt(const std::string& target
         auto store = place.bytes.empty()
                          ? cache::open_prebuilt_store(place.name, sink_for(log_), &why, options_.prebuilt_key)
                          : cache::open_embedded_store(place.name, place.bytes, sink_for(log_), &why);
-        if (store)
+        if (store) {
+            note_opened(*store);
             layer.stores.push_back(std::move(store));
-        else
+        } else
             refusals.push_back(fmt::format("prebuilt database {} is not used: {}", place.name, why));
     }
     if (!refusals.empty()) layer.refused = refusals.front();
@@ -200,7 +249,7 @@ std::optional<found_object> object_source::find(const keyed_kernel& wanted)
     // What ships with a program needs no other file to be opened; what a user has compiled is asked for next.
     if (auto found = find_prebuilt(wanted)) return found;
     const bool has_compiler = wanted.query.key != wanted.query.key_nofp && !options_.strict;
-    if (cache::code_store* store = user_store())
+    if (cache::code_store* store = user_store_if_there())
         if (auto found = find_in(*store, wanted, !has_compiler, origin::user)) return counts_->l2_hit++, found;
     if (options_.prebuilt_any_toolchain || options_.strict) return std::nullopt;
     for (const auto& store : prebuilt(wanted.on->name).stores)
@@ -217,7 +266,7 @@ nearest_key object_source::nearest(const keyed_kernel& wanted)
     like.n_streams = wanted.plan->n_streams;
     like.dtype = wanted.plan->dtype;
     nearest_key best;
-    if (cache::code_store* store = user_store())
+    if (cache::code_store* store = user_store_if_there())
         best = nearer_of(std::move(best), store->nearest(like), wanted.query.key_json);
     for (const auto& store : prebuilt(wanted.on->name).stores)
         best = nearer_of(std::move(best), store->nearest(like), wanted.query.key_json);

@@ -27,7 +27,8 @@ namespace mhc::runtime {
 struct counters {
     std::atomic<std::uint64_t> known_layer{0}, l1_hit{0}, l2_hit{0}, l3_hit{0}, compiled{0}, compile_failed{0}, waited{0},
         waited_process{0}, lock_timeout{0}, set_aside{0}, store_failed{0}, compilers_asked{0}, user_database_opened{0},
-        compile_us{0};
+        compile_us{0}, missed{0}, failure_remembered{0}, compile_timeout{0}, compile_crashed{0}, compile_out_of_memory{0},
+        code_bytes{0};
 };
 
 /// A compiler that can make code for a target, before anything is compiled.
@@ -82,17 +83,23 @@ public:
 
     std::vector<backend_info> backends() { return service().backends(); }
     compile_service& service();
-    cache::code_store* user_store();  ///< null: none, with one warning
+    cache::code_store* user_store();           ///< null: none, with one warning
+    cache::code_store* user_store_if_there();  ///< not made by being looked into
     /// Whether there is a prebuilt database of exactly this target.
     bool has_prebuilt(const std::string& target_name);
     const jit::engine_options& options() const { return options_; }
     void set_cache_bytes_max(std::int64_t bytes);
+    /// What the databases that are open counted, together.
+    cache::code_store::tally counted();
+    /// Before the process ends: writes what was put off. Opens nothing.
+    void flush() noexcept;
 
 private:
     struct prebuilt_layer {
         std::vector<std::unique_ptr<cache::code_store>> stores;
         std::string refused;  ///< the first database that is there and is not used, and why
     };
+    void note_opened(cache::code_store& store);
     prebuilt_layer& prebuilt(const std::string& target_name);
     jit::failure not_prebuilt(const keyed_kernel& wanted);
     void tell_compiled(const keyed_kernel& wanted, const found_object& found, double wall_ms);
@@ -116,6 +123,8 @@ private:
     std::map<std::string, prebuilt_layer> prebuilt_;
     std::map<std::string, bool> has_prebuilt_;
     std::atomic<bool> has_hinted_ = false;  ///< at mhc-prebuild, after a slow compilation
+    std::mutex opened_mutex_;  ///< held for the list alone: a log sink may ask for counts while a store is being opened
+    std::vector<cache::code_store*> opened_;
     std::optional<std::vector<backend_info>> backends_;
     std::set<cache::digest> rebuilt_;  ///< keys made anew in this process, for `rebuild`
 };
