@@ -111,6 +111,48 @@ TEST_CASE("prebuilt: an engine that has every kernel asks for no compiler and op
     CHECK(words_of_lines(dir / "starts").size() == 1);
 }
 
+TEST_CASE("prebuilt: 64 processes that start on a full database write nothing, take no lock and start no worker")
+{
+    constexpr int processes = 64;
+    const shipped made;
+    const temporary_directory dir;
+    const environment_variable starts("MHC_PLANTED_LOG", dir / "starts");
+    const auto state_of = [&] {
+        struct stat seen {};
+        REQUIRE(stat(made.file.c_str(), &seen) == 0);
+        return fmt::format("{} {} {} {}", seen.st_ino, seen.st_mtim.tv_sec, seen.st_mtim.tv_nsec, seen.st_size);
+    };
+    const std::string before = state_of();
+    struct counts {
+        std::atomic<int> ready{0};
+        std::atomic<std::uint64_t> prebuilt{0}, others{0};
+    };
+    const shared<counts> all;
+    std::vector<pid_t> children;
+    for (int p = 0; p < processes; ++p)
+        children.push_back(start_child([&] {
+            jit::engine_options options = planted_options(dir / "cache");
+            options.prebuilt_dirs = {made.dir.path()};
+            ++all->ready;
+            while (all->ready < processes) usleep(100);
+            const auto engine = planted_engine(options);
+            for (int number = 0; number < kernels; ++number)
+                if (!engine->layer(one_kernel(number))) return 1;
+            const jit::engine_stats stats = engine->stats();
+            all->prebuilt += stats.l3_hit;
+            all->others += stats.database_writes + stats.user_database_opened + stats.waited_process + stats.lock_timeout +
+                           stats.compilers_asked + stats.compiled + stats.database_faults.busy;
+            return 0;
+        }));
+    for (const pid_t child : children) CHECK(result_of(child) == 0);
+    CHECK(all->prebuilt == processes * kernels);
+    CHECK(all->others == 0);
+    CHECK_FALSE(exists(dir / "starts"));  // no worker
+    CHECK_FALSE(exists(dir / "cache"));   // nor a lock file, which would lie there
+    CHECK(state_of() == before);
+    CHECK(names_in(made.dir.path(), "").size() == 2);
+}
+
 TEST_CASE("prebuilt: of a layer whose kernels are prebuilt in part the rest alone is compiled")
 {
     const shipped made;
