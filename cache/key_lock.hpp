@@ -5,36 +5,26 @@
 #include <string>
 
 #include "cache/code_store.hpp"
-#include "cache/file_descriptor.hpp"
+#include "cache/file_lock.hpp"
 #include "cache/fork_hook.hpp"
 
 namespace mhc::cache {
 
-/// One byte of `dir`/mhc.lock, at a place that the key gives; byte 0 is the maintenance lock's. The file is never removed.
-/// The kernel frees the lock with the process that held it. Nothing depends on it but how often a key is compiled: where
-/// there is no such lock, everybody compiles.
+/// A lock of `dir`, at a place that the key gives; byte 0 is the maintenance lock's. Nothing depends on it but how often a
+/// key is compiled: where there is no such lock, everybody compiles.
 class key_lock {
 public:
-    enum class state {
-        taken,
-        held_elsewhere,
-        unsupported,  ///< no lock file can be made, or the filesystem has no such locks
-    };
+    using state = file_lock::state;
 
     /// Opens the file; takes nothing yet.
-    key_lock(const std::string& dir, const digest& key);
-    ~key_lock();
+    key_lock(const std::string& dir, const digest& key, file_lock_seams seams = {});
 
-    state try_take();
+    state try_take() { return lock_.try_take(); }
     /// Tries again and again, at most this long.
     state wait(std::chrono::milliseconds at_most);
 
 private:
-    bool set(short type);
-
-    file_descriptor file_;
-    const long long byte_;
-    bool is_taken_ = false;
+    file_lock lock_;
     fork_hook hook_;
 };
 

@@ -1,10 +1,6 @@
-// cache/maintenance_lock.cpp -- an OFD lock, taken by polling.
+// cache/maintenance_lock.cpp -- taken by polling.
 #include "cache/maintenance_lock.hpp"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-
-#include <cerrno>
 #include <chrono>
 #include <thread>
 
@@ -12,20 +8,12 @@
 
 namespace mhc::cache {
 
-maintenance_lock::maintenance_lock(const std::string& dir)
-    : file_(open((dir + "/mhc.lock").c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600))
+maintenance_lock::maintenance_lock(const std::string& dir) : lock_(dir, 0)
 {
     using namespace std::chrono;
-    if (!file_) throw sqlite::error(sqlite::fault::cannot_open, "cannot open " + dir + "/mhc.lock");
+    if (!lock_.is_open()) throw sqlite::error(sqlite::fault::cannot_open, "cannot open " + dir + "/mhc.lock");
     const auto deadline = steady_clock::now() + seconds(2);
-    while (true) {
-        // Not F_SETLK: those locks belong to the process, and any close of the file would drop them.
-        struct flock byte {};
-        byte.l_type = F_WRLCK;
-        byte.l_whence = SEEK_SET;
-        byte.l_len = 1;
-        if (fcntl(file_.get(), F_OFD_SETLK, &byte) == 0) return;
-        if (errno != EAGAIN && errno != EACCES && errno != EINTR) return;
+    while (lock_.try_take() == file_lock::state::held_elsewhere) {
         if (steady_clock::now() > deadline)
             throw sqlite::error(sqlite::fault::busy, "another process keeps " + dir + "/mhc.lock");
         std::this_thread::sleep_for(milliseconds(5));

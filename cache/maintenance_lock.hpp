@@ -3,18 +3,18 @@
 
 #include <string>
 
-#include "cache/file_descriptor.hpp"
+#include "cache/file_lock.hpp"
 
 namespace mhc::cache {
 
-/// Byte 0 of `dir`/mhc.lock, a file that is never removed. The kernel frees the lock with the process that held it.
+/// Byte 0 of the lock file of `dir`.
 class maintenance_lock {
 public:
-    /// Waits 2 s at most. Throws sqlite::error (busy) when another keeps it; a filesystem without such locks is no error.
+    /// Waits 2 s at most. Throws sqlite::error (busy) when another keeps it; a filesystem without locks is no error.
     explicit maintenance_lock(const std::string& dir);
 
 private:
-    file_descriptor file_;
+    file_lock lock_;
 };
 
 }  // namespace mhc::cache

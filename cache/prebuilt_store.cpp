@@ -1,18 +1,13 @@
 // cache/prebuilt_store.cpp -- a database that ships with a program: read without locks, believed after its manifest.
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <mutex>
 #include <set>
-
-#include <nlohmann/json.hpp>
 
 #include "cache/code_store.hpp"
 #include "cache/event_queue.hpp"
 #include "cache/fork_hook.hpp"
+#include "cache/manifest.hpp"
 #include "cache/rows.hpp"
 #include "cache/schema.hpp"
 #include "cache/trust.hpp"
@@ -20,40 +15,14 @@
 namespace mhc::cache {
 namespace {
 
-bool read_file(const std::string& path, std::string* text)
-{
-    std::ifstream in(path, std::ios::binary);
-    if (!in) return false;
-    text->assign(std::istreambuf_iterator<char>(in), {});
-    return !in.bad();
-}
-
-bool agrees_with_manifest(const std::string& file, std::string* why)
-{
-    const std::string manifest = std::filesystem::path(file).replace_extension(".json").string();
-    switch (look_at_file(manifest, why).trust) {
-        case file_trust::absent:
-            return true;
-        case file_trust::refused:
-            return false;
-        case file_trust::trusted:
-            break;
-    }
-    std::string text, bytes;
-    if (!read_file(manifest, &text) || !read_file(file, &bytes))
-        return *why = fmt::format("{} or {} cannot be read", manifest, file), false;
-    const auto fields = nlohmann::json::parse(text, nullptr, false);
-    if (!fields.is_object() || !fields.contains("database_sha256") || !fields["database_sha256"].is_string())
-        return *why = fmt::format("{} has no database_sha256", manifest), false;
-    const std::string is = to_hex(sha256(bytes)), wanted = fields["database_sha256"].get<std::string>();
-    if (is != wanted) return *why = fmt::format("{} has SHA-256 {}, its manifest says {}", file, is, wanted), false;
-    return true;
-}
-
 class prebuilt_store final : public code_store {
 public:
-    prebuilt_store(const std::string& file, const event_sink& log)
-        : file_(file),
+    /// A file, or with `bytes` what lies in this program.
+    prebuilt_store(const std::string& name, std::string_view bytes, const std::string& signer, const event_sink& log)
+        : name_(name),
+          bytes_(bytes),
+          signer_(signer),
+          path_(name),
           events_(log),
           hook_(
               [this] {
@@ -70,14 +39,17 @@ public:
         return reopen(why);
     }
 
-    std::string path() const override { return file_; }
+    std::string path() const override { return path_; }
     bool is_writable() const override { return false; }
 
     std::optional<code_row> find(const code_query& query) override
     {
         return guarded("looking up", std::optional<code_row>{}, [&] {
             lookup result = look_up(*db_, query, skipped_);
-            for (const bad_row& bad : result.bad) skip(bad);
+            for (const bad_row& bad : result.bad) {
+                if (bad.fix != bad_row::remedy::none) ++bad_rows_;
+                skip(bad);
+            }
             return std::move(result.found);
         });
     }
@@ -95,12 +67,18 @@ public:
         return guarded("listing", std::vector<code_row>{}, [&] { return list_rows(*db_); });
     }
 
+    std::vector<code_row> nearest(const code_row& like) override
+    {
+        return guarded("looking for the nearest", std::vector<code_row>{}, [&] { return nearest_rows(*db_, like); });
+    }
+
     counts count() override
     {
         return guarded("counting", counts{}, [&] {
             counts result = count_rows(*db_, 0);
             std::string ignored;
-            result.file_bytes = look_at_file(file_, &ignored).size;
+            result.file_bytes =
+                bytes_.empty() ? look_at_file(path_, &ignored).size : static_cast<std::int64_t>(bytes_.size());
             return result;
         });
     }
@@ -110,6 +88,18 @@ public:
         return guarded("checking", std::vector<std::string>{}, [&] { return damaged_rows(*db_); });
     }
 
+    tally counted() override
+    {
+        const std::lock_guard lock(mutex_);
+        return {.writes = 0, .bad_rows = bad_rows_, .corrupt = 0, .evicted = 0, .faults = events_.faults()};
+    }
+
+    std::vector<event> events() override
+    {
+        return guarded("reading events", std::vector<event>{}, [&] { return read_events(*db_); });
+    }
+
+    void flush() noexcept override {}
     bool insert(const code_row&, bool) override { return false; }
     std::optional<failure_row> find_failure(const digest&) override { return std::nullopt; }
     void insert_failure(const failure_row&) override {}
@@ -148,39 +138,42 @@ private:
     void skip(const bad_row& bad)
     {
         events_.add(severity::warning,
-                    fmt::format("cache: row {} of {} is not served ({}): {}", to_hex(bad.key), file_, bad.kind, bad.why));
+                    fmt::format("cache: row {} of {} is not served ({}): {}", to_hex(bad.key), path_, bad.kind, bad.why));
         if (bad.fix != bad_row::remedy::none) skipped_.insert(bad.key);
     }
 
     bool reopen(std::string* why);
 
-    std::string file_;
+    const std::string name_;
+    const std::string_view bytes_;
+    const std::string signer_;
+    std::string path_;
     std::mutex mutex_;
     event_queue events_;
     std::optional<sqlite::connection> db_;
     std::set<digest> skipped_;
+    std::uint64_t bad_rows_ = 0;
     fork_hook hook_;
 };
 
 bool prebuilt_store::reopen(std::string* why)
 {
-    const std::filesystem::path named = std::filesystem::absolute(file_);
-    const auto dir = trust_directory(named.parent_path().string(), false, why);
-    if (!dir) return false;
-    const std::string path = dir->path + "/" + named.filename().string();
-    if (look_at_file(path, why).trust != file_trust::trusted || !agrees_with_manifest(path, why)) return false;
+    const bool is_file = bytes_.empty();
+    const auto path = is_file ? believed_file(name_, signer_, why) : std::optional(name_);
+    if (!path) return false;
     try {
-        sqlite::connection db(path, sqlite::access::immutable);
-        const file_identity identity = identify(db.raw_header());
+        sqlite::connection db =
+            is_file ? sqlite::connection(*path, sqlite::access::immutable) : sqlite::connection::over(bytes_);
+        const file_identity identity = identify(is_file ? db.raw_header() : std::string(bytes_.substr(0, 100)));
         if (identity.is != file_identity::kind::ours) {
             const char* what = identity.is == file_identity::kind::empty     ? "is empty"
                                : identity.is == file_identity::kind::foreign ? "is a database of another program"
                                                                              : "is not a database";
-            return *why = fmt::format("{} {}", path, what), false;
+            return *why = fmt::format("{} {}", *path, what), false;
         }
         if (identity.version < schema_version || !columns_fit(db))
-            return *why = fmt::format("{} has version {}, which this library does not read", path, identity.version), false;
-        file_ = path;
+            return *why = fmt::format("{} has version {}, which this library does not read", *path, identity.version), false;
+        path_ = *path;
         db_ = std::move(db);
         return true;
     } catch (const sqlite::error& e) {
@@ -188,19 +181,37 @@ bool prebuilt_store::reopen(std::string* why)
     }
 }
 
+std::unique_ptr<code_store> open(std::unique_ptr<prebuilt_store> store, std::string* why)
+{
+    if (store->open(why)) return store;
+    return nullptr;
+}
+
 }  // namespace
 
-std::unique_ptr<code_store> open_prebuilt_store(const std::string& file, const event_sink& log, std::string* why)
+std::unique_ptr<code_store> open_prebuilt_store(const std::string& file, const event_sink& log, std::string* why,
+                                                const std::string& signer)
 {
     std::string ignored;
     if (why == nullptr) why = &ignored;
     try {
-        auto store = std::make_unique<prebuilt_store>(file, log);
-        if (store->open(why)) return store;
+        return open(std::make_unique<prebuilt_store>(file, std::string_view{}, signer, log), why);
     } catch (const std::exception& e) {
-        *why = e.what();
+        return *why = e.what(), nullptr;
     }
-    return nullptr;
+}
+
+std::unique_ptr<code_store> open_embedded_store(const std::string& name, std::string_view bytes, const event_sink& log,
+                                                std::string* why)
+{
+    std::string ignored;
+    if (why == nullptr) why = &ignored;
+    if (bytes.empty()) return *why = name + " is empty", nullptr;
+    try {
+        return open(std::make_unique<prebuilt_store>(name, bytes, std::string{}, log), why);
+    } catch (const std::exception& e) {
+        return *why = e.what(), nullptr;
+    }
 }
 
 }  // namespace mhc::cache

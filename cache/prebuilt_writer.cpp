@@ -4,34 +4,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <tuple>
 
 #include "cache/code_store.hpp"
+#include "cache/database_bytes.hpp"
 #include "cache/file_descriptor.hpp"
-#include "cache/rows.hpp"
-#include "cache/schema.hpp"
+#include "cache/sqlite.hpp"
 
 namespace mhc::cache {
 namespace {
 
-void write_database(const std::string& path, const std::vector<const code_row*>& rows)
+void write_database(const std::string& path, const std::vector<code_row>& rows)
 {
-    sqlite::connection db = sqlite::connection::in_memory();
-    create_schema(db);
-    {
-        sqlite::transaction writing(db);
-        for (const code_row* row : rows) {
-            code_row lasting = *row;
-            lasting.compile_ms = 0;  // a fact about the machine that compiled
-            put_row(db, lasting, 0);
-        }
-        writing.commit();
-    }
+    sqlite::connection db = database_in_memory(rows);
     // Copied afresh, the file depends on the rows alone, not on the way they came to be there.
     sqlite::run(db, "VACUUM INTO ?1", path);
 }
@@ -71,12 +59,7 @@ bool write_prebuilt_database(const std::string& file, const std::vector<code_row
         const std::string path = (fs::canonical(named.parent_path()) / named.filename()).string();
         unfinished = fmt::format("{}.tmp-{}", path, getpid());
         unlink(unfinished.c_str());
-        std::vector<const code_row*> sorted;
-        for (const code_row& row : rows) sorted.push_back(&row);
-        std::sort(sorted.begin(), sorted.end(), [](const code_row* a, const code_row* b) {
-            return std::tie(a->key, a->key_json, a->bytes) < std::tie(b->key, b->key_json, b->bytes);
-        });
-        write_database(unfinished, sorted);
+        write_database(unfinished, rows);
         check_database(unfinished);
         if (put_in_place(unfinished, path, why)) return true;
     } catch (const std::exception& e) {

@@ -74,14 +74,6 @@ std::string read_bytes(const statement& s, code_row& row)
     return {};
 }
 
-bool has_text_without_toolchain(const std::string& key_json, const std::string& wanted)
-{
-    auto fields = nlohmann::json::parse(key_json, nullptr, false);
-    if (!fields.is_object()) return false;
-    fields.erase("toolchain");
-    return fields.dump() == wanted;
-}
-
 /// True when the search is over: the row is found.
 bool try_row(sqlite::connection& db, const digest& key, const code_query& query, bool is_exact, lookup& result)
 {
@@ -89,7 +81,7 @@ bool try_row(sqlite::connection& db, const digest& key, const code_query& query,
     if (!s.step()) return false;
     code_row row = read_row(s);
     const bool has_text =
-        is_exact ? row.key_json == query.key_json : has_text_without_toolchain(row.key_json, query.key_nofp_json);
+        is_exact ? row.key_json == query.key_json : is_text_without_toolchain(row.key_json, query.key_nofp_json);
     if (!has_text) {
         result.bad.push_back({key, "collision_or_tamper", "its clear-text key is another one",
                               is_exact ? bad_row::remedy::remove_row : bad_row::remedy::none});
@@ -104,6 +96,14 @@ bool try_row(sqlite::connection& db, const digest& key, const code_query& query,
 }
 
 }  // namespace
+
+bool is_text_without_toolchain(const std::string& key_json, const std::string& wanted)
+{
+    auto fields = nlohmann::json::parse(key_json, nullptr, false);
+    if (!fields.is_object()) return false;
+    fields.erase("toolchain");
+    return fields.dump() == wanted;
+}
 
 std::int64_t put_toolchain(sqlite::connection& db, const toolchain& compiler, std::int64_t now)
 {
@@ -156,6 +156,22 @@ std::vector<code_row> list_rows(sqlite::connection& db)
 {
     std::vector<code_row> rows;
     for (statement s(db, list_sql); s.step();) rows.push_back(read_row(s));
+    return rows;
+}
+
+std::vector<code_row> nearest_rows(sqlite::connection& db, const code_row& like)
+{
+    std::vector<code_row> rows;
+    statement s(db,
+                "SELECT key, key_json, symbol FROM code_object WHERE family = ?1 ORDER BY (arch = ?2) + (hidden_dim = ?3)"
+                " + (n_streams = ?4) + (dtype = ?5) DESC, created DESC, key LIMIT 16",
+                like.family, like.target, like.hidden_dim, like.n_streams, like.dtype);
+    while (s.step()) {
+        code_row& row = rows.emplace_back();
+        row.key = s.hash(0);
+        row.key_json = s.text(1);
+        row.symbol = s.text(2);
+    }
     return rows;
 }
 

@@ -28,6 +28,9 @@ struct bad_row {
     } fix = remedy::none;
 };
 
+/// Whether a clear-text key, which may be anyone's, is `wanted` when its toolchain is taken out.
+bool is_text_without_toolchain(const std::string& key_json, const std::string& wanted);
+
 struct lookup {
     std::optional<code_row> found;
     std::vector<bad_row> bad;
@@ -37,6 +40,7 @@ struct lookup {
 lookup look_up(sqlite::connection& db, const code_query& query, const std::set<digest>& skipped);
 
 std::vector<code_row> list_rows(sqlite::connection& db);
+std::vector<code_row> nearest_rows(sqlite::connection& db, const code_row& like);
 std::vector<std::string> damaged_rows(sqlite::connection& db);
 
 /// Removes a row and the blob that no other row needs any more; returns the bytes that the blob held.

@@ -89,10 +89,24 @@ bool columns_fit(sqlite::connection& db)
     }
 }
 
+bool is_whole(sqlite::connection& db)
+{
+    sqlite::statement s(db, "PRAGMA integrity_check(1)");
+    return s.step() && s.text(0) == "ok";
+}
+
 void record_event(sqlite::connection& db, std::int64_t now, const char* kind, const std::string& detail)
 {
     sqlite::run(db, "INSERT INTO event(at, kind, detail) VALUES(?1, ?2, ?3)", now, std::string_view(kind), detail);
     sqlite::run(db, "DELETE FROM event WHERE id <= (SELECT max(id) FROM event) - 1000");
+}
+
+std::vector<code_store::event> read_events(sqlite::connection& db)
+{
+    std::vector<code_store::event> events;
+    for (sqlite::statement s(db, "SELECT at, kind, detail FROM event ORDER BY id"); s.step();)
+        events.push_back({s.integer(0), s.text(1), s.text(2)});
+    return events;
 }
 
 }  // namespace mhc::cache

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "cache/sqlite.hpp"
 
@@ -24,7 +25,12 @@ void create_schema(sqlite::connection& db);
 /// Every column that this library reads is there.
 bool columns_fit(sqlite::connection& db);
 
+/// Whether SQLite finds nothing wrong with it. Reads the whole file.
+bool is_whole(sqlite::connection& db);
+
 /// Notes what happened in the ring of the last 1000 events.
 void record_event(sqlite::connection& db, std::int64_t now, const char* kind, const std::string& detail);
+/// Those, oldest first.
+std::vector<code_store::event> read_events(sqlite::connection& db);
 
 }  // namespace mhc::cache

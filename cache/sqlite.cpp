@@ -102,6 +102,30 @@ connection connection::in_memory()
     return db;
 }
 
+connection connection::over(std::string_view bytes)
+{
+    connection db = in_memory();
+    const auto size = static_cast<sqlite3_int64>(bytes.size());
+    // SQLite's signature has no const; READONLY is its promise, and without FREEONCLOSE the bytes stay the caller's.
+    auto* data = reinterpret_cast<unsigned char*>(const_cast<char*>(bytes.data()));
+    if (const int code = sqlite3_deserialize(db.handle_, "main", data, size, size, SQLITE_DESERIALIZE_READONLY);
+        code != SQLITE_OK)
+        db.fail(code, "open a database in this program");
+    sqlite3_db_config(db.handle_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
+    sqlite3_db_config(db.handle_, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
+    return db;
+}
+
+std::string connection::to_bytes() const
+{
+    sqlite3_int64 size = 0;
+    unsigned char* const bytes = sqlite3_serialize(handle_, "main", &size, 0);
+    if (bytes == nullptr) throw error(fault::other, "no memory for a database");
+    std::string copy(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(size));
+    sqlite3_free(bytes);
+    return copy;
+}
+
 connection::~connection() { sqlite3_close(handle_); }
 
 connection::connection(connection&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}

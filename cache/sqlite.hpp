@@ -16,7 +16,7 @@ struct sqlite3_stmt;
 namespace mhc::cache::sqlite {
 
 enum class fault { busy, full, io, read_only, corrupt, cannot_open, other };
-inline constexpr std::size_t fault_count = 7;
+static_assert(static_cast<std::size_t>(fault::other) + 1 == std::tuple_size_v<fault_counts>);
 const char* name_of(fault kind);
 
 class error : public std::runtime_error {
@@ -40,6 +40,9 @@ public:
     /// The file must exist, and no part of its path may be a symbolic link.
     connection(const std::string& path, access how);
     static connection in_memory();
+    /// A database that lies in memory, which it reads and does not change.
+    static connection over(std::string_view bytes);
+    std::string to_bytes() const;
     ~connection();
     connection(connection&& other) noexcept;
     connection& operator=(connection&& other) noexcept;

@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 
 #include "cache/file_descriptor.hpp"
@@ -90,6 +91,32 @@ file_seen look_at_file(const std::string& path, std::string* why)
     result = {file_trust::trusted, seen.st_dev, seen.st_ino, seen.st_size, false};
     result.is_writable = faccessat(AT_FDCWD, path.c_str(), W_OK, AT_EACCESS) == 0;
     return result;
+}
+
+file_reached follow_to_file(const std::string& named, std::string* why)
+{
+    constexpr int links_max = 16;
+    std::filesystem::path at = std::filesystem::absolute(named);
+    for (int links = 0; links <= links_max; ++links) {
+        const auto dir = trust_directory(at.parent_path().string(), false, why);
+        if (!dir) return {file_trust::refused, {}};
+        at = std::filesystem::path(dir->path) / at.filename();
+        struct stat seen {};
+        if (lstat(at.c_str(), &seen) != 0 || !S_ISLNK(seen.st_mode)) {
+            const file_trust trust = look_at_file(at.string(), why).trust;
+            if (trust == file_trust::trusted) return {trust, at.string()};
+            // A link that leads nowhere is no absent file.
+            return {links == 0 ? trust : file_trust::refused, {}};
+        }
+        if (!is_owner_trusted(seen.st_uid)) {
+            *why = fmt::format("{} is a symbolic link that belongs to uid {}", at.string(), seen.st_uid);
+            return {file_trust::refused, {}};
+        }
+        std::error_code error;
+        at = at.parent_path() / std::filesystem::read_symlink(at, error);  // an absolute one replaces the directory
+        if (error) return *why = fmt::format("{}: {}", named, error.message()), file_reached{file_trust::refused, {}};
+    }
+    return *why = fmt::format("{} is too long a chain of symbolic links", named), file_reached{file_trust::refused, {}};
 }
 
 bool make_private_file(const std::string& path, std::string* why)

@@ -30,6 +30,14 @@ struct file_seen {
 /// Looks at a file without opening its contents: to open and close a database drops this process's locks on it.
 file_seen look_at_file(const std::string& path, std::string* why);
 
+/// Where a file that may be reached by symbolic links, as distributions link what they ship, really is. Each link, and each
+/// directory one lies in, must be trusted, as must the file: whoever could change one of them chooses the file.
+struct file_reached {
+    file_trust trust = file_trust::absent;
+    std::string path;  ///< without symbolic links; empty unless trusted
+};
+file_reached follow_to_file(const std::string& named, std::string* why);
+
 /// Makes an empty file of mode 0600, whatever the umask, without opening it; one that is there already is left alone.
 bool make_private_file(const std::string& path, std::string* why);
 

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -61,6 +62,19 @@ void user_database::leak()
 }
 
 std::int64_t user_database::file_bytes() const { return size_of(path_) + size_of(path_ + "-wal"); }
+
+bool user_database_is_there(const std::string& dir)
+{
+    const auto is_absent = [](const std::string& path) {
+        struct stat seen {};
+        return lstat(path.c_str(), &seen) != 0 && (errno == ENOENT || errno == ENOTDIR);
+    };
+    if (!is_absent(dir + file_name)) return true;
+    if (is_absent(dir) || is_on_local_filesystem(dir)) return false;
+    const std::vector<node_local_directory> others = node_local_directories();
+    return std::any_of(others.begin(), others.end(),
+                       [&](const node_local_directory& other) { return !is_absent(other.path + file_name); });
+}
 
 std::optional<trusted_directory> user_database::choose_directory(std::string* why)
 {
@@ -174,6 +188,7 @@ user_database::outcome user_database::open_to_write(const trusted_directory& dir
         if (!columns_fit(db)) throw sqlite::error(sqlite::fault::corrupt, "the tables are not ours");
         choose_journal(dir.path);
         db.set_busy_timeout_ms(read_timeout_ms);
+        if (!untold_.empty()) note_corrupt(std::exchange(untold_, {}));
         seams_.after_open(db);
     } catch (const sqlite::error& e) {
         connection_.reset();
@@ -184,6 +199,18 @@ user_database::outcome user_database::open_to_write(const trusted_directory& dir
     if (connection_->has_moved()) return outcome::again;
     is_writable_ = true;
     return outcome::opened;
+}
+
+void user_database::note_corrupt(const std::string& what)
+{
+    try {
+        sqlite::transaction writing(*connection_);
+        record_event(*connection_, seams_.now(), "corrupt", what);
+        writing.commit();
+    } catch (const sqlite::error& e) {
+        // For want of a note nothing is refused.
+        if (e.kind() == sqlite::fault::corrupt) throw;
+    }
 }
 
 user_database::outcome user_database::open_to_read(const trusted_directory& dir, std::string* why)
@@ -215,6 +242,8 @@ user_database::outcome user_database::set_corrupt_aside(const std::string& dir, 
     if (move_database(path_, inode, aside)) {
         events_.add(severity::warning, fmt::format("cache: {} is damaged ({}): moved to {}", path_, what, aside));
         keep_newest_corrupt(path_, 2);
+        ++set_aside_;
+        untold_ = fmt::format("moved to {}: {}", aside, what);
     }
     *why = what;
     return outcome::again;

@@ -40,6 +40,9 @@ public:
     /// How often that was done.
     int recoveries() const { return recoveries_; }
 
+    /// How many databases were moved aside as corrupt, when opened or later.
+    int set_aside() const { return set_aside_; }
+
     bool is_open() const { return connection_.has_value(); }
     bool is_writable() const { return is_writable_; }
     bool has_moved() const { return connection_->has_moved(); }
@@ -59,6 +62,7 @@ private:
     outcome open_to_write(const trusted_directory& dir, std::string* why);
     outcome open_to_read(const trusted_directory& dir, std::string* why);
     outcome set_corrupt_aside(const std::string& dir, ino_t inode, const std::string& what, std::string* why);
+    void note_corrupt(const std::string& what);
     void choose_journal(const std::string& dir);
 
     std::string wanted_dir_;
@@ -69,7 +73,8 @@ private:
     std::int64_t bytes_max_ = 0;
     bool is_writable_ = false, has_told_of_directory_ = false;
     ino_t inode_ = 0;
-    int recoveries_ = 0;
+    int recoveries_ = 0, set_aside_ = 0;
+    std::string untold_;  ///< of the last of these, for the events of the next database
     std::optional<sqlite::connection> connection_;
 };
 

@@ -15,9 +15,10 @@ get_target_property(library_type mhc_jit TYPE)
 string(COMPARE EQUAL "${library_type}" STATIC_LIBRARY MHC_JIT_IS_STATIC)
 configure_package_config_file("${CMAKE_CURRENT_LIST_DIR}/mhc_jitConfig.cmake.in" "${PROJECT_BINARY_DIR}/mhc_jitConfig.cmake"
     INSTALL_DESTINATION "${package_dir}"
-    PATH_VARS CMAKE_INSTALL_LIBDIR CMAKE_INSTALL_LIBEXECDIR NO_SET_AND_CHECK_MACRO)
+    PATH_VARS CMAKE_INSTALL_BINDIR CMAKE_INSTALL_LIBDIR CMAKE_INSTALL_LIBEXECDIR NO_SET_AND_CHECK_MACRO)
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/mhc_jitConfigVersion.cmake" COMPATIBILITY SameMinorVersion)
 install(FILES "${PROJECT_BINARY_DIR}/mhc_jitConfig.cmake" "${PROJECT_BINARY_DIR}/mhc_jitConfigVersion.cmake"
+    "${CMAKE_CURRENT_LIST_DIR}/mhc_jit_prebuild.cmake" "${CMAKE_CURRENT_LIST_DIR}/mhc_jit_embed.cmake"
     DESTINATION "${package_dir}")
 
 install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" "${PROJECT_SOURCE_DIR}/README.md" "${PROJECT_SOURCE_DIR}/CHANGELOG.md"

@@ -4,14 +4,13 @@
 #include <algorithm>
 #include <filesystem>
 
-#include <nlohmann/json.hpp>
-
 #include "cache/key_lock.hpp"
 #include "cache/trust.hpp"
 #include "codegen/plan.hpp"
 #include "runtime/cache_tools.hpp"
 #include "runtime/machine_limits.hpp"
 #include "runtime/object_source.hpp"
+#include "runtime/prebuilt_places.hpp"
 #include "runtime/select_target.hpp"
 
 namespace mhc::jit {
@@ -21,44 +20,7 @@ using runtime::object_source;
 
 namespace {
 
-using fields = std::map<std::string, std::string>;
 using severity = finding::severity;
-
-fields fields_of(const std::string& key_json)
-{
-    fields found;
-    const auto json = nlohmann::json::parse(key_json, nullptr, false);
-    if (json.is_object())
-        for (const auto& [name, value] : json.items())
-            found[name] = value.is_string() ? value.get<std::string>() : value.dump();
-    return found;
-}
-
-std::vector<miss_explanation::difference> differences_of(const fields& wanted, const fields& stored)
-{
-    std::vector<miss_explanation::difference> all;
-    for (const auto& [name, value] : wanted) {
-        const auto at = stored.find(name);
-        if (at == stored.end() || at->second != value)
-            all.push_back({name, value, at == stored.end() ? std::string() : at->second});
-    }
-    for (const auto& [name, value] : stored)
-        if (!wanted.contains(name)) all.push_back({name, {}, value});
-    return all;
-}
-
-/// Of the rows of the same family, the one whose clear-text key differs in the fewest fields.
-void find_nearest(const std::vector<cache::code_row>& rows, const runtime::keyed_kernel& wanted, miss_explanation& into)
-{
-    const fields own = fields_of(wanted.query.key_json);
-    for (const cache::code_row& row : rows) {
-        if (row.family != wanted.plan->family) continue;
-        auto differences = differences_of(own, fields_of(row.key_json));
-        if (!into.nearest_key.empty() && differences.size() >= into.differences.size()) continue;
-        into.nearest_key = cache::to_hex(row.key);
-        into.differences = std::move(differences);
-    }
-}
 
 std::shared_ptr<runtime::logger> silent() { return std::make_shared<runtime::logger>(log_level::off, log_sink{}); }
 
@@ -104,13 +66,13 @@ void examine_databases(const engine_options& options, std::vector<finding>& into
                         fmt::format("{}: {} objects, {} damaged, {} failures remembered", o.store->path(), counts.objects,
                                     damaged.size(), counts.failures)});
     }
-    const object_source source(options, nullptr, nullptr);
     for (const std::string& target : codegen::gpu_processors())
-        for (const std::string& file : source.prebuilt_files(target)) {
+        for (const runtime::prebuilt_place& place : runtime::prebuilt_places(options, target)) {
+            if (!place.bytes.empty()) continue;  // of the program that asks, which is a tool
             std::string why;
-            const auto store = cache::open_prebuilt_store(file, {}, &why);
+            const auto store = cache::open_prebuilt_store(place.name, {}, &why, options.prebuilt_key);
             into.push_back({store ? severity::good : severity::bad, "prebuilt",
-                            store ? fmt::format("{}: {} objects", file, store->count().objects) : why});
+                            store ? fmt::format("{}: {} objects", place.name, store->count().objects) : why});
         }
 }
 
@@ -150,13 +112,6 @@ result<std::vector<miss_explanation>> why_miss(operation op, const layer_spec& s
     looking.read_only = true;
     object_source source(looking, silent(), std::make_shared<runtime::counters>());
     const runtime::chosen_compiler by = source.compiler_for(*on);
-    std::vector<cache::code_row> rows;
-    if (cache::code_store* store = source.user_store()) rows = store->list();
-    for (const std::string& file : source.prebuilt_files(on->name)) {
-        std::string ignored;
-        if (const auto store = cache::open_prebuilt_store(file, {}, &ignored))
-            for (cache::code_row& row : store->list()) rows.push_back(std::move(row));
-    }
     std::vector<miss_explanation> all;
     for (const codegen::kernel_plan& plan : planned->kernels) {
         const runtime::keyed_kernel wanted = source.key_of(plan, *on, by);
@@ -166,8 +121,9 @@ result<std::vector<miss_explanation>> why_miss(operation op, const layer_spec& s
         if (const auto found = source.find(wanted)) {
             one.is_stored = true;
             one.where = found->from == origin::user ? source.user_store()->path() : "a prebuilt database";
-        } else {
-            find_nearest(rows, wanted, one);
+        } else if (runtime::nearest_key near = source.nearest(wanted); !near.symbol.empty()) {
+            one.nearest_key = cache::to_hex(near.key);
+            one.differences = std::move(near.differences);
         }
     }
     return all;

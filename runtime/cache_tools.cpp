@@ -7,15 +7,15 @@
 #include <mhc/jit/cache.hpp>
 
 #include "cache/code_store.hpp"
+#include "codegen/target.hpp"
 #include "runtime/cache_tools.hpp"
 #include "runtime/code_object.hpp"
-#include "runtime/object_source.hpp"
+#include "runtime/prebuilt_places.hpp"
 #include "runtime/toolchain_memory.hpp"
 
 namespace mhc::jit {
 
 using namespace cache_tools;
-using runtime::object_source;
 
 namespace cache_tools {
 
@@ -98,9 +98,9 @@ result<cache_info> inspect_cache(const engine_options& options, const std::strin
     std::string why;
     info.worker = runtime::find_worker(options.worker, &why);
     if (info.worker.empty()) info.worker = why;
-    const object_source source(options, nullptr, nullptr);
     for (const std::string& target : codegen::gpu_processors())
-        for (const std::string& file : source.prebuilt_files(target)) info.prebuilt.push_back(file);
+        for (const runtime::prebuilt_place& place : runtime::prebuilt_places(options, target))
+            if (place.bytes.empty()) info.prebuilt.push_back(place.name);
     return info;
 }
 
@@ -160,6 +160,17 @@ result<verify_report> verify_cache(const engine_options& options, const std::str
             report.damaged.push_back(fmt::format("{}: {}", cache::to_hex(row.key), ok.error().message));
     }
     return report;
+}
+
+result<std::vector<cache_event>> cache_events(const engine_options& options, const std::string& database)
+{
+    const opened o = open(options, database);
+    std::vector<cache_event> events;
+    if (!o.store && (o.why != "missing" || !database.empty())) return unusable(options, database, o.why);
+    if (o.store)
+        for (cache::code_store::event& each : o.store->events())
+            events.push_back({each.at, std::move(each.kind), std::move(each.detail)});
+    return events;
 }
 
 result<std::int64_t> clear_cache(const engine_options& options)

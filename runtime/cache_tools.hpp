@@ -23,6 +23,9 @@ opened open(const engine_options& options, const std::string& database, bool for
 
 failure unusable(const engine_options& options, const std::string& database, const std::string& why);
 stored_object as_object(const cache::code_row& row);
+/// What is wrong with a whole row of another's database, or nothing: each column that is believed later follows from the
+/// clear-text key, which its hash covers, or is checked against the bytes.
+std::string objection(const cache::code_row& row);
 std::optional<cache::code_row> row_of(cache::code_store& store, const stored_object& object);
 
 }  // namespace mhc::jit::cache_tools

@@ -14,22 +14,18 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cache/database_bytes.hpp"
 #include "codegen/key.hpp"
 #include "runtime/cache_tools.hpp"
 #include "runtime/code_object.hpp"
+#include "runtime/engine_impl.hpp"
 #include "runtime/toolchain_memory.hpp"
 
 namespace mhc::jit {
 
 using namespace cache_tools;
 
-namespace {
-
-constexpr std::int64_t day_s = 86400;
-
-/// What is wrong with a whole row of another's database, or nothing: each column that is believed later follows from the
-/// clear-text key, which its hash covers, or is checked against the bytes.
-std::string objection(const cache::code_row& row)
+std::string cache_tools::objection(const cache::code_row& row)
 {
     const auto json = nlohmann::json::parse(row.key_json, nullptr, false);
     codegen::key_text key;
@@ -45,6 +41,10 @@ std::string objection(const cache::code_row& row)
     if (auto ok = runtime::verify_code_object(row.bytes, row.target, row.symbol); !ok) return ok.error().message;
     return {};
 }
+
+namespace {
+
+constexpr std::int64_t day_s = 86400;
 
 /// A copy that belongs to this user, so that the rules of trust are kept by all who read it.
 class own_copy {
@@ -79,23 +79,64 @@ private:
 
 }  // namespace
 
-result<transfer_report> export_cache(const engine_options& options, const std::string& file, const std::string& database)
+namespace {
+
+/// The whole rows of a store; the others are told.
+std::vector<cache::code_row> whole_rows(cache::code_store& store, transfer_report& report)
 {
-    const opened o = open(options, database);
-    if (!o.store) return unusable(options, database, o.why);
-    transfer_report report;
     std::vector<cache::code_row> rows;
-    for (const cache::code_row& row : o.store->list()) {
-        auto whole = row_of(*o.store, as_object(row));
+    for (const cache::code_row& row : store.list()) {
+        auto whole = row_of(store, as_object(row));
         const std::string wrong = whole ? objection(*whole) : "its bytes are damaged";
         if (wrong.empty())
             rows.push_back(std::move(*whole));
         else
             report.refused.push_back(fmt::format("{}: {}", cache::to_hex(row.key), wrong));
     }
+    report.copied = static_cast<std::int64_t>(rows.size());
+    return rows;
+}
+
+/// Rows of others on their way into the user database.
+class receiver {
+public:
+    receiver(cache::code_store& into, transfer_report& report) : into_(into), report_(report)
+    {
+        for (const cache::code_row& row : into.list()) present_.insert(row.key);
+    }
+
+    bool has(const cache::digest& key) const { return present_.contains(key); }
+    void count_present() { ++report_.present; }
+    void refuse(const cache::digest& key, const std::string& because)
+    {
+        report_.refused.push_back(fmt::format("{}: {}", cache::to_hex(key), because));
+    }
+    void take(const cache::code_row& row)
+    {
+        if (const std::string wrong = objection(row); !wrong.empty())
+            refuse(row.key, wrong);
+        else if (!into_.insert(row, false))
+            refuse(row.key, "it could not be stored");
+        else
+            ++report_.copied;
+    }
+
+private:
+    cache::code_store& into_;
+    transfer_report& report_;
+    std::set<cache::digest> present_;
+};
+
+}  // namespace
+
+result<transfer_report> export_cache(const engine_options& options, const std::string& file, const std::string& database)
+{
+    const opened o = open(options, database);
+    if (!o.store) return unusable(options, database, o.why);
+    transfer_report report;
+    const std::vector<cache::code_row> rows = whole_rows(*o.store, report);
     std::string why;
     if (!cache::write_prebuilt_database(file, rows, &why)) return failure{errc::bad_spec, fmt::format("{}: {}", file, why)};
-    report.copied = static_cast<std::int64_t>(rows.size());
     return report;
 }
 
@@ -115,24 +156,46 @@ result<transfer_report> import_cache(const engine_options& options, const std::s
     if (!into) return unusable(options, {}, why);
     if (!into->is_writable()) return unusable(options, {}, "cannot be written");
     transfer_report report;
-    std::set<cache::digest> present;
-    for (const cache::code_row& row : into->list()) present.insert(row.key);
-    for (const cache::code_row& row : from->list()) {
-        const auto refuse = [&](const std::string& because) {
-            report.refused.push_back(fmt::format("{}: {}", cache::to_hex(row.key), because));
-        };
-        if (present.contains(row.key)) {
-            ++report.present;
-            continue;
+    receiver to(*into, report);
+    const std::vector<cache::code_row> rows = from->list();
+    if (rows.empty() && from->counted().faults != cache::fault_counts{})
+        return failure{errc::bad_spec, fmt::format("{}: it is damaged, and its objects cannot be listed", file)};
+    for (const cache::code_row& row : rows) {
+        if (to.has(row.key)) {
+            to.count_present();
+        } else if (const auto whole = row_of(*from, as_object(row))) {
+            to.take(*whole);
+        } else {
+            to.refuse(row.key, "its bytes are damaged");
         }
-        const auto whole = row_of(*from, as_object(row));
-        if (const std::string wrong = whole ? objection(*whole) : "its bytes are damaged"; !wrong.empty())
-            refuse(wrong);
-        else if (!into->insert(*whole, false))
-            refuse("it could not be stored");
-        else
-            ++report.copied;
     }
+    return report;
+}
+
+result<std::string> engine::export_cache()
+{
+    cache::code_store* const from = impl_->objects.user_store_if_there();
+    if (from == nullptr) return failure{errc::bad_spec, "this engine has no user database, and so nothing to export"};
+    transfer_report report;
+    const std::vector<cache::code_row> rows = whole_rows(*from, report);
+    for (const std::string& line : report.refused) (*impl_->log)(log_level::warning, "not exported: " + line);
+    std::string why, bytes = cache::bytes_of_rows(rows, &why);
+    if (bytes.empty()) return failure{errc::bad_spec, fmt::format("{}: {}", from->path(), why)};
+    return bytes;
+}
+
+result<transfer_report> engine::import_cache(std::string_view bytes)
+{
+    cache::code_store* const into = impl_->options.read_only ? nullptr : impl_->objects.user_store();
+    if (into == nullptr || !into->is_writable())
+        return failure{errc::bad_spec, "this engine has no user database that it may write, so nothing can be imported"};
+    transfer_report report;
+    receiver to(*into, report);
+    std::string why;
+    const bool is_read = cache::read_rows(
+        bytes, [&](cache::code_row&& row) { to.has(row.key) ? to.count_present() : to.take(row); },
+        [&](const cache::digest& key, const std::string& because) { to.refuse(key, because); }, &why);
+    if (!is_read) return failure{errc::bad_spec, fmt::format("import_cache of {} bytes: {}", bytes.size(), why)};
     return report;
 }
 

@@ -43,7 +43,7 @@ std::vector<backend_info> object_source::known_backends()
         const std::lock_guard lock(mutex_);
         if (backends_) return *backends_;
     }
-    cache::code_store* store = user_store();
+    cache::code_store* store = user_store_if_there();
     return store == nullptr ? std::vector<backend_info>{} : recall_backends(*store, service().worker_path());
 }
 
@@ -71,6 +71,7 @@ chosen_compiler object_source::compiler_for(const codegen::target& on)
     };
     pick(known_backends(), true);
     if (chosen.backend.empty()) {
+        counts_->compilers_asked++;
         const std::vector<backend_info> asked = backends();
         {
             const std::lock_guard lock(mutex_);

@@ -17,16 +17,8 @@
 namespace mhc::runtime {
 namespace {
 
-constexpr std::int64_t job_memory_bytes = 350LL << 20;
 constexpr int jobs_of_a_worker_max = 200;  // compilers leak; a new worker costs 40 ms
 constexpr std::int64_t worker_rss_bytes_max = 1536LL << 20;
-
-int default_jobs_max()
-{
-    const std::int64_t memory = usable_memory_bytes();
-    const std::int64_t by_memory = memory > 0 ? std::max<std::int64_t>(1, memory / job_memory_bytes) : 1024;
-    return static_cast<int>(std::min<std::int64_t>(usable_cpus(), by_memory));
-}
 
 /// Everything that belongs to one process. A forked child makes its own and leaves its parent's untouched: its mutex may
 /// have been held by a thread that the child does not have.
@@ -131,7 +123,7 @@ pool& pooled_service::current_pool()
     pool* seen = pool_.load(std::memory_order_acquire);
     if (seen != nullptr && seen->owner == ::getpid()) return *seen;
     auto made = std::make_unique<pool>();
-    made->jobs_max = options_.jobs_max > 0 ? options_.jobs_max : default_jobs_max();
+    made->jobs_max = options_.jobs_max > 0 ? options_.jobs_max : usable_jobs();
     if (pool_.compare_exchange_strong(seen, made.get(), std::memory_order_acq_rel)) return *made.release();
     return *seen;  // another thread was first
 }

@@ -144,8 +144,8 @@ result<operator_description> describe(operation op, const layer_spec& spec, std:
     d.target = on->kind == codegen::target_kind::host ? std::string(target) : on->name;
     d.workspace_bytes = tokens == 0 ? 0 : planned->workspace_bytes_fixed + tokens * planned->workspace_bytes_per_token;
     const auto source = make_source(options);
-    // Without `compile` no compiler is asked for: the key is then the one without a toolchain.
-    const runtime::chosen_compiler by = compile ? source->compiler_for(*on) : runtime::chosen_compiler{};
+    // Without `compile`, or in strict mode, no compiler is asked for: the key is then the one without a toolchain.
+    const runtime::chosen_compiler by = compile && !options.strict ? source->compiler_for(*on) : runtime::chosen_compiler{};
     std::vector<keyed_kernel> wanted;
     for (const codegen::kernel_plan& k : planned->kernels) {
         wanted.push_back(source->key_of(k, *on, by));

@@ -2,9 +2,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <thread>
 
-#include "runtime/code_object.hpp"
+#include "cache/signature.hpp"
 #include "runtime/engine_impl.hpp"
 #include "runtime/select_target.hpp"
 
@@ -80,43 +81,77 @@ result<compiled_layer> engine::impl::make(const layer_spec& spec)
     return compiled_layer(std::move(made));
 }
 
-/// key, L1: each kernel is found in memory, waited for, or made by this call; what must be compiled is compiled side by
-/// side.
+/// key, L1: each kernel is found in memory, waited for, or this call's to make.
 std::vector<kernel_result> engine::impl::kernels_of(const std::vector<const codegen::kernel_plan*>& plans)
 {
-    const chosen_compiler by = objects.compiler_for(on);
     std::vector<std::shared_future<kernel_result>> futures;
-    std::vector<std::thread> compilations;
+    std::vector<claim> mine;
     for (const codegen::kernel_plan* plan : plans) {
-        const keyed_kernel wanted = objects.key_of(*plan, on, by);
+        keyed_kernel wanted = objects.key_of(*plan, on, {});
         auto promise = std::make_shared<std::promise<kernel_result>>();
-        {
-            const std::lock_guard lock(l1_mutex);
-            const auto [at, is_mine] = l1.try_emplace(wanted.query.key_nofp, promise->get_future().share());
-            futures.push_back(at->second);
-            if (!is_mine) {
-                const bool is_done = at->second.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
-                (is_done ? counts->l1_hit : counts->waited)++;
-                continue;
-            }
+        const std::lock_guard lock(l1_mutex);
+        const auto [at, is_mine] = l1.try_emplace(wanted.query.key_nofp, promise->get_future().share());
+        futures.push_back(at->second);
+        if (is_mine) {
+            mine.push_back({std::move(wanted), std::move(promise)});
+            continue;
         }
-        const auto finish = [this, promise, key = wanted.query.key_nofp](kernel_result made) {
-            if (!made) {  // others may try again
-                const std::lock_guard lock(l1_mutex);
-                l1.erase(key);
-            }
-            promise->set_value(std::move(made));
-        };
-        if (kernel_result stored = from_stores_or_compiler(wanted, by, false); !stored || *stored)
-            finish(std::move(stored));
-        else
-            compilations.emplace_back([this, wanted, by, finish] { finish(from_stores_or_compiler(wanted, by, true)); });
+        const bool is_there =
+            at->second.wait_for(std::chrono::seconds(0)) == std::future_status::ready ||
+            std::any_of(mine.begin(), mine.end(), [&](const claim& one) { return one.wanted.symbol == wanted.symbol; });
+        (is_there ? counts->l1_hit : counts->waited)++;
     }
-    for (std::thread& compilation : compilations) compilation.join();
+    make(std::move(mine));
 
     std::vector<kernel_result> kernels;
     for (const auto& future : futures) kernels.push_back(future.get());
     return kernels;
+}
+
+/// What is prebuilt is loaded before any compiler is looked for: a program whose kernels are all prebuilt starts no worker
+/// and opens no other database. The rest comes from the user's database or is compiled, side by side.
+void engine::impl::make(std::vector<claim> mine)
+{
+    std::erase_if(mine, [&](const claim& one) {
+        kernel_result prebuilt = from_prebuilt(one.wanted);
+        if (prebuilt && !*prebuilt) return false;
+        return finish(one, std::move(prebuilt)), true;
+    });
+    if (mine.empty()) return;
+    const result<chosen_compiler> by = compiler();
+    std::vector<std::thread> compilations;
+    for (claim& one : mine) {
+        if (!by) {
+            finish(one, by.error());
+            continue;
+        }
+        objects.add_compiler(one.wanted, *by);
+        if (kernel_result stored = from_stores_or_compiler(one.wanted, *by, false); !stored || *stored)
+            finish(one, std::move(stored));
+        else {
+            counts->missed++;
+            compilations.emplace_back([&, this] { finish(one, from_stores_or_compiler(one.wanted, *by, true)); });
+        }
+    }
+    for (std::thread& compilation : compilations) compilation.join();
+}
+
+/// A failure is nobody else's: others may try again.
+void engine::impl::finish(const claim& one, kernel_result made)
+{
+    if (!made) {
+        const std::lock_guard lock(l1_mutex);
+        l1.erase(one.wanted.query.key_nofp);
+    }
+    one.promise->set_value(std::move(made));
+}
+
+/// Which compiler it is matters to no key that strict mode looks for.
+result<chosen_compiler> engine::impl::compiler()
+try {
+    return options.strict ? chosen_compiler{} : objects.compiler_for(on);
+} catch (const std::exception& e) {
+    return failure{errc::compile_failed, fmt::format("choosing a compiler for {}: {}", on.name, e.what())};
 }
 
 /// L2, L3, build, load. Without `may_compile` a miss is a null kernel. A stored object that does not load is set aside and
@@ -124,12 +159,8 @@ std::vector<kernel_result> engine::impl::kernels_of(const std::vector<const code
 kernel_result engine::impl::from_stores_or_compiler(const keyed_kernel& wanted, const chosen_compiler& by, bool may_compile)
 try {
     if (!may_compile) {
-        auto found = find(wanted);
-        if (!found) return std::shared_ptr<const runtime::kernel>();
-        kernel_result loaded = load(*found);
-        if (loaded || !blames_object(loaded.error())) return loaded;
-        objects.set_aside(*found, loaded.error().message);
-        return std::shared_ptr<const runtime::kernel>();
+        const auto found = objects.find(wanted);
+        return found ? load_stored(*found, true) : std::shared_ptr<const runtime::kernel>();
     }
     auto compiled = objects.compile(wanted, by);
     if (!compiled) return compiled.error();
@@ -144,20 +175,23 @@ try {
     return failure{errc::compile_failed, fmt::format("{}: {}", wanted.symbol, e.what())};
 }
 
-/// An object prebuilt for the device's own id with its features, where someone made one; else for the processor.
-std::optional<found_object> engine::impl::find(const keyed_kernel& wanted)
+/// One that does not load is a miss, and set aside if it is to blame.
+kernel_result engine::impl::load_stored(const found_object& object, bool is_to_blame)
 {
-    if (exact && objects.has_prebuilt(exact->name)) {
-        keyed_kernel own = objects.key_of(*wanted.plan, *exact, {});
-        if (auto found = objects.find(own)) return found;
-    }
-    return objects.find(wanted);
+    kernel_result loaded = load(object);
+    if (loaded || !blames_object(loaded.error())) return loaded;
+    if (is_to_blame)
+        objects.set_aside(object, loaded.error().message);
+    else
+        (*log)(log_level::info, fmt::format("{} does not load here: {}", object.row.symbol, loaded.error().message));
+    return std::shared_ptr<const runtime::kernel>();
 }
 
 kernel_result engine::impl::load(const found_object& object)
 {
     auto code = loader->load(object.row.bytes, object.row.symbol);
     if (!code) return code.error();
+    counts->code_bytes += object.row.bytes.size();
     auto made = std::make_shared<runtime::kernel>();
     made->code = std::move(*code);
     made->info = {.op = {},
@@ -173,7 +207,7 @@ engine::impl::impl(engine_options with, runtime::selected_target chosen)
     : options(std::move(with)),
       on(chosen.on),
       target_name(chosen.name()),
-      exact(std::move(chosen.exact)),
+      prebuilt_for(runtime::targets_of_prebuilt(chosen)),
       log(std::make_shared<runtime::logger>(options.level, options.log)),
       counts(std::make_shared<runtime::counters>()),
       loader(chosen.driver ? runtime::make_gpu_loader(std::move(chosen.driver)) : runtime::make_host_loader()),
@@ -186,6 +220,8 @@ engine::~engine() = default;
 
 result<std::unique_ptr<engine>> engine::create(engine_options options)
 {
+    if (std::string why; !options.prebuilt_key.empty() && !cache::is_public_key(options.prebuilt_key, &why))
+        return failure{errc::bad_spec, "prebuilt_key: " + why};
     auto chosen = runtime::select_target(options);
     if (!chosen) return chosen.error();
     const std::vector<std::string> notes = std::move(chosen->notes);
@@ -205,17 +241,31 @@ std::string engine::cache_path() const
 engine_stats engine::stats() const
 {
     const runtime::counters& c = *impl_->counts;
+    const cache::code_store::tally stores = impl_->objects.counted();
     return {.known_layer = c.known_layer,
             .l1_hit = c.l1_hit,
             .l2_hit = c.l2_hit,
             .l3_hit = c.l3_hit,
+            .missed = c.missed,
+            .failure_remembered = c.failure_remembered,
             .compiled = c.compiled,
             .compile_failed = c.compile_failed,
+            .compile_timeout = c.compile_timeout,
+            .compile_crashed = c.compile_crashed,
+            .compile_out_of_memory = c.compile_out_of_memory,
             .waited = c.waited,
             .waited_process = c.waited_process,
             .lock_timeout = c.lock_timeout,
-            .set_aside = c.set_aside,
+            .set_aside = c.set_aside + stores.bad_rows,
+            .corrupt = stores.corrupt,
+            .evicted = stores.evicted,
             .store_failed = c.store_failed,
+            .compilers_asked = c.compilers_asked,
+            .user_database_opened = c.user_database_opened,
+            .database_writes = stores.writes,
+            .database_faults = {stores.faults[0], stores.faults[1], stores.faults[2], stores.faults[3], stores.faults[4],
+                                stores.faults[5], stores.faults[6]},
+            .code_bytes = c.code_bytes,
             .compile_ms = static_cast<double>(c.compile_us) / 1000.0};
 }
 
@@ -225,12 +275,16 @@ void engine::set_cache_bytes_max(std::int64_t bytes) { impl_->objects.set_cache_
 result<engine*> default_engine()
 {
     // The one static of the library: never destroyed, because kernels may run while a process exits.
+    static engine* kept = nullptr;
     static const result<engine*> made = []() -> result<engine*> {
         auto options = engine_options::from_environment();
         if (!options) return options.error();
         auto created = engine::create(std::move(*options));
         if (!created) return created.error();
-        return created->release();
+        kept = created->release();
+        // What it found in the user database is noted there when the process ends, for it is not closed.
+        std::atexit([] { kept->internals().objects.flush(); });
+        return kept;
     }();
     return made;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <future>
 #include <map>
 #include <memory>
@@ -33,6 +34,10 @@ struct ready_operator {
     std::vector<std::shared_ptr<const kernel>> kernels;  ///< as plan.kernels
 };
 
+/// Whose prebuilt objects a device may run, in order: its own id's with its features, where someone made them; its
+/// processor's; those of the other code object version, which its runtime may load as well.
+std::vector<codegen::target> targets_of_prebuilt(const selected_target& chosen);
+
 }  // namespace mhc::runtime
 
 namespace mhc::jit {
@@ -53,13 +58,23 @@ struct engine::impl {
     std::vector<runtime::kernel_result> kernels_of(const std::vector<const codegen::kernel_plan*>& plans);
     runtime::kernel_result from_stores_or_compiler(const runtime::keyed_kernel& wanted, const runtime::chosen_compiler& by,
                                                    bool may_compile);
-    std::optional<runtime::found_object> find(const runtime::keyed_kernel& wanted);
+    /// A kernel of L1 that others wait for, and this call is to make.
+    struct claim {
+        runtime::keyed_kernel wanted;
+        std::shared_ptr<std::promise<runtime::kernel_result>> promise;
+    };
+    void make(std::vector<claim> mine);
+    void finish(const claim& one, runtime::kernel_result made);
+    result<runtime::chosen_compiler> compiler();
+    runtime::kernel_result from_prebuilt(const runtime::keyed_kernel& wanted);
+    runtime::kernel_result load_stored(const runtime::found_object& object, bool is_to_blame);
     runtime::kernel_result load(const runtime::found_object& object);
 
     const engine_options options;
     const codegen::target on;
-    const std::string target_name;  ///< as users name it; `on` is what kernels are compiled for
-    const std::optional<codegen::target> exact;  ///< the device's own id, whose prebuilt objects come first
+    const std::string target_name;                    ///< as users name it; `on` is what kernels are compiled for
+    const std::vector<codegen::target> prebuilt_for;  ///< whose prebuilt objects may do, in order
+    std::atomic<bool> other_version_fails = false;    ///< a code object version that the runtime does not know
     std::shared_ptr<runtime::logger> log;
     std::shared_ptr<runtime::counters> counts;
     std::unique_ptr<runtime::loader> loader;

@@ -4,10 +4,15 @@
 #include <array>
 #include <cerrno>
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <optional>
 #include <string>
 
 #include <mhc/jit/engine.hpp>
+
+#include "cache/signature.hpp"
+#include "cache/trust.hpp"
 
 namespace mhc::jit {
 namespace {
@@ -94,6 +99,22 @@ void read_paths(engine_options& o)
     }
 }
 
+result<void> read_prebuilt_key(std::string& to)
+{
+    const auto path = variable("MHC_JIT_PREBUILT_KEY");
+    if (!path) return {};
+    constexpr std::string_view allowed =
+        "a PEM file with an Ed25519 public key, of this user or root, that no one else may write";
+    std::string why;
+    const cache::file_reached file = cache::follow_to_file(*path, &why);
+    if (file.trust != cache::file_trust::trusted)
+        return bad("MHC_JIT_PREBUILT_KEY", *path, fmt::format("{} ({})", allowed, why));
+    std::ifstream in(file.path, std::ios::binary);
+    to.assign(std::istreambuf_iterator<char>(in), {});
+    if (!in || !cache::is_public_key(to, &why)) return bad("MHC_JIT_PREBUILT_KEY", *path, allowed);
+    return {};
+}
+
 }  // namespace
 
 result<engine_options> engine_options::from_environment()
@@ -101,12 +122,13 @@ result<engine_options> engine_options::from_environment()
     engine_options o;
     read_paths(o);
     std::optional<std::int64_t> megabytes, timeout, rebuild, jobs;
-    for (const auto& ok : {read_level(o.level), read_backend(o.backend), read_flag("MHC_JIT_STRICT", o.strict),
-                           read_flag("MHC_JIT_READONLY", o.read_only), read_flag("MHC_JIT_KEEP_SOURCE", o.keep_source),
-                           read_flag("MHC_PREBUILT_ANY_TOOLCHAIN", o.prebuilt_any_toolchain),
-                           read_integer("MHC_JIT_CACHE_MAX_MB", 0, 1 << 24, megabytes),
-                           read_integer("MHC_JIT_TIMEOUT_S", 1, 86400, timeout), read_integer("MHC_REBUILD", 0, 2, rebuild),
-                           read_integer("MAX_JOBS", 1, 4096, jobs), read_integer("MHC_MAX_JOBS", 1, 4096, jobs)})
+    for (const auto& ok :
+         {read_level(o.level), read_backend(o.backend), read_prebuilt_key(o.prebuilt_key),
+          read_flag("MHC_JIT_STRICT", o.strict), read_flag("MHC_JIT_READONLY", o.read_only),
+          read_flag("MHC_JIT_KEEP_SOURCE", o.keep_source), read_flag("MHC_PREBUILT_ANY_TOOLCHAIN", o.prebuilt_any_toolchain),
+          read_integer("MHC_JIT_CACHE_MAX_MB", 0, 1 << 24, megabytes), read_integer("MHC_JIT_TIMEOUT_S", 1, 86400, timeout),
+          read_integer("MHC_REBUILD", 0, 2, rebuild), read_integer("MAX_JOBS", 1, 4096, jobs),
+          read_integer("MHC_MAX_JOBS", 1, 4096, jobs)})
         if (!ok) return ok.error();
     if (megabytes) o.cache_bytes_max = *megabytes << 20;
     if (timeout) o.timeout_s = static_cast<int>(*timeout);

@@ -13,6 +13,8 @@
 namespace mhc::runtime {
 namespace {
 
+constexpr std::int64_t job_memory_bytes = 350LL << 20;
+
 /// The first number of a one-line file; "max" and unreadable files give none.
 std::optional<std::int64_t> number_in(const std::string& file)
 {
@@ -102,6 +104,13 @@ std::int64_t usable_memory_bytes(const std::string& root)
         });
     }
     return bytes == std::numeric_limits<std::int64_t>::max() ? 0 : bytes;
+}
+
+int usable_jobs()
+{
+    const std::int64_t memory = usable_memory_bytes();
+    const std::int64_t by_memory = memory > 0 ? std::max<std::int64_t>(1, memory / job_memory_bytes) : 1024;
+    return static_cast<int>(std::min<std::int64_t>(usable_cpus(), by_memory));
 }
 
 }  // namespace mhc::runtime

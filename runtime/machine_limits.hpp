@@ -13,4 +13,7 @@ int usable_cpus(const std::string& root = "");
 /// Bytes of memory free for use, by /proc/meminfo and the cgroup's limit; 0: not known.
 std::int64_t usable_memory_bytes(const std::string& root = "");
 
+/// Compilations at once where nobody says how many: a CPU each, and memory each.
+int usable_jobs();
+
 }  // namespace mhc::runtime

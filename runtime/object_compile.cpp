@@ -10,6 +10,7 @@
 #include "codegen/render.hpp"
 #include "runtime/code_object.hpp"
 #include "runtime/object_source.hpp"
+#include "runtime/prebuilt_places.hpp"
 
 namespace mhc::runtime {
 namespace {
@@ -25,6 +26,14 @@ failure compile_failure(const keyed_kernel& wanted, std::string_view log, const 
 {
     return {errc::compile_failed, fmt::format("{} for {} did not compile{}:\n{}", wanted.symbol, wanted.on->name,
                                               dump.empty() ? "" : " (source: " + dump + ")", log)};
+}
+
+void count_failure(counters& counts, compile_status status)
+{
+    counts.compile_failed++;
+    if (status == compile_status::timeout) counts.compile_timeout++;
+    if (status == compile_status::crashed) counts.compile_crashed++;
+    if (status == compile_status::out_of_memory) counts.compile_out_of_memory++;
 }
 
 int failure_kind(compile_status status)
@@ -84,6 +93,7 @@ std::optional<failure> object_source::remembered_failure(const keyed_kernel& wan
     if (options_.rebuild != 0) return std::nullopt;
     const auto row = store->find_failure(wanted.query.key);
     if (!row) return std::nullopt;
+    counts_->failure_remembered++;
     return failure{errc::compile_failed, row->log};
 }
 
@@ -102,11 +112,7 @@ void object_source::keep_source(const keyed_kernel& wanted, const std::string& s
 
 jit::result<found_object> object_source::compile(const keyed_kernel& wanted, const chosen_compiler& by)
 {
-    if (options_.strict)
-        return failure{
-            errc::not_prebuilt,
-            fmt::format("{} for {} is not stored (key {}), and strict mode compiles nothing: run mhc-prebuild for it",
-                        wanted.symbol, wanted.on->name, cache::to_hex(wanted.query.key_nofp))};
+    if (options_.strict) return not_prebuilt(wanted);
     if (by.backend.empty()) return failure{errc::unsupported_target, fmt::format("{}: {}", wanted.on->name, by.why_none)};
     if (auto known = remembered_failure(wanted)) return *known;
 
@@ -121,6 +127,44 @@ jit::result<found_object> object_source::compile(const keyed_kernel& wanted, con
     }
     if (auto known = remembered_failure(wanted)) return *known;
     return compile_here(wanted, by);
+}
+
+failure object_source::not_prebuilt(const keyed_kernel& wanted)
+{
+    const nearest_key near = nearest(wanted);
+    std::string line =
+        fmt::format("{} for {} is not stored (key {}), and strict mode compiles nothing: run mhc-prebuild for it; ",
+                    wanted.symbol, wanted.on->name, cache::to_hex(wanted.query.key_nofp));
+    if (!near.symbol.empty())
+        line += fmt::format("the nearest that is stored is {} (key {}), which differs in {}", near.symbol,
+                            cache::to_hex(near.key), differences_text(near));
+    else if (!prebuilt(wanted.on->name).stores.empty())
+        line += fmt::format("no kernel '{}' is stored for any shape", wanted.plan->family);
+    else
+        line += fmt::format("there is no mhc_{}.db in {}", wanted.on->name, fmt::join(prebuilt_folders(options_), ", "));
+    return {errc::not_prebuilt, line};
+}
+
+/// What was compiled and why it was not there; and, once, that nobody need wait so long.
+void object_source::tell_compiled(const keyed_kernel& wanted, const found_object& found, double wall_ms)
+{
+    constexpr double slow_ms = 5000;
+    const cache::code_row& row = found.row;
+    if (wall_ms > slow_ms && !has_hinted_.exchange(true))
+        (*log_)(log_level::warning,
+                fmt::format("{} took {:.1f} s to compile; mhc-prebuild compiles ahead of time, for whoever runs this next",
+                            row.symbol, wall_ms / 1000));
+    if (!log_->wants(log_level::info)) return;  // the reason costs a query
+    const nearest_key near = nearest(wanted);
+    const std::string reason = near.symbol.empty()
+                                   ? std::string("nothing of its family is stored")
+                                   : fmt::format("{} differs from nearest {}", differences_text(near), near.symbol);
+    std::string resources;
+    if (wanted.on->kind != codegen::target_kind::host)
+        resources =
+            fmt::format(", {} VGPRs, {} AGPRs, {} B of LDS, {} B of scratch", row.vgpr, row.agpr, row.lds, row.scratch);
+    (*log_)(log_level::info, fmt::format("compiled {} for {} by {} in {:.0f} ms{}; because: {}", row.symbol, row.target,
+                                         found.compiler_name, wall_ms, resources, reason));
 }
 
 /// Null: this process compiles without regard to others, because nothing could be shared or they take too long.
@@ -161,7 +205,7 @@ jit::result<found_object> object_source::compile_here(const keyed_kernel& wanted
                            .options = wanted.options});
     counts_->compile_us += static_cast<std::uint64_t>(made.wall_ms * 1000);
     if (made.status != compile_status::ok) {
-        counts_->compile_failed++;
+        count_failure(*counts_, made.status);
         failure why = compile_failure(wanted, made.log, {});
         cache::code_store* store = user_store();
         if (store != nullptr && made.status != compile_status::no_compiler) {
@@ -179,8 +223,7 @@ jit::result<found_object> object_source::compile_here(const keyed_kernel& wanted
     }
     describe_code(row);
     counts_->compiled++;
-    (*log_)(log_level::info,
-            fmt::format("compiled {} for {} by {} in {:.0f} ms", row.symbol, row.target, made.compiler_name, made.wall_ms));
+    tell_compiled(wanted, found, made.wall_ms);
     keep(row);
     return found;
 }

@@ -1,22 +1,18 @@
 // runtime/prebuild.cpp -- a list of specs into one reproducible database and its manifest.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cstdio>
-#include <filesystem>
-#include <fstream>
 #include <set>
 #include <thread>
 
 #include <mhc/jit/prebuild.hpp>
-#include <nlohmann/json.hpp>
 
+#include "runtime/machine_limits.hpp"
 #include "runtime/object_source.hpp"
+#include "runtime/prebuilt_output.hpp"
 #include "runtime/select_target.hpp"
-#include "runtime/toolchain_memory.hpp"
 
 namespace mhc::jit {
 namespace {
@@ -50,41 +46,7 @@ result<expected_kernels> expect(const codegen::target& on, const std::vector<pre
     return expected;
 }
 
-int usable_jobs(const prebuild_options& options)
-{
-    if (options.jobs_max > 0) return options.jobs_max;
-    return static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-}
-
-std::string hex_of_file(const std::string& path)
-{
-    std::ifstream file(path, std::ios::binary);
-    const std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-    return cache::to_hex(cache::sha256(bytes));
-}
-
-/// What a database holds and which file it belongs to; no time, no path, so that two runs are equal.
-bool write_manifest(const std::string& path, const std::string& target, const std::string& database,
-                    const std::vector<cache::code_row>& rows, const std::string& compiler)
-{
-    nlohmann::json manifest;
-    manifest["format"] = 1;
-    manifest["target"] = target;
-    manifest["compiler"] = compiler;
-    manifest["database"] = std::filesystem::path(database).filename().string();
-    manifest["database_sha256"] = hex_of_file(database);
-    for (const cache::code_row& row : rows)
-        manifest["kernels"].push_back({{"symbol", row.symbol},
-                                       {"key", cache::to_hex(row.key)},
-                                       {"key_without_toolchain", cache::to_hex(row.key_nofp)}});
-    const std::string temporary = fmt::format("{}.{}.tmp", path, getpid());
-    {
-        std::ofstream file(temporary);
-        file << manifest.dump(1) << '\n';
-        if (!file.flush()) return false;
-    }
-    return std::rename(temporary.c_str(), path.c_str()) == 0;
-}
+int usable_jobs(const prebuild_options& options) { return options.jobs_max > 0 ? options.jobs_max : runtime::usable_jobs(); }
 
 /// Compiles all that is expected, `jobs` at a time.
 std::vector<result<runtime::found_object>> compile_all(object_source& source, const expected_kernels& expected,
@@ -115,10 +77,11 @@ std::vector<result<runtime::found_object>> compile_all(object_source& source, co
 }
 
 /// Whether the databases of `out_dir` hold every expected kernel.
-prebuild_report check(const std::string& file, const expected_kernels& expected, prebuild_report report)
+prebuild_report check(const std::string& file, const std::string& signer, const expected_kernels& expected,
+                      prebuild_report report)
 {
     std::string why;
-    const auto store = cache::open_prebuilt_store(file, {}, &why);
+    const auto store = cache::open_prebuilt_store(file, {}, &why, signer);
     for (const keyed_kernel& wanted : expected.kernels) {
         cache::code_query query = wanted.query;
         query.any_toolchain = true;
@@ -141,6 +104,7 @@ result<prebuild_report> prebuild(std::string_view target, const std::vector<preb
     const auto start = std::chrono::steady_clock::now();
     auto on = runtime::target_named(target);
     if (!on) return on.error();
+    if (auto ok = runtime::check_signing_key(options.signing_key); !ok) return ok.error();
     engine_options with = options.engine;
     with.use_user_database = false;  // every object is compiled here and now, so a run depends on nothing stored before
     with.strict = false;
@@ -156,37 +120,22 @@ result<prebuild_report> prebuild(std::string_view target, const std::vector<preb
     prebuild_report report;
     report.target = on->name;
     report.kernels_expected = static_cast<int>(expected->kernels.size());
-    const std::string file = fmt::format("{}/mhc_{}.db", options.out_dir, on->name);
-    if (options.check_only) return check(file, *expected, std::move(report));
+    if (options.check_only)
+        return check(fmt::format("{}/mhc_{}.db", options.out_dir, on->name), options.engine.prebuilt_key, *expected,
+                     std::move(report));
 
     std::vector<cache::code_row> rows;
-    std::string compiler;
     for (auto& made : compile_all(source, *expected, by, options)) {
         if (!made) {
             report.failures.push_back(first_line(made.error().message));
             continue;
         }
-        compiler = made->compiler_name;
         rows.push_back(std::move(made->row));
     }
     report.kernels_produced = static_cast<int>(rows.size());
     report.kernels_failed = static_cast<int>(report.failures.size());
-    if (report.kernels_failed == 0 && !rows.empty()) {
-        std::string why;
-        std::error_code ignored;
-        std::filesystem::create_directories(options.out_dir, ignored);
-        std::sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
-        const std::string manifest = fmt::format("{}/mhc_{}.json", options.out_dir, on->name);
-        // An old manifest would turn the new database away: it goes first.
-        std::filesystem::remove(manifest, ignored);
-        if (!cache::write_prebuilt_database(file, rows, &why))
-            return failure{errc::compile_failed, fmt::format("{}: {}", file, why)};
-        if (!write_manifest(manifest, on->name, file, rows, compiler))
-            return failure{errc::compile_failed, fmt::format("{}: cannot be written", manifest)};
-        report.database = file;
-        report.manifest = manifest;
-        report.bytes = static_cast<std::int64_t>(std::filesystem::file_size(file, ignored));
-    }
+    if (report.kernels_failed == 0 && !rows.empty())
+        if (auto ok = runtime::write_prebuilt(std::move(rows), options, report); !ok) return ok.error();
     report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return report;
 }

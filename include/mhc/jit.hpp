@@ -13,3 +13,4 @@
 #include <mhc/jit/result.hpp>
 #include <mhc/jit/spec.hpp>
 #include <mhc/jit/version.hpp>
+#include <mhc/jit/warm_up.hpp>

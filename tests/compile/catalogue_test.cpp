@@ -177,6 +177,19 @@ TEST_CASE("compile: the default operators for gfx90a with features")
     check_target("gfx90a:sramecc+:xnack-", jit::compiler_backend::clang, 3);
 }
 
+/// tests/compat/run sets these, and a worker that finds another HIPRTC than this machine's.
+TEST_CASE("compile: the catalogue by hiprtc for the targets of MHC_COMPAT_TARGETS")
+{
+    const char* const targets = std::getenv("MHC_COMPAT_TARGETS");
+    const char* const level = std::getenv("MHC_COMPAT_LEVEL");
+    if (targets == nullptr) {
+        MESSAGE("not run: MHC_COMPAT_TARGETS is not set");
+        return;
+    }
+    for (const std::string& name : jit::parse_gpu_archs(targets).value())
+        check_target(name, jit::compiler_backend::hiprtc, level == nullptr ? 2 : std::atoi(level));
+}
+
 TEST_CASE("compile: an architecture no toolchain here knows is an error naming one that can")
 {
     for (const char* name : {"gfx950", "gfx1250"}) {

@@ -17,13 +17,13 @@ namespace {
 
 const cache::digest one_key = cache::sha256("one"), other_key = cache::sha256("other");
 
-/// A child that holds the lock of `one_key` until it is killed.
-pid_t start_holder(const std::string& dir)
+/// A child that holds the lock of `key` until it is killed.
+pid_t start_holder(const std::string& dir, const cache::digest& key, const cache::file_lock_seams& seams = {})
 {
     int ends[2];
     REQUIRE(pipe(ends) == 0);
     const pid_t holder = start_child([&] {
-        key_lock lock(dir, one_key);
+        key_lock lock(dir, key, seams);
         char byte = lock.try_take() == state::taken ? 'y' : 'n';
         (void)!write(ends[1], &byte, 1);
         pause();
@@ -48,7 +48,7 @@ TEST_CASE("key lock: one holder a key, within a process and across processes, fr
         CHECK(second.try_take() == state::held_elsewhere);
         CHECK(third.try_take() == state::taken);
     }
-    const pid_t holder = start_holder(dir.path());
+    const pid_t holder = start_holder(dir.path(), one_key);
     key_lock mine(dir.path(), one_key);
     CHECK(mine.try_take() == state::held_elsewhere);
     CHECK(mine.wait(30ms) == state::held_elsewhere);
@@ -120,6 +120,51 @@ TEST_CASE("key lock: where no lock file can be made, or it is a link, there is n
     REQUIRE(symlink("/dev/null", (dir / "mhc.lock").c_str()) == 0);
     key_lock link(dir.path(), one_key);
     CHECK(link.try_take() == state::unsupported);
+}
+
+TEST_CASE("key lock: without OFD locks a file for each bucket of keys is locked, and freed with its holder")
+{
+    const temporary_directory dir;
+    cache::file_lock_seams old_kernel;
+    int why = EINVAL;
+    SUBCASE("a kernel that does not know them") {}
+    SUBCASE("a filesystem that has none") { why = ENOLCK; }
+    old_kernel.set_ofd = [why](int, struct flock*) { return errno = why, -1; };
+    auto first = std::make_unique<key_lock>(dir.path(), one_key, old_kernel);
+    key_lock second(dir.path(), one_key, old_kernel), third(dir.path(), other_key, old_kernel);
+    CHECK(first->try_take() == state::taken);
+    CHECK(first->try_take() == state::taken);
+    CHECK(second.try_take() == state::held_elsewhere);
+    CHECK(second.wait(10ms) == state::held_elsewhere);
+    CHECK(third.try_take() == state::taken);
+    CHECK(names_in(dir.path(), "mhc.lock.").size() == 2);
+    const pid_t child = start_child([] {
+        pause();
+        return 0;
+    });
+    first.reset();
+    CHECK(second.try_take() == state::taken);
+    CHECK(kill(child, SIGKILL) == 0);
+    CHECK(result_of(child) == 256 + SIGKILL);
+
+    const cache::digest free_key = cache::sha256("free");
+    const pid_t holder = start_holder(dir.path(), free_key, old_kernel);
+    key_lock mine(dir.path(), free_key, old_kernel);
+    CHECK(mine.try_take() == state::held_elsewhere);
+    CHECK(kill(holder, SIGKILL) == 0);
+    CHECK(result_of(holder) == 256 + SIGKILL);
+    CHECK(mine.wait(10s) == state::taken);
+}
+
+TEST_CASE("key lock: with no locks of either kind there is none")
+{
+    const temporary_directory dir;
+    cache::file_lock_seams none;
+    none.set_ofd = [](int, struct flock*) { return errno = ENOLCK, -1; };
+    none.set_flock = [](int, int) { return errno = ENOTSUP, -1; };
+    key_lock lock(dir.path(), one_key, none);
+    CHECK(lock.try_take() == state::unsupported);
+    CHECK(lock.wait(10s) == state::unsupported);
 }
 
 TEST_CASE("single flight: 16 processes of 4 threads ask for one cold key, and it is compiled once")

@@ -1,7 +1,10 @@
 // tests/fault/mutation_test.cpp -- thousands of spoiled databases: every layer is made, from its own whole code object.
 //
-// MHC_TEST_FULL=1: 10,000 user databases and 1,000 prebuilt ones. MHC_TEST_SEED=N: the one of that seed, told in full.
+// MHC_TEST_FULL=1: 10,000 user databases, 1,000 prebuilt ones and 1,000 exports. MHC_TEST_SEED=N: the one of that seed, told
+// in full.
 #include <map>
+
+#include <mhc/jit/cache.hpp>
 
 #include "tests/fake_hip/fixture.hpp"
 #include "tests/fault/mutation.hpp"
@@ -77,6 +80,7 @@ public:
     /// Empty, or what went wrong.
     std::string user(unsigned seed);
     std::string prebuilt(unsigned seed);
+    std::string exported(unsigned seed);
 
     std::string how;
 
@@ -182,6 +186,25 @@ std::string batch::prebuilt(unsigned seed)
     return ask([&](jit::engine_options& options) { options.prebuilt_dirs = {dir}; });
 }
 
+/// What `engine::import_cache` is given, spoiled; mostly by someone who knows its SHA-256 to be looked at.
+std::string batch::exported(unsigned seed)
+{
+    std::mt19937 random(seed);
+    const std::string file = dir_ + "/exported.db";
+    std::filesystem::remove_all(dir_ + "/cache");
+    std::string database = from_.prebuilt;
+    const bool is_bytes = random() % 2 == 0;
+    if (is_bytes) how = spoil_bytes(database, random);
+    overwrite(file, database);
+    if (!is_bytes) how = spoil_rows(file, random);
+    database = contents(file);
+    const cache::digest sha = cache::sha256(random() % 4 == 0 ? from_.prebuilt : database);
+    std::string bytes = "mhc-jit objects 1\n" + std::string(sha.begin(), sha.end()) + database;
+    if (random() % 8 == 0) how += ", and " + spoil_bytes(bytes, random);
+    static_cast<void>(planted_engine(planted_options(dir_ + "/cache"))->import_cache(bytes));
+    return ask([](jit::engine_options&) {});
+}
+
 using work = std::string (batch::*)(unsigned);
 
 /// Works through the seeds in children, because modules are never unloaded and a crash is to be seen.
@@ -229,6 +252,11 @@ void run(const char* what, work one, unsigned count)
 TEST_CASE("mutation: spoiled user databases never crash, never load an unverified object, cost one recompilation a key")
 {
     run("user databases", &batch::user, is_full() ? 10'000 : 1'000);
+}
+
+TEST_CASE("mutation: spoiled exports never crash an import, never load an unverified object")
+{
+    run("exports", &batch::exported, is_full() ? 1'000 : 200);
 }
 
 TEST_CASE("mutation: spoiled prebuilt databases and manifests never crash, never load an unverified object")

@@ -54,6 +54,30 @@ TEST_CASE("process: forks while threads compile leave nobody stuck")
     CHECK(open_store(dir.path())->count().objects == 20);
 }
 
+TEST_CASE("process: what the default engine found is noted when the process ends, and nothing else is written")
+{
+    load_look_alike();
+    const temporary_directory dir;
+    const environment_variable target("MHC_JIT_TARGET", "gfx942"), cache("MHC_JIT_DIR", dir.path()),
+        worker("MHC_JIT_WORKER", MHC_PLANTED_WORKER);
+    REQUIRE(planted_engine(planted_options(dir.path()))->layer(one_kernel(0)));
+    const std::string file = dir / "mhc_user.db";
+    const auto find_and_exit = [&] {
+        if (!jit::layer(one_kernel(0))) return 1;
+        const jit::engine_stats stats = jit::default_engine().value()->stats();
+        if (stats.l2_hit != 1 || stats.database_writes != 0) return 2;
+        std::exit(0);
+    };
+    const std::int64_t recent = raw(file, "SELECT last_used FROM code_object");
+    CHECK(in_child(find_and_exit) == 0);
+    CHECK(raw(file, "SELECT uses FROM code_object") == 0);
+    CHECK(raw(file, "SELECT last_used FROM code_object") == recent);
+    raw(file, "UPDATE code_object SET last_used = 1");
+    CHECK(in_child(find_and_exit) == 0);
+    CHECK(raw(file, "SELECT uses FROM code_object") == 1);
+    CHECK(raw(file, "SELECT last_used FROM code_object") >= recent);
+}
+
 TEST_CASE("process: it may exit while a thread compiles, and the key is free for the next")
 {
     load_look_alike();

@@ -1,7 +1,8 @@
 # What the packaging tests share: running a command and judging what it printed.
 
 # Variables of the person or machine that runs the test must not reach the programs under test.
-foreach(name IN ITEMS MHC_JIT_WORKER MHC_JIT_STRICT MHC_JIT_READONLY MHC_JIT_BACKEND MHC_JIT_EXTRA_RO MHC_REBUILD MHC_COMPAT
+foreach(name IN ITEMS MHC_JIT_WORKER MHC_JIT_STRICT MHC_JIT_READONLY MHC_JIT_BACKEND MHC_JIT_EXTRA_RO MHC_JIT_PREBUILT_KEY
+        MHC_REBUILD MHC_COMPAT
         MHC_PREBUILD_KERNELS MHC_GPU_ARCHS PREBUILD_KERNELS GPU_ARCHS DESTDIR CMAKE_PREFIX_PATH)
     unset(ENV{${name}})
 endforeach()

@@ -99,6 +99,64 @@ std::string make_elf(const elf_parts& parts)
     return bytes + symbols + strings + dynamic + note;
 }
 
+std::string make_cubin(const std::string& kernel)
+{
+    struct made_section {
+        std::string name, contents;
+        std::uint32_t type, link;
+    };
+    std::string names(1, '\0'), symbols(sizeof(Elf64_Sym), '\0'), uses, attributes;
+    Elf64_Sym symbol{};
+    symbol.st_name = 1;
+    symbol.st_info = ELF64_ST_INFO(STB_GLOBAL, STT_FUNC);
+    symbol.st_shndx = 4;
+    append(symbols, symbol);
+    // Registers of symbol 1; then of the kernel: bytes of parameters, threads, one parameter of 8 bytes.
+    for (const std::uint32_t word : {0x00082f04U, 1U, 24U}) append(uses, word);
+    for (const std::uint32_t word : {0x00081903U, 0x000c0504U, 256U, 1U, 1U, 0x000c1704U, 0U, 0U, 8U << 18})
+        append(attributes, word);
+    const std::vector<made_section> made{{"", "", SHT_NULL, 0},
+                                         {".shstrtab", "", SHT_STRTAB, 0},
+                                         {".strtab", std::string(1, '\0') + kernel + '\0', SHT_STRTAB, 0},
+                                         {".symtab", symbols, SHT_SYMTAB, 2},
+                                         {".text." + kernel, std::string(16, '\x5a'), SHT_PROGBITS, 0},
+                                         {".nv.shared." + kernel, "", SHT_NOBITS, 0},
+                                         {".nv.info", uses, SHT_PROGBITS, 0},
+                                         {".nv.info." + kernel, attributes, SHT_PROGBITS, 0}};
+    std::vector<Elf64_Shdr> sections(made.size());
+    for (std::size_t i = 1; i < made.size(); ++i) {
+        sections[i].sh_name = static_cast<std::uint32_t>(names.size());
+        names += made[i].name + '\0';
+    }
+    Elf64_Ehdr header{};
+    std::memcpy(header.e_ident, ELFMAG, SELFMAG);
+    header.e_ident[EI_CLASS] = ELFCLASS64;
+    header.e_ident[EI_DATA] = ELFDATA2LSB;
+    header.e_ident[EI_ABIVERSION] = 8;
+    header.e_type = ET_EXEC;
+    header.e_machine = 190;
+    header.e_flags = 90 << 8;
+    header.e_ehsize = sizeof header;
+    header.e_phentsize = sizeof(Elf64_Phdr);
+    header.e_shentsize = sizeof(Elf64_Shdr);
+    header.e_shnum = static_cast<Elf64_Half>(made.size());
+    header.e_shoff = sizeof header;
+    header.e_shstrndx = 1;
+    std::string contents;
+    for (std::size_t i = 1; i < made.size(); ++i) {
+        const std::string& bytes = i == 1 ? names : made[i].contents;
+        sections[i].sh_type = made[i].type;
+        sections[i].sh_link = made[i].link;
+        sections[i].sh_offset = sizeof header + sections.size() * sizeof(Elf64_Shdr) + contents.size();
+        sections[i].sh_size = made[i].type == SHT_NOBITS ? 512 : bytes.size();
+        contents += bytes;
+    }
+    std::string bytes;
+    append(bytes, header);
+    for (const Elf64_Shdr& section : sections) append(bytes, section);
+    return bytes + contents;
+}
+
 std::string make_code_object(const std::string& kernel)
 {
     elf_parts parts;

@@ -38,4 +38,7 @@ std::string make_elf(const elf_parts& parts);
 /// A whole code object for gfx942 that differs from others by its kernel's name.
 std::string make_code_object(const std::string& kernel);
 
+/// As a cubin for sm_90 has it: a kernel's symbol, code, shared memory and attributes, found by the names of sections.
+std::string make_cubin(const std::string& kernel);
+
 }  // namespace mhc::testing

@@ -1,7 +1,8 @@
 // tests/support/planted_worker.cpp -- a worker that compiles nothing: it makes objects for gfx942, or misbehaves as told.
 //
-// Environment: MHC_PLANTED_HOW, what it does wrong (else the name of the job says it); MHC_PLANTED_MS, how long a job takes;
-// MHC_PLANTED_LOG, a file that gets a line a start; MHC_PLANTED_JOBS, one that gets "begin SYMBOL PARENT" a job.
+// Environment: MHC_PLANTED_HOW, what it does wrong (else the name of the job says it); MHC_PLANTED_MS, how long a job takes,
+// and MHC_PLANTED_WALL_MS, how long it says that it took; MHC_PLANTED_LOG, a file that gets a line a start;
+// MHC_PLANTED_JOBS, one that gets "begin SYMBOL PARENT" a job.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -63,6 +64,7 @@ std::string good_reply(const compile_job& job, const std::string& how)
     reply.result.status = compile_status::ok;
     reply.result.code = kernel.empty() ? "code of " + job.source : mhc::testing::make_code_object(kernel);
     reply.result.compiler_name = "planted";
+    if (const char* ms = std::getenv("MHC_PLANTED_WALL_MS")) reply.result.wall_ms = std::atoi(ms);
     return protocol::encode(reply);
 }
 

@@ -177,6 +177,27 @@ class Cache(ToolCase):
         self.assertEqual({each["target"]: each["objects"] for each in stats["by_target_and_compiler"]},
                          {"gfx942": 2, "gfx90a": 1})
         self.assertIn("gfx90a", self.tool("stats"))
+        self.assertEqual((stats["failures"], stats["events"]["last"]), (0, []))
+        self.assertIn("no events", self.tool("stats"))
+
+    def test_stats_tell_what_happened(self):
+        self.fill()
+        with sqlite3.connect(self.database()) as database:
+            database.execute("UPDATE code_object SET key_json = '{}' WHERE arch = 'gfx90a'")
+        database.close()
+        self.good("mhc-show", "--op", "expand_fwd", "--hidden-dim", "64", "--target", "gfx90a", "--cache-dir", self.cache)
+        events = self.json("stats")["events"]
+        self.assertEqual(events["counts"], {"quarantine": 0, "collision_or_tamper": 1, "evict": 0, "corrupt": 0})
+        self.assertEqual([each["kind"] for each in events["last"]], ["collision_or_tamper"])
+        self.assertIn("1 event(s)", self.tool("stats"))
+        with open(self.database(), "r+b") as file:
+            file.write(b"damage" * 100)
+        self.fill()
+        events = self.json("stats")["events"]
+        self.assertEqual(events["counts"]["corrupt"], 1)
+        self.assertIn("mhc_user.db.corrupt-", events["last"][0]["detail"])
+        for word in self.json("stats"):
+            self.assertIn(word.split(".")[0], self.tool("stats", "--help"))
 
     def test_prune(self):
         nothing = {"stale": 0, "unused": 0, "over": 0}

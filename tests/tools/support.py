@@ -54,7 +54,8 @@ class ToolCase(unittest.TestCase):
         environment = dict(CLEAN, MHC_JIT_DIR=cache or shared_cache(), **(env or {}))
         command = [os.path.join(BIN_DIR, args[0]), *map(str, args[1:])]
         pipes = dict(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        done = subprocess.run(command, env=environment, cwd=self.dir, text=True, timeout=300, **{**pipes, **process_options})
+        done = subprocess.run(command, env=environment, text=True, timeout=300,
+                              **{"cwd": self.dir, **pipes, **process_options})
         self.assertGreaterEqual(done.returncode, 0, f"ended by a signal: {command}\n{done.stderr}")
         for mark in ("terminate called", "AddressSanitizer", "runtime error:", "LeakSanitizer"):
             self.assertNotIn(mark, done.stderr)

@@ -175,11 +175,106 @@ TEST_CASE("cache: a prebuilt database that is not to be trusted is refused")
         REQUIRE(chmod(dir.path().c_str(), 0777) == 0);
         CHECK(refusal(file).find("chmod go-w") != std::string::npos);
     }
-    SUBCASE("behind a link")
+    SUBCASE("behind a link that leads nowhere")
     {
-        REQUIRE(symlink(file.c_str(), (dir / "link.db").c_str()) == 0);
-        CHECK(refusal(dir / "link.db").find("is a symbolic link") != std::string::npos);
+        REQUIRE(symlink((dir / "gone.db").c_str(), (dir / "link.db").c_str()) == 0);
+        CHECK(refusal(dir / "link.db").find("gone.db is not there") != std::string::npos);
     }
+    SUBCASE("behind links without an end")
+    {
+        REQUIRE(symlink("link.db", (dir / "link.db").c_str()) == 0);
+        CHECK(refusal(dir / "link.db").find("too long a chain") != std::string::npos);
+    }
+    SUBCASE("writable by others, behind a link")
+    {
+        REQUIRE(chmod(file.c_str(), 0666) == 0);
+        REQUIRE(symlink(file.c_str(), (dir / "link.db").c_str()) == 0);
+        CHECK(refusal(dir / "link.db").find("chmod go-w") != std::string::npos);
+    }
+    SUBCASE("behind a link whose next one lies in a directory writable by others")
+    {
+        const std::string open_to_all = dir / "open";
+        REQUIRE(mkdir(open_to_all.c_str(), 0700) == 0);
+        REQUIRE(symlink(file.c_str(), (open_to_all + "/next.db").c_str()) == 0);
+        REQUIRE(symlink("open/next.db", (dir / "link.db").c_str()) == 0);
+        REQUIRE(open_prebuilt_store(dir / "link.db", {}, nullptr));
+        REQUIRE(chmod(open_to_all.c_str(), 0777) == 0);
+        CHECK(refusal(dir / "link.db").find("chmod go-w") != std::string::npos);
+    }
+    SUBCASE("behind a link of another user")
+    {
+        if (geteuid() != 0) return;  // only root can make one
+        REQUIRE(symlink(file.c_str(), (dir / "link.db").c_str()) == 0);
+        REQUIRE(lchown((dir / "link.db").c_str(), 65533, 65533) == 0);
+        CHECK(refusal(dir / "link.db").find("symbolic link that belongs to uid 65533") != std::string::npos);
+    }
+}
+
+TEST_CASE("cache: a prebuilt database may be linked from where it is looked for, alone or with its manifest")
+{
+    const temporary_directory store, dir;
+    make(store / "mhc_gfx942.db");
+    overwrite(store / "mhc_gfx942.json",
+              "{\"database_sha256\": \"" + to_hex(sha256(contents(store / "mhc_gfx942.db"))) + "\"}");
+    REQUIRE(symlink((store / "mhc_gfx942.db").c_str(), (dir / "mhc_gfx942.db").c_str()) == 0);
+    std::string why;
+    const auto opened = open_prebuilt_store(dir / "mhc_gfx942.db", {}, &why);
+    REQUIRE_MESSAGE(opened, why);
+    CHECK(opened->path() == store / "mhc_gfx942.db");
+    CHECK(opened->find(query(row(1, 2))));
+    // The manifest beside the database counts though nothing links it, and one that is beside the link counts first.
+    overwrite(store / "mhc_gfx942.json", "{}");
+    CHECK(refusal(dir / "mhc_gfx942.db").find("no database_sha256") != std::string::npos);
+    overwrite(dir / "mhc_gfx942.json",
+              "{\"database_sha256\": \"" + to_hex(sha256(contents(store / "mhc_gfx942.db"))) + "\"}");
+    CHECK(open_prebuilt_store(dir / "mhc_gfx942.db", {}, nullptr));
+}
+
+TEST_CASE("cache: a database in this program's memory serves its rows")
+{
+    const temporary_directory dir;
+    make(dir / "mhc_gfx942.db");
+    const std::string bytes = contents(dir / "mhc_gfx942.db");
+    std::string why;
+    const auto store = open_embedded_store("mhc_gfx942.db", bytes, {}, &why);
+    REQUIRE_MESSAGE(store, why);
+    CHECK(store->path() == "mhc_gfx942.db");
+    for (const code_row& each : some_rows()) CHECK(found_bytes(*store, query(each)) == each.bytes);
+    CHECK(store->list().size() == 20);
+    CHECK(store->count().file_bytes == static_cast<std::int64_t>(bytes.size()));
+    CHECK(in_child([&] { return store->find(query(row(1, 2))) ? 0 : 1; }) == 0);
+    CHECK(bytes == contents(dir / "mhc_gfx942.db"));
+
+    std::string spoiled = bytes;
+    for (std::size_t at = 100; at < spoiled.size(); at += 64) spoiled[at] = static_cast<char>(spoiled[at] + 1);
+    if (const auto broken = open_embedded_store("spoiled", spoiled, {}, &why))
+        for (const code_row& each : some_rows()) {
+            const std::string found = found_bytes(*broken, query(each));
+            CHECK((found == "absent" || found == each.bytes));
+        }
+    CHECK_FALSE(open_embedded_store("noise", noise(1, 9000), {}, &why));
+    CHECK(why == "noise is not a database");
+    CHECK_FALSE(open_embedded_store("nothing", "", {}, &why));
+    CHECK(why == "nothing is empty");
+}
+
+TEST_CASE("cache: the nearest rows are of the family, and of the shape before others")
+{
+    const temporary_directory dir;
+    std::vector<code_row> rows = some_rows();
+    rows[7].family = "pre_fwd";
+    make(dir / "mhc_gfx942.db", rows);
+    const auto store = open_prebuilt_store(dir / "mhc_gfx942.db", {}, nullptr);
+    REQUIRE(store);
+    const std::vector<code_row> near = store->nearest(row(15, 9));
+    REQUIRE(near.size() == 16);
+    CHECK(near.front().key == rows[14].key);
+    CHECK(near.front().key_json == rows[14].key_json);
+    CHECK(near.front().symbol == rows[14].symbol);
+    for (const code_row& each : near) CHECK(each.key != rows[7].key);
+    code_row other = row(15);
+    other.family = "none";
+    CHECK(store->nearest(other).empty());
 }
 
 TEST_CASE("cache: a prebuilt row that is damaged or set aside is skipped by this process, and stays where it is")

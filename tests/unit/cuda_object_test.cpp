@@ -8,6 +8,7 @@
 #include "runtime/code_object.hpp"
 #include "runtime/compile_service.hpp"
 #include "runtime/cuda_object.hpp"
+#include "tests/support/made_elf.hpp"
 
 using namespace mhc;
 using namespace mhc::runtime;
@@ -100,4 +101,22 @@ TEST_CASE("cubin: cut short or with any byte changed it is read or refused, neve
         static_cast<void>(resources_of(changed, "two"));
         if (const auto object = read_elf(changed)) static_cast<void>(cubin_arguments(*object, "two"));
     }
+}
+
+TEST_CASE("cubin: one made byte by byte is judged and read as NVRTC's are")
+{
+    const std::string bytes = testing::make_cubin("k");
+    CHECK(verify_code_object(bytes, "sm_90", "k"));
+    CHECK_FALSE(verify_code_object(bytes, "sm_80", "k"));
+    CHECK_FALSE(verify_code_object(bytes, "sm_90", "other"));
+    const jit::resource_description uses = resources_of(bytes, "k");
+    CHECK(uses.vgprs == 24);
+    CHECK(uses.lds_bytes == 512);
+    CHECK(uses.max_workgroup == 256);
+    CHECK(uses.kernarg_bytes == 8);
+    const auto object = read_elf(bytes);
+    REQUIRE(object);
+    const std::vector<cubin_argument> arguments = cubin_arguments(*object, "k");
+    REQUIRE(arguments.size() == 1);
+    CHECK(arguments[0].size == 8);
 }

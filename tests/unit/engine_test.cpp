@@ -87,9 +87,15 @@ TEST_CASE("engine: a spec is compiled once, whoever asks again")
         auto next = engine::create(in(dir)).value();
         REQUIRE(layer(small(), *next));
         CHECK(next->stats().compiled == 2);
+        CHECK(next->stats().missed == 2);
+        CHECK(next->stats().set_aside == 2);
+        CHECK(next->stats().corrupt == 0);
+        CHECK(next->stats().code_bytes > 0);
         auto third = engine::create(in(dir)).value();
         REQUIRE(layer(small(), *third));
         CHECK(third->stats().compiled == 0);
+        CHECK(third->stats().missed == 0);
+        CHECK(third->stats().database_writes == 0);
     }
     SUBCASE("rebuild ignores what is stored, replaces it, and does so once a key")
     {

@@ -7,6 +7,7 @@
 
 #include <mhc/jit.hpp>
 
+#include "tests/support/signing_key.hpp"
 #include "tests/support/temporary_directory.hpp"
 
 using namespace mhc::jit;
@@ -44,7 +45,9 @@ TEST_CASE("prebuild: a database holds every kernel once, and two runs give equal
     CHECK(report.kernels_expected == 4);
     CHECK(report.kernels_produced == 4);
     CHECK(report.failures.empty());
-    const prebuild_report again = prebuild("gfx942", items(), into(two.path())).value();
+    prebuild_options side_by_side = into(two.path());
+    side_by_side.jobs_max = 4;
+    const prebuild_report again = prebuild("gfx942", items(), side_by_side).value();
     CHECK(bytes_of(report.database) == bytes_of(again.database));
     CHECK(bytes_of(report.manifest) == bytes_of(again.manifest));
     CHECK_FALSE(bytes_of(report.database).empty());
@@ -94,6 +97,69 @@ TEST_CASE("prebuild: a database that is not its manifest's is not used")
     REQUIRE(layer(items().front().spec, *made));
     CHECK(made->stats().l3_hit == 0);
     CHECK(made->stats().compiled == 4);
+}
+
+TEST_CASE("prebuild: parts made apart and merged, in any order, are what one run would have made")
+{
+    const mhc::test::temporary_directory dir;
+    const auto part = [&](const char* name, operations wanted) {
+        auto some = items();
+        some.front().spec.wanted = wanted;
+        return prebuild("gfx942", some, into(dir / name)).value().database;
+    };
+    const std::string one = part("one", {operation::expand_fwd}), two = part("two", {operation::post_fwd}),
+                      both = part("both", {operation::expand_fwd, operation::post_fwd});
+    const auto files_of = [](const prebuild_report& report) {
+        return bytes_of(report.database) + bytes_of(report.manifest);
+    };
+    const std::string whole = bytes_of(both) + bytes_of(dir / "both/mhc_gfx942.json");
+    const prebuild_report merged = merge_prebuilt({one, two}, into(dir / "merged")).value();
+    CHECK(merged.target == "gfx942");
+    CHECK(merged.kernels_produced == 2);
+    CHECK(files_of(merged) == whole);
+    CHECK(files_of(merge_prebuilt({both, two, one, two}, into(dir / "again")).value()) == whole);
+
+    const std::string other = prebuild("gfx90a", items(), into(dir / "other")).value().database;
+    const auto refused = [&](const std::vector<std::string>& files, const std::string& words) {
+        const auto report = merge_prebuilt(files, into(dir / "none"));
+        REQUIRE_FALSE(report);
+        CHECK(report.error().code == errc::bad_spec);
+        CHECK_MESSAGE(report.error().message.find(words) != std::string::npos, report.error().message);
+        CHECK_FALSE(std::filesystem::exists(dir / "none"));
+    };
+    refused({one, other}, other + ": it holds objects for gfx90a");
+    refused({one, dir / "absent.db"}, "absent.db is not there");
+    refused({}, "no database is named");
+}
+
+TEST_CASE("prebuild: a signed database is used where its key is demanded, and a key that is none stops the work at once")
+{
+    const mhc::test::temporary_directory dir;
+    const mhc::test::signing_key key;
+    prebuild_options with_key = into(dir.path());
+    with_key.signing_key = key.public_pem;
+    const auto refused = prebuild("gfx942", items(), with_key);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == errc::bad_spec);
+    CHECK(refused.error().message.find("signing key: not an Ed25519 private key") != std::string::npos);
+
+    with_key.signing_key = key.private_pem;
+    const prebuild_report made = prebuild("gfx942", items(), with_key).value();
+    CHECK(made.signature == made.manifest + ".sig");
+    const std::string signature = bytes_of(made.signature);
+    CHECK(signature.size() == 64);
+    prebuild_options check = into(dir.path());
+    check.check_only = true;
+    check.engine.prebuilt_key = key.public_pem;
+    CHECK(prebuild("gfx942", items(), check).value().kernels_failed == 0);
+    check.engine.prebuilt_key = mhc::test::signing_key().public_pem;
+    CHECK(prebuild("gfx942", items(), check).value().kernels_failed == 4);
+    CHECK(merge_prebuilt({made.database}, with_key).value().signature == made.signature);
+    CHECK(bytes_of(made.signature) == signature);
+
+    // Made again without a key, the old signature is gone.
+    CHECK(prebuild("gfx942", items(), into(dir.path())).value().signature.empty());
+    CHECK_FALSE(std::filesystem::exists(made.signature));
 }
 
 TEST_CASE("prebuild: GPU_ARCHS takes semicolons and commas, blanks, features and all, and refuses what is unknown")

@@ -8,6 +8,7 @@
 
 #include "tools/common/settings.hpp"
 #include "tools/common/tool.hpp"
+#include "tools/mhc-cache/report.hpp"
 
 namespace mhc::tools {
 namespace {
@@ -81,8 +82,37 @@ int doctor(const care_arguments& args, const jit::engine_options& options)
     return is_bad ? exit_failed : exit_ok;
 }
 
+namespace {
+
+// Of the events, the newest tell what is going on; the counts tell how much of it there was.
+constexpr std::size_t events_shown = 20;
+
+json events_value(const std::vector<jit::cache_event>& events)
+{
+    json counts = json::object(), last = json::array();
+    for (const char* kind : {"quarantine", "collision_or_tamper", "evict", "corrupt"}) counts[kind] = 0;
+    for (const jit::cache_event& each : events) counts[each.kind] = counts.value(each.kind, 0) + 1;
+    for (std::size_t i = events.size() - std::min(events.size(), events_shown); i < events.size(); ++i)
+        last.push_back({{"at", events[i].at}, {"kind", events[i].kind}, {"detail", events[i].detail}});
+    return {{"counts", std::move(counts)}, {"last", std::move(last)}};
+}
+
+std::string events_text(const std::vector<jit::cache_event>& events)
+{
+    if (events.empty()) return "no events\n";
+    std::string text = fmt::format("{} event(s)", events.size());
+    text += events.size() > events_shown ? fmt::format(", the last {}:\n", events_shown) : std::string(":\n");
+    for (std::size_t i = events.size() - std::min(events.size(), events_shown); i < events.size(); ++i)
+        text += fmt::format("  {}  {}  {}\n", time_text(events[i].at), events[i].kind, events[i].detail);
+    return text;
+}
+
+}  // namespace
+
 int stats(const care_arguments& args, const jit::engine_options& options)
 {
+    const std::vector<jit::cache_event> events = jit::cache_events(options, args.database).value();
+    const std::int64_t failures = jit::inspect_cache(options, args.database).value().failures;
     const std::vector<jit::stored_sum> sums = jit::sum_cache(options, args.database).value();
     json list = json::array();
     std::vector<std::vector<std::string>> rows = {{"target", "compiler", "objects", "bytes", "uses", "compile ms"}};
@@ -108,9 +138,11 @@ int stats(const care_arguments& args, const jit::engine_options& options)
                     {"bytes", all.bytes},
                     {"uses", all.uses},
                     {"compile_ms", all.compile_ms},
-                    {"by_target_and_compiler", std::move(list)}}));
+                    {"failures", failures},
+                    {"by_target_and_compiler", std::move(list)},
+                    {"events", events_value(events)}}));
     else
-        print(table_text(rows));
+        print(table_text(rows) + fmt::format("{} failure(s) remembered\n", failures) + events_text(events));
     return exit_ok;
 }
 

@@ -37,6 +37,17 @@ Example:
 Exit codes: 0 done; 1 the operation failed, verify found damage, doctor something bad, export or import an object that
 it refused, or why-miss a kernel that is not stored; 2 bad arguments, or no such database or object.)";
 
+constexpr const char* stats_help =
+    R"(--json prints one object:
+  objects, bytes, uses, compile_ms   sums over all objects
+  failures                           compile failures that are remembered and still hold
+  by_target_and_compiler             a list: target, compiler, and their objects, bytes, uses, compile_ms
+  events.counts                      how often, of the last 1000 events: quarantine (objects damaged, or not loaded),
+                                     collision_or_tamper (objects of another key), evict (objects made room),
+                                     corrupt (the database before this one was damaged as a whole)
+  events.last                        the newest 20: at (seconds since 1970), kind, detail
+The counters of a running process are its engine's: mhc::jit::engine::stats().)";
+
 int info(const arguments& args, const jit::engine_options& options)
 {
     const jit::cache_info found = jit::inspect_cache(options, args.database).value();
@@ -125,7 +136,8 @@ void declare_care(CLI::App& app, arguments& args)
 {
     const CLI::Range days(std::int64_t{0}, std::int64_t{36500});
     add_command(app, args, "doctor", "Look at the folder, locks, databases and compilers; say what is wrong");
-    add_command(app, args, "stats", "Objects, bytes, uses and compile times by target and compiler");
+    add_command(app, args, "stats", "Objects, bytes, uses and compile times by target and compiler; what happened")
+        ->footer(stats_help);
     CLI::App* const prune = add_command(app, args, "prune", "Remove objects that nobody needs from the user database");
     prune->add_option("--stale-days", args.stale_days, "Unused so long, of a compiler that is gone (default 30)")
         ->type_name("DAYS")

@@ -16,16 +16,6 @@ using json = nlohmann::ordered_json;
 
 std::string dump(const json& value) { return value.dump(2, ' ', false, json::error_handler_t::replace) + '\n'; }
 
-// Prebuilt databases have zero times, so that equal builds give equal files.
-std::string time_text(std::int64_t seconds)
-{
-    if (seconds == 0) return "-";
-    const std::time_t time = seconds;
-    std::tm local{};
-    if (localtime_r(&time, &local) == nullptr) return fmt::to_string(seconds);  // a damaged row's year may be anything
-    return fmt::format("{:%Y-%m-%d %H:%M}", local);
-}
-
 json object_value(const jit::stored_object& one)
 {
     const json key = json::parse(one.key_json, nullptr, false);
@@ -50,6 +40,16 @@ json object_value(const jit::stored_object& one)
 }
 
 }  // namespace
+
+// Prebuilt databases have zero times, so that equal builds give equal files.
+std::string time_text(std::int64_t seconds)
+{
+    if (seconds == 0) return "-";
+    const std::time_t time = seconds;
+    std::tm local{};
+    if (localtime_r(&time, &local) == nullptr) return fmt::to_string(seconds);  // a damaged row's year may be anything
+    return fmt::format("{:%Y-%m-%d %H:%M}", local);
+}
 
 std::string info_text(const jit::cache_info& info)
 {

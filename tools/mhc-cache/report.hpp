@@ -1,12 +1,16 @@
 // tools/mhc-cache/report.hpp -- a database's state, its objects and what is wrong with them, as text and as JSON.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include <mhc/jit/cache.hpp>
 
 namespace mhc::tools {
+
+/// In local time.
+std::string time_text(std::int64_t seconds);
 
 std::string info_text(const jit::cache_info& info);
 std::string info_json(const jit::cache_info& info);

@@ -1,5 +1,7 @@
 // tools/mhc-prebuild/main.cpp -- compiles a catalogue for several architectures into databases that ship with a program.
 #include <algorithm>
+#include <fstream>
+#include <iterator>
 #include <optional>
 
 #include <fmt/format.h>
@@ -23,7 +25,8 @@ constexpr int exit_architecture = 3;
 
 struct arguments {
     prebuild_flags flags;
-    std::string out_dir = "prebuilt";
+    std::string out_dir = "prebuilt", signing_key_file;
+    std::vector<std::string> merged_files;
     bool is_check = false, is_json = false;
     engine_flags engine;
 };
@@ -49,6 +52,10 @@ Example:
   mhc-prebuild --archs "gfx90a;gfx942" --level 3 --out prebuilt
   GPU_ARCHS=gfx942 PREBUILD_KERNELS=2 MAX_JOBS=8 mhc-prebuild --json
   mhc-prebuild --archs gfx942 --shapes shapes.txt --out prebuilt --check
+  mhc-prebuild --merge one/mhc_gfx942.db two/mhc_gfx942.db --out prebuilt --sign key.pem
+
+A signing key: openssl genpkey -algorithm ed25519 -out key.pem; its public half, which a program demands by
+engine_options::prebuilt_key or MHC_JIT_PREBUILT_KEY: openssl pkey -in key.pem -pubout -out public.pem
 
 Exit codes: 0 complete (and level 0, which says "JIT only"); 1 some failed, or --check found some missing; 2 nothing was
 produced, or bad arguments; 3 an unsupported or undetectable architecture.)";
@@ -67,7 +74,17 @@ void declare(CLI::App& app, arguments& args)
     app.add_option("--jobs", args.flags.jobs, "Compilations at once (default: MAX_JOBS, else from CPUs and memory)")
         ->type_name("N");
     app.add_option("--out", args.out_dir, "Folder of the databases (default: prebuilt)")->type_name("DIR");
-    app.add_flag("--check", args.is_check, "Compile nothing: say whether DIR's databases hold every expected kernel");
+    app.add_option("--sign", args.signing_key_file,
+                   "Sign each manifest with this Ed25519 private key, into mhc_ARCH.json.sig")
+        ->type_name("KEY.pem");
+    CLI::Option* const merge = app.add_option("--merge", args.merged_files,
+                                              "Compile nothing: put the objects of these databases of one architecture, "
+                                              "made on several machines, into one")
+                                   ->type_name("FILE...");
+    for (const char* other : {"--archs", "--level", "--operators", "--shapes", "--jobs"}) merge->excludes(other);
+    app.add_flag("--check", args.is_check, "Compile nothing: say whether DIR's databases hold every expected kernel")
+        ->excludes("--sign")
+        ->excludes(merge);
     app.add_flag("--json", args.is_json, "Print one JSON object on standard output");
     app.add_option("--backend", args.engine.backend, "Compiler: auto, hiprtc or clang (default: MHC_JIT_BACKEND, else auto)")
         ->type_name("NAME");
@@ -81,13 +98,25 @@ std::vector<std::string> parse_archs(const std::string& text)
     return *archs;
 }
 
-outcome build_one(const std::string& arch, const prebuild_request& request, const arguments& args, progress_line& progress)
+jit::prebuild_options options_for(const arguments& args)
 {
     jit::prebuild_options options;
     options.out_dir = args.out_dir;
-    options.jobs_max = request.jobs;
     options.check_only = args.is_check;
     options.engine = options_of(args.engine);
+    if (args.signing_key_file.empty()) return options;
+    std::ifstream file(args.signing_key_file, std::ios::binary);
+    options.signing_key.assign(std::istreambuf_iterator<char>(file), {});
+    if (!file || options.signing_key.empty())
+        fail_usage(
+            fmt::format("--sign {}: cannot be read; name a PEM file with an Ed25519 private key", args.signing_key_file));
+    return options;
+}
+
+outcome build_one(const std::string& arch, const prebuild_request& request, jit::prebuild_options options,
+                  progress_line& progress)
+{
+    options.jobs_max = request.jobs;
     options.progress = [&](int done, int total, std::string_view what) { progress.show(arch, done, total, what); };
     const auto report = jit::prebuild(arch, request.items, options);
     progress.clear();
@@ -135,6 +164,7 @@ json outcome_json(const outcome& one)
                   {"seconds", report.seconds},
                   {"bytes", report.bytes},
                   {"failures", report.failures}};
+    if (!report.signature.empty()) value["signature"] = report.signature;
     if (one.why) value["error"] = one.why->message;
     return value;
 }
@@ -149,8 +179,17 @@ int print_json(int level, const std::string& out_dir, const std::vector<outcome>
     return code;
 }
 
+int merge(const arguments& args)
+{
+    const outcome merged{jit::merge_prebuilt(args.merged_files, options_for(args)).value(), std::nullopt};
+    print(args.is_json ? outcome_json(merged).dump(2, ' ', false, json::error_handler_t::replace) + '\n'
+                       : outcome_text(merged, false));
+    return exit_ok;
+}
+
 int build(const arguments& args)
 {
+    if (!args.merged_files.empty()) return merge(args);
     const prebuild_request request = resolve_request(args.flags);
     if (request.level == 0) {
         if (args.is_json) return print_json(0, args.out_dir, {}, exit_ok);
@@ -164,11 +203,12 @@ int build(const arguments& args)
         print_error("mhc-prebuild", note + "; the rest is built");
     }
     const std::vector<std::string> archs = parse_archs(request.archs);
+    const jit::prebuild_options options = options_for(args);
 
     std::vector<outcome> outcomes;
     progress_line progress;
     for (const std::string& arch : archs) {
-        outcomes.push_back(build_one(arch, request, args, progress));
+        outcomes.push_back(build_one(arch, request, options, progress));
         const outcome& last = outcomes.back();
         if (last.why) print_error("mhc-prebuild", last.why->message);
         if (!last.why && !args.is_json) print(outcome_text(last, args.is_check));

@@ -80,6 +80,17 @@ struct stored_sum {
 };
 result<std::vector<stored_sum>> sum_cache(const engine_options& options, const std::string& database = {});
 
+/// Something that happened to a database, noted in it by the process that saw it.
+struct cache_event {
+    std::int64_t at = 0;  ///< seconds since 1970
+    /// "quarantine": an object that was damaged or did not load; "collision_or_tamper": one whose clear-text key is another;
+    /// "evict": objects that made room; "corrupt": the database before this one, damaged as a whole and moved away.
+    std::string kind;
+    std::string detail;
+};
+/// The last 1000, oldest first.
+result<std::vector<cache_event>> cache_events(const engine_options& options, const std::string& database = {});
+
 /// Whether a kernel is stored, and if not, by what its key differs from the nearest one that is.
 struct miss_explanation {
     struct difference {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,7 @@
 #include <mhc/jit/layer.hpp>
 #include <mhc/jit/result.hpp>
 #include <mhc/jit/spec.hpp>
+#include <mhc/jit/warm_up.hpp>
 
 namespace mhc::jit {
 
@@ -37,6 +39,9 @@ struct engine_options {
     bool read_only = false;                  ///< never write the user database
     bool strict = false;                     ///< never compile: a miss is not_prebuilt
     bool prebuilt_any_toolchain = true;      ///< prebuilt objects of another compiler version count
+    /// An Ed25519 public key, the text of its PEM file: prebuilt databases that are not signed by it (mhc-prebuild --sign)
+    /// are not used, with a warning, and in strict mode are an error. Empty: signatures are not looked at.
+    std::string prebuilt_key;
     int rebuild = 0;  ///< 1: ignore stored objects and replace them, once a key; 2: forget failures too
     std::int64_t cache_bytes_max = 2048LL << 20;  ///< soft limit of the user database
 
@@ -55,19 +60,34 @@ struct engine_options {
 
 /// Exact counts since the engine was made.
 struct engine_stats {
-    std::uint64_t known_layer = 0;  ///< requests answered by the known-layer table
-    std::uint64_t l1_hit = 0;       ///< kernels found in memory
-    std::uint64_t l2_hit = 0;       ///< in the user database
-    std::uint64_t l3_hit = 0;       ///< in a prebuilt database
+    std::uint64_t known_layer = 0;         ///< requests answered by the known-layer table
+    std::uint64_t l1_hit = 0;              ///< kernels found in memory
+    std::uint64_t l2_hit = 0;              ///< in the user database
+    std::uint64_t l3_hit = 0;              ///< in a prebuilt database
+    std::uint64_t missed = 0;              ///< nowhere, or not looked for because of `rebuild`
+    std::uint64_t failure_remembered = 0;  ///< of these, the ones known not to compile, so that nothing was compiled
     std::uint64_t compiled = 0;
     std::uint64_t compile_failed = 0;
-    std::uint64_t waited = 0;          ///< callers that waited for another thread's compilation
-    std::uint64_t waited_process = 0;  ///< kernels waited for while another process compiled them
-    std::uint64_t lock_timeout = 0;    ///< of these, the ones that took too long, so that they were compiled here too
-    std::uint64_t set_aside = 0;       ///< stored objects that failed verification or loading
-    std::uint64_t store_failed = 0;    ///< writes of the user database that did not happen
-    double compile_ms = 0;             ///< sum of wall times of compilations
+    std::uint64_t compile_timeout = 0, compile_crashed = 0, compile_out_of_memory = 0;  ///< of these
+    std::uint64_t waited = 0;           ///< callers that waited for another thread's compilation
+    std::uint64_t waited_process = 0;   ///< kernels waited for while another process compiled them
+    std::uint64_t lock_timeout = 0;     ///< of these, the ones that took too long, so that they were compiled here too
+    std::uint64_t set_aside = 0;        ///< stored objects that failed verification or loading
+    std::uint64_t corrupt = 0;          ///< user databases found damaged as a whole and moved out of the way
+    std::uint64_t evicted = 0;          ///< stored objects that made room for others
+    std::uint64_t store_failed = 0;     ///< objects that could not be stored
+    std::uint64_t compilers_asked = 0;  ///< times a worker was started, or compilers loaded, to see what there is
+    std::uint64_t user_database_opened = 0;
+    std::uint64_t database_writes = 0;  ///< transactions that changed the user database
+    /// Faults of databases, survived, by class.
+    struct {
+        std::uint64_t busy = 0, full = 0, io = 0, read_only = 0, corrupt = 0, cannot_open = 0, other = 0;
+    } database_faults;
+    std::uint64_t code_bytes = 0;  ///< of the code objects loaded
+    double compile_ms = 0;         ///< sum of wall times of compilations
 };
+
+struct transfer_report;
 
 class engine {
 public:
@@ -79,6 +99,23 @@ public:
 
     /// As `mhc::jit::layer(spec, *this)`.
     result<compiled_layer> layer(const layer_spec& spec);
+
+    /// Makes every layer of the list, several at once, so that `layer(spec)` returns each at once from then on; before
+    /// collectives, captures or requests that must not wait for a compiler. Other threads may ask for the same layers
+    /// meanwhile: nothing is compiled twice. A layer that fails does not keep the others back. `cancel`, like a `progress`
+    /// that returns false, begins no further layer; those under way are finished.
+    warm_up_report warm_up(const std::vector<layer_spec>& specs, const warm_up_progress& progress = {},
+                           std::stop_token cancel = {});
+
+    /// Every whole object of the user database as one string, for another process or machine: rank 0 compiles and broadcasts
+    /// it, the others import it, before any of them needs a kernel. Equal objects give equal bytes.
+    /// Errors: bad_spec: there is no user database.
+    result<std::string> export_cache();
+    /// Adds the objects of `export_cache` to the user database: those whose key, hash, architecture and symbol are what they
+    /// should be; the others are named in the report (mhc/jit/cache.hpp). That makes no stranger's bytes trustworthy:
+    /// objects of `host` run in this process. Errors: bad_spec: bytes of another format or version, cut short or damaged, of
+    /// which nothing is added; no user database that may be written.
+    result<transfer_report> import_cache(std::string_view bytes);
 
     const std::string& target() const;
     std::string cache_path() const;  ///< the user database's file; empty: memory only

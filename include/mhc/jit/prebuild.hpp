@@ -24,13 +24,16 @@ struct prebuild_options {
     std::string out_dir;      ///< receives mhc_<target>.db and mhc_<target>.json
     int jobs_max = 0;         ///< 0: from CPUs and memory
     bool check_only = false;  ///< write nothing: compare out_dir's databases with what is expected
-    engine_options engine;    ///< worker, backend, timeout, log; its target and caches are not used
+    /// An Ed25519 private key, the text of its PEM file without a pass phrase: the manifest is signed, in
+    /// mhc_<target>.json.sig. Engines check it if engine_options::prebuilt_key demands that.
+    std::string signing_key;
+    engine_options engine;  ///< worker, backend, timeout, prebuilt_key, log; its target and caches are not used
     std::function<void(int done, int total, std::string_view what)> progress;
 };
 
 struct prebuild_report {
     std::string target;
-    std::string database, manifest;  ///< paths written, empty if none
+    std::string database, manifest, signature;  ///< paths written, empty if none
     int kernels_expected = 0, kernels_produced = 0, kernels_failed = 0;
     double seconds = 0;
     std::int64_t bytes = 0;
@@ -41,6 +44,17 @@ struct prebuild_report {
 /// failed. Errors: bad_spec, unsupported_target, compile_failed (no kernel at all).
 result<prebuild_report> prebuild(std::string_view target, const std::vector<prebuild_item>& items,
                                  const prebuild_options& options);
+
+/// Puts the objects of several databases of one target, made on several machines, into one, with its manifest. The same
+/// bytes whatever the order of the files; of `options`, out_dir, signing_key and the engine's prebuilt_key count. Errors:
+/// bad_spec: a file that is none of this library's or not to be trusted, files of different targets, an object that is not
+/// its key's, or one key with different bytes, naming files and key.
+result<prebuild_report> merge_prebuilt(const std::vector<std::string>& files, const prebuild_options& options);
+
+/// Makes a prebuilt database in this program's own memory known to all engines that are made from now on: `name` is
+/// mhc_<target>.db, `bytes` are the file's, and stay where they are for as long as the process runs. It is as trusted as the
+/// program, and needs no signature. CMake's `mhc_jit_prebuild(... EMBED)` writes the call.
+void embed_prebuilt(std::string_view name, std::string_view bytes);
 
 /// "gfx942;gfx90a", "sm_90", "native" (the GPUs of this machine) or "all" (every AMD architecture) -> architectures,
 /// features kept. Separators `;` and `,`; blanks trimmed.

@@ -1,0 +1,97 @@
+# mhc_jit_prebuild in a project of its own, on the installed package: kernels beside a program and within one. They run in strict
+# mode with an empty cache folder and no worker, and their counters show that nothing was compiled, nor anything else opened.
+include("${CMAKE_CURRENT_LIST_DIR}/support.cmake")
+
+file(REMOVE_RECURSE "${WORK}")
+set(prefix "${WORK}/prefix")
+set(build "${WORK}/build")
+file(COPY "${SHIPPED}/" DESTINATION "${WORK}/source")
+run(ignored "${CMAKE_COMMAND}" --install "${BUILD}" --prefix "${prefix}")
+run(ignored openssl genpkey -algorithm ed25519 -out "${WORK}/key.pem")
+run(ignored openssl pkey -in "${WORK}/key.pem" -pubout -out "${WORK}/public.pem")
+run(ignored "${CMAKE_COMMAND}" -S "${WORK}/source" -B "${build}" -G "${GENERATOR}" "-DCMAKE_CXX_COMPILER=${CXX}" -DCMAKE_BUILD_TYPE=Release
+    "-DCMAKE_PREFIX_PATH=${prefix}" "-DCMAKE_INSTALL_PREFIX=${prefix}" "-DSIGNING_KEY=${WORK}/key.pem")
+run(built "${CMAKE_COMMAND}" --build "${build}")
+expect("${built}" "Compiling kernels of shipped_files for host:x86-64-v2,gfx942")
+run(again "${CMAKE_COMMAND}" --build "${build}")
+if(again MATCHES "Compiling kernels")
+    message(FATAL_ERROR "a second build compiled the kernels again:\n${again}")
+endif()
+
+set(ENV{MHC_JIT_DIR} "${WORK}/cache")
+set(ENV{MHC_JIT_WORKER} "/nowhere/mhc-jitc")
+function(expect_prebuilt program)
+    run(printed "${program}" host:x86-64-v2)
+    expect("${printed}" "kernels: 2, prebuilt: 2, compiled: 0, compilers asked: 0, user databases opened: 0")
+    if(EXISTS "${WORK}/cache")
+        message(FATAL_ERROR "${program} made the folder of a user database")
+    endif()
+endfunction()
+function(expect_failure program words)
+    execute_process(COMMAND "${program}" host:x86-64-v2 RESULT_VARIABLE status ERROR_VARIABLE errors OUTPUT_QUIET)
+    if(status EQUAL 0)
+        message(FATAL_ERROR "${program} ran without its kernels")
+    endif()
+    expect("${errors}" "${words}")
+    file(REMOVE_RECURSE "${WORK}/cache")
+endfunction()
+
+# Where they were built, and where they were installed with the tree that they were built in gone.
+expect_prebuilt("${build}/shipped_files")
+expect_prebuilt("${build}/shipped_embedded")
+expect_failure("${build}/shipped_bare" "there is no mhc_host:x86-64-v2.db in .*/shipped_bare.prebuilt")
+run(ignored "${CMAKE_COMMAND}" --install "${build}")
+file(RENAME "${build}" "${WORK}/gone")
+expect_prebuilt("${prefix}/bin/shipped_files")
+expect_prebuilt("${prefix}/bin/shipped_embedded")
+
+# The files are signed, and believed as the demanded key says; of what is within a program no signature is asked.
+set(ENV{MHC_JIT_PREBUILT_KEY} "${WORK}/public.pem")
+expect_prebuilt("${prefix}/bin/shipped_files")
+expect_prebuilt("${prefix}/bin/shipped_embedded")
+set(folder "${prefix}/lib/mhc/prebuilt/shipped_files")
+run(ignored openssl pkeyutl -verify -rawin -pubin -inkey "${WORK}/public.pem" -in "${folder}/mhc_gfx942.json" -sigfile
+    "${folder}/mhc_gfx942.json.sig")
+file(REMOVE "${folder}/mhc_host:x86-64-v2.json.sig")
+expect_failure("${prefix}/bin/shipped_files" "${folder}/mhc_host:x86-64-v2.db is not signed")
+unset(ENV{MHC_JIT_PREBUILT_KEY})
+expect_prebuilt("${prefix}/bin/shipped_files")
+
+# Each GPU's database is there too, and whole. Of the files, for both forms hold the same.
+run(verified "${CACHE_TOOL}" verify --database "${folder}/mhc_gfx942.db")
+run(listed "${CACHE_TOOL}" list --database "${folder}/mhc_gfx942.db")
+expect("${listed}" "expand +gfx942 +64 +4 +fp32")
+file(SHA256 "${folder}/mhc_gfx942.db" of_file)
+file(SHA256 "${WORK}/gone/shipped_embedded.embedded/mhc_gfx942.db" of_embedded)
+if(NOT of_file STREQUAL of_embedded)
+    message(FATAL_ERROR "two builds of one list gave different databases")
+endif()
+
+# Other shapes: both are built anew, and the program's own shape is a miss that names the nearest.
+file(RENAME "${WORK}/gone" "${build}")
+file(WRITE "${WORK}/source/shapes.txt" "hidden_dim=72 n_streams=4 dtype=fp32 operators=expand_fwd,post_fwd\n")
+unset(ENV{MHC_JIT_WORKER})  # the build, unlike the program, compiles
+run(ignored "${CMAKE_COMMAND}" --build "${build}")
+set(ENV{MHC_JIT_WORKER} "/nowhere/mhc-jitc")
+foreach(program IN ITEMS shipped_files shipped_embedded)
+    expect_failure("${build}/${program}" "not stored .*the nearest that is stored is mhc_[a-z]*_n4_c72_fp32_.*differs in plan")
+endforeach()
+
+# What cannot be is refused when the project is configured.
+function(expect_refusal call words)
+    file(WRITE "${WORK}/wrong/CMakeLists.txt" "cmake_minimum_required(VERSION 3.25)
+project(wrong LANGUAGES CXX)
+find_package(mhc_jit REQUIRED)
+add_library(some STATIC some.cpp)
+mhc_jit_prebuild(${call})\n")
+    file(WRITE "${WORK}/wrong/some.cpp" "")
+    execute_process(COMMAND "${CMAKE_COMMAND}" -S "${WORK}/wrong" -B "${WORK}/wrong/build" -G "${GENERATOR}" "-DCMAKE_CXX_COMPILER=${CXX}"
+        "-DCMAKE_PREFIX_PATH=${prefix}" RESULT_VARIABLE status ERROR_VARIABLE errors OUTPUT_QUIET)
+    if(status EQUAL 0)
+        message(FATAL_ERROR "mhc_jit_prebuild(${call}) was accepted")
+    endif()
+    expect("${errors}" "${words}")
+endfunction()
+expect_refusal("TARGET some ARCHS gfx942 SHAPES some.txt" "some is a[ \n]+STATIC_LIBRARY")
+expect_refusal("TARGET some ARCHS gfx942" "SHAPES is missing")
+expect_refusal("TARGET some ARCHS gfx942 SHAPES some.txt TWICE" "'TWICE'[ \n]+is[ \n]+not[ \n]+known")
