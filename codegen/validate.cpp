@@ -69,7 +69,8 @@ result<void> validate(const layer_spec& s)
     if (o.reference_rounding && !has_layer_operator)
         return bad("reference_rounding", "on", "off unless static_layer_fwd or dynamic_layer_fwd is wanted");
     if (s.norm_weight && (s.wanted & operations_with_norm_weight).empty())
-        return bad("norm_weight", "on", "off unless pre_fwd, post_pre_fwd, head_fwd or pre_big_fuse is wanted");
+        return bad("norm_weight", "on",
+                   "off unless pre_fwd, post_pre_fwd, head_fwd or pre_big_fuse, or a gradient of theirs, is wanted");
     return {};
 }
 

@@ -58,7 +58,7 @@ struct engine::impl {
 
     const engine_options options;
     const codegen::target on;
-    const std::string target_name;  ///< as users name it; `on` is what kernels are compiled for
+    const std::string target_name;               ///< as users name it; `on` is what kernels are compiled for
     const std::optional<codegen::target> exact;  ///< the device's own id, whose prebuilt objects come first
     std::shared_ptr<runtime::logger> log;
     std::shared_ptr<runtime::counters> counts;

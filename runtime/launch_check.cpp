@@ -28,16 +28,41 @@ void launch_check::pointer(slot what, const void* p, std::int32_t align)
 {
     const auto address = reinterpret_cast<std::uintptr_t>(p);
     values_[static_cast<std::size_t>(what)] = address;
-    if (p == nullptr)
-        fail(name_of(what), "null", "a pointer (the tensor is not optional here)");
-    else if (address % static_cast<std::uintptr_t>(align) != 0)
+    if (p == nullptr) {
+        if (tokens_ != 0) fail(name_of(what), "null", "a pointer (the tensor is not optional here)");
+    } else if (address % static_cast<std::uintptr_t>(align) != 0) {
         fail(name_of(what), fmt::format("{}", p),
              fmt::format("a multiple of {} bytes; a spec with a smaller alignment_bytes takes it", align));
+    }
+}
+
+void launch_check::parameter(slot what, float* p)
+{
+    if (p == nullptr) fail(name_of(what), "null", "a pointer (the tensor is not optional here)");
+    f32(what, p);
+}
+
+void launch_check::weight_parameter(slot what, void* p)
+{
+    if (p == nullptr) fail(name_of(what), "null", "a pointer (the tensor is not optional here)");
+    weight(what, p);
 }
 
 void launch_check::optional_weight(slot what, const void* p)
 {
     if (p != nullptr) return pointer(what, p, layer_.weight_align);
+    values_[static_cast<std::size_t>(what)] = 0;
+}
+
+void launch_check::optional_f32(slot what, const float* p)
+{
+    if (p != nullptr) return f32(what, p);
+    values_[static_cast<std::size_t>(what)] = 0;
+}
+
+void launch_check::optional_data(slot what, const void* p)
+{
+    if (p != nullptr) return data_in(what, p);
     values_[static_cast<std::size_t>(what)] = 0;
 }
 
@@ -51,7 +76,23 @@ void launch_check::norm_weight(const void* p)
     if (layer_.spec.norm_weight)
         weight(slot::norm_weight, p);
     else
-        must_be_null(slot::norm_weight, p, "null: the spec's norm_weight is off");
+        must_be_null(slot::norm_weight, p, "null: the spec's norm_weight is off"), number(slot::norm_weight, 0);
+}
+
+void launch_check::norm_weight_gradient(void* p)
+{
+    if (layer_.spec.norm_weight) return optional_weight(slot::d_norm_weight, p);
+    must_be_null(slot::d_norm_weight, p, "null: the spec's norm_weight is off");
+    number(slot::d_norm_weight, 0);
+}
+
+void launch_check::gradient(const jit::accumulation& accumulate)
+{
+    number(slot::accumulate_inputs, accumulate.d_x ? 1 : 0);
+    number(slot::accumulate_parameters, accumulate.parameters ? 1 : 0);
+    number(slot::dense_token_stride, layer_.spec.n_streams * layer_.spec.hidden_dim);
+    number(slot::dense_stream_stride, layer_.spec.hidden_dim);
+    number(slot::one, 1);
 }
 
 void launch_check::projection(std::int64_t rows)

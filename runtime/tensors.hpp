@@ -2,9 +2,20 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
+#include <vector>
 
-#include <mhc/jit/spec.hpp>
+#include <mhc/jit/describe.hpp>
+
+namespace mhc::jit {
+
+/// The operator that a gradient is one of; empty for an operator that is none.
+std::optional<operation> operator_of_gradient(operation gradient);
+/// Tensors of the gradient of an operator.
+std::vector<tensor_description> gradient_tensors(operation of);
+
+}  // namespace mhc::jit
 
 namespace mhc::runtime {
 

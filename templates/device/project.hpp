@@ -9,24 +9,29 @@
 
 namespace mhc {
 
-/// fn [rows, K] as one matrix.
+/// fn [rows, K] as one matrix; of const weights where it is read.
 template <class Weight, int K>
-struct one_matrix {
-    const Weight* fn;
-    MHC_MEMBER const Weight* row(int r) const { return fn + i64(r) * K; }
+struct matrix_at {
+    Weight* fn;
+    MHC_MEMBER Weight* row(int r) const { return fn + i64(r) * K; }
 };
+template <class Weight, int K>
+using one_matrix = matrix_at<const Weight, K>;
 
 /// fn as the three matrices of mHC.cu: phi_pre [n, K], phi_post [n, K], phi_res [n*n, K].
 template <class Weight, int K, int n>
-struct three_matrices {
-    const Weight* pre;
-    const Weight* post;
-    const Weight* res;
-    MHC_MEMBER const Weight* row(int r) const
+struct three_matrices_at {
+    Weight* pre;
+    Weight* post;
+    Weight* res;
+    MHC_MEMBER Weight* row(int r) const
     {
         return r < n ? pre + i64(r) * K : r < 2 * n ? post + i64(r - n) * K : res + i64(r - 2 * n) * K;
     }
 };
+
+template <class Weight, int K, int n>
+using three_matrices = three_matrices_at<const Weight, K, n>;
 
 /// The sums of one wave over one slice, a vector of addends in each lane.
 template <class Rows, int TileTokens, int TileRows>
@@ -96,6 +101,14 @@ MHC_DEVICE void store_sums(Grid at, const tile_sums<Rows, TileTokens, TileRows>&
         float* const to = is_square ? sqsum + place : proj + place * fn_rows + first_row + r;
         *to = is_first ? mine[turn] : *to + mine[turn];
     }
+}
+
+/// The split that channel c of every stream is summed in: of those that `project` fills.
+template <class Rows>
+MHC_DEVICE int split_of(int c, int splits)
+{
+    const int used = smaller(splits, Rows::slices);
+    return used == 1 ? 0 : ((c / Rows::slice + 1) * used - 1) / Rows::slices;
 }
 
 /// Zeros, by all lanes of the grid.
