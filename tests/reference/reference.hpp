@@ -4,7 +4,7 @@
 // T tokens, n streams, C channels, K = n*C, x_i the row of stream i of one token. Every function takes values that already
 // have their dtype's precision (as float32), works in float64 and rounds nothing unless `reference_rounding` asks for it.
 // Beside each value stands the sum of the absolute values of its terms (`tensor::terms`), which the error bounds need.
-// Options are those of MATH.md 6.1a, documented at jit::layer_options.
+// Options are those of MATH.md 6.1a, documented at jit::layer_options. The gradients of all this are in gradients.hpp.
 #pragma once
 
 #include "tests/reference/options.hpp"
@@ -31,9 +31,10 @@ tensor apply_mix_fwd(const shape& of, const strided_rows& x, const token_rows& p
 /// x_i = h for every stream i; [T, n, C].
 tensor expand_fwd(const shape& of, const float* h);
 
-/// out_i = post_i y + sum_j M_ij x_j; [T, n, C]. M is the stored matrix (out_in) or its transpose (src_dst).
+/// out_i = post_i (y + bias) + sum_j M_ij x_j; [T, n, C]. M is the stored matrix (out_in) or its transpose (src_dst).
+/// bias [C] may be null: it is that of the block's last projection, left for this addition.
 tensor post_fwd(jit::mix_layout layout, const shape& of, const float* y, const strided_rows& x, const token_rows& post,
-                const token_rows& mix);
+                const token_rows& mix, const float* bias = nullptr);
 
 struct pre_result {
     tensor layer_input;  ///< [T, C]
