@@ -22,14 +22,6 @@ streams streams_of(const shape& of, const strided_rows& x, std::int64_t token)
 
 streams zero_streams(const shape& of) { return streams(static_cast<std::size_t>(of.n_streams), channels(of.hidden_dim)); }
 
-channels row_of(const tensor& from, std::int64_t row, std::int64_t hidden_dim)
-{
-    channels made(hidden_dim);
-    std::copy_n(from.value.begin() + row * hidden_dim, hidden_dim, made.value.begin());
-    std::copy_n(from.terms.begin() + row * hidden_dim, hidden_dim, made.terms.begin());
-    return made;
-}
-
 void store(const channels& from, std::int64_t row, tensor& to)
 {
     const auto size = static_cast<std::ptrdiff_t>(from.value.size());
@@ -41,6 +33,17 @@ void store(const streams& from, std::int64_t token, tensor& to)
 {
     auto row = token * static_cast<std::int64_t>(from.size());
     for (const channels& stream : from) store(stream, row++, to);
+}
+
+void add_rows(const tensor& from, std::int64_t token, streams& to)
+{
+    auto first = static_cast<std::size_t>(token) * to.size() * to.front().value.size();
+    for (channels& stream : to) {
+        for (std::size_t c = 0; c < stream.value.size(); ++c, ++first) {
+            stream.value[c] += from.value[first];
+            stream.terms[c] += from.terms[first];
+        }
+    }
 }
 
 number dot(const channels& a, const channels& b)

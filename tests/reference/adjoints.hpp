@@ -4,10 +4,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
+#include "tests/reference/gradients.hpp"
 #include "tests/reference/number.hpp"
-#include "tests/reference/reference.hpp"
 #include "tests/reference/streams.hpp"
 
 namespace mhc::reference {
@@ -20,10 +21,10 @@ streams streams_of(const shape& of, const strided_rows& x, std::int64_t token);
 streams zero_streams(const shape& of);
 
 /// Row `row` of a dense tensor whose rows have C numbers.
-channels row_of(const tensor& from, std::int64_t row, std::int64_t hidden_dim);
 void store(const channels& from, std::int64_t row, tensor& to);
 /// The n rows of a token of a dense [T, n, C] tensor.
 void store(const streams& from, std::int64_t token, tensor& to);
+void add_rows(const tensor& from, std::int64_t token, streams& to);
 
 /// sum_c a_c b_c.
 number dot(const channels& a, const channels& b);
@@ -54,6 +55,14 @@ struct mixing_gradients {
 /// d_x_j += sum_i M_ij g_i.
 mixing_gradients mixing_adjoint(jit::mix_layout layout, const channels& y, const streams& x, const double* post,
                                 const double* stored_mix, const streams& g, streams& d_x);
+
+/// post_bwd from the gradient of each token's rows.
+post_gradients post_adjoint(jit::mix_layout layout, const shape& of, const float* y, const strided_rows& x,
+                            const token_rows& post, const token_rows& mix, const float* bias,
+                            const std::function<streams(std::int64_t token)>& d_out);
+
+/// The rows of d_out of a token, or zeros where there are none.
+streams gradient_streams(const shape& of, const strided_rows& d_out, std::int64_t token);
 
 /// From d_p of p = multiplier * sigmoid(z) + constant to d_z = d_p * multiplier * sigmoid(z) * sigmoid(-z).
 number sigmoid_adjoint(double z, double multiplier, const number& d_p);

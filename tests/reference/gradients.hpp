@@ -59,4 +59,87 @@ post_gradients post_bwd(jit::mix_layout layout, const shape& of, const float* y,
                         const token_rows& post, const token_rows& mix, const strided_rows& d_out,
                         const float* bias = nullptr);
 
+/// Gradients of pre_fwd's outputs; any may be null.
+struct pre_outputs {
+    const float* layer_input = nullptr;                           ///< [T, C]
+    const float *pre = nullptr, *post = nullptr, *mix = nullptr;  ///< [T, n], [T, n], [T, n, n]
+};
+struct pre_gradients {
+    tensor x;               ///< [T, n, C]
+    tensor fn;              ///< [n*n+2n, K]; of a head [n, K]
+    tensor scale;           ///< [3]; of a head [1]
+    tensor base;            ///< [n*n+2n]; of a head [n]
+    tensor norm_weight;     ///< [C]; empty without
+    tensor fn_norm_weight;  ///< [K]; empty without
+};
+pre_gradients pre_bwd(const jit::layer_options& options, const shape& of, const strided_rows& x, const float* fn,
+                      const float* scale, const float* base, const float* norm_weight, const pre_outputs& d,
+                      const float* fn_norm_weight = nullptr);
+pre_gradients head_bwd(const jit::layer_options& options, const shape& of, const strided_rows& x, const float* fn,
+                       const float* scale, const float* base, const float* norm_weight, const float* d_layer_input,
+                       const float* fn_norm_weight = nullptr);
+
+/// d_proj [T, rows] and d_sqsum [T] are of the sums over the splits: the gradient of every split is that of the sum.
+struct pre_project_gradients {
+    tensor x;               ///< [T, n, C]
+    tensor fn;              ///< [rows, K]
+    tensor fn_norm_weight;  ///< [K]; empty without
+};
+pre_project_gradients pre_project_bwd(const shape& of, const strided_rows& x, const float* fn, std::int64_t rows,
+                                      const float* d_proj, const float* d_sqsum, const float* fn_norm_weight = nullptr);
+
+/// proj and sqsum: of every split, as above.
+struct coefficients_gradients {
+    tensor proj;   ///< [T, n*n+2n]
+    tensor sqsum;  ///< [T]
+    tensor scale;  ///< [3]
+    tensor base;   ///< [n*n+2n]
+};
+coefficients_gradients split_mixes_bwd(const jit::layer_options& options, const shape& of, const split_projection& from,
+                                       const float* scale, const float* base, const float* d_pre, const float* d_post,
+                                       const float* d_logits);
+coefficients_gradients coeffs_bwd(const jit::layer_options& options, const shape& of, const split_projection& from,
+                                  const float* scale, const float* base, const float* d_pre, const float* d_post,
+                                  const float* d_mix);
+
+struct big_fuse_gradients {
+    coefficients_gradients coefficients;
+    tensor x;            ///< [T, n, C], of layer_input alone: that of proj and sqsum is pre_project_bwd's
+    tensor norm_weight;  ///< [C]; empty without
+};
+big_fuse_gradients pre_big_fuse_bwd(const jit::layer_options& options, const shape& of, const split_projection& from,
+                                    const strided_rows& x, const float* scale, const float* base, const float* norm_weight,
+                                    const pre_outputs& d);
+
+struct post_pre_gradients {
+    post_gradients post;  ///< of post_fwd's operands
+    pre_gradients next;   ///< of the next layer's; next.x is the whole gradient of `out`
+};
+/// `out` is post_fwd's result as it was stored, in the data's type: what pre_fwd of the next layer read. d_out is the
+/// gradient that reaches it from elsewhere, d_next those of next_pre, next_post, next_mix and layer_input.
+post_pre_gradients post_pre_bwd(const jit::layer_options& options, const shape& of, const float* y, const strided_rows& x,
+                                const token_rows& post, const token_rows& mix, const strided_rows& out, const float* fn,
+                                const float* scale, const float* base, const float* norm_weight, const strided_rows& d_out,
+                                const pre_outputs& d_next, const float* bias = nullptr,
+                                const float* fn_norm_weight = nullptr);
+
+struct static_layer_gradients {
+    tensor x;                     ///< [T, n, C]
+    tensor h_pre, h_post, h_res;  ///< [n], [n], [n, n]
+    tensor weight;                ///< [C]
+};
+static_layer_gradients static_layer_bwd(const jit::layer_options& options, const shape& of, const strided_rows& x,
+                                        const float* h_pre, const float* h_post, const float* h_res, const float* weight,
+                                        const strided_rows& d_out);
+
+struct dynamic_layer_gradients {
+    tensor x;                                 ///< [T, n, C]
+    tensor phi_pre, phi_post, phi_res;        ///< [n, K], [n, K], [n*n, K]
+    tensor alpha_pre, alpha_post, alpha_res;  ///< [1] each
+    tensor b_pre, b_post, b_res;              ///< [n], [n], [n, n]
+    tensor weight;                            ///< [C]
+};
+dynamic_layer_gradients dynamic_layer_bwd(const jit::layer_options& options, const shape& of, const strided_rows& x,
+                                          const dynamic_weights& weights, const strided_rows& d_out);
+
 }  // namespace mhc::reference

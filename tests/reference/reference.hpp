@@ -45,22 +45,25 @@ struct pre_result {
 /// z = (fn . x) * r * scale + base with r = 1 / sqrt(mean_K(x^2) + rms_eps), where scale has one number each for rows
 /// [0,n), [n,2n) and the rest of fn; pre = sigmoid(z_pre) + pre_eps, post = post_mult * sigmoid(z_post),
 /// mix = Sinkhorn(z_res), layer_input = sum_i pre_i x_i. With norm_weight (not null) layer_input is then
-/// divided by sqrt(mean_C(layer_input^2) + norm_eps) and multiplied by norm_weight.
+/// divided by sqrt(mean_C(layer_input^2) + norm_eps) and multiplied by norm_weight. fn_norm_weight [K], where not null,
+/// multiplies every row of fn, and r does not see it.
 pre_result pre_fwd(const jit::layer_options& options, const shape& of, const strided_rows& x, const float* fn,
-                   const float* scale, const float* base, const float* norm_weight);
+                   const float* scale, const float* base, const float* norm_weight, const float* fn_norm_weight = nullptr);
 
 // post_pre_fwd is post_fwd, then pre_fwd of its result rounded to the data's type: it has no function of its own.
 
 /// pre_fwd's layer_input with fn [n, K], scale [1] and base [n]: the coefficients are pre alone; [T, C].
 tensor head_fwd(const jit::layer_options& options, const shape& of, const strided_rows& x, const float* fn,
-                const float* scale, const float* base, const float* norm_weight);
+                const float* scale, const float* base, const float* norm_weight, const float* fn_norm_weight = nullptr);
 
 struct projection_result {
     tensor proj;   ///< [T, rows]
     tensor sqsum;  ///< [T]
 };
 /// proj = fn . x, sqsum = sum_K(x^2). What a split holds of them is the target's choice: these are the sums over all.
-projection_result pre_project_fwd(const shape& of, const strided_rows& x, const float* fn, std::int64_t rows);
+/// fn_norm_weight as in pre_fwd.
+projection_result pre_project_fwd(const shape& of, const strided_rows& x, const float* fn, std::int64_t rows,
+                                  const float* fn_norm_weight = nullptr);
 
 /// A projection in S splits: `proj` row (t, s) has n*n + 2n numbers, `sqsum` row (t, s) one.
 struct split_projection {

@@ -99,8 +99,14 @@ tensor expand_bwd(const shape& of, const strided_rows& d_x)
     return d_h;
 }
 
-post_gradients post_bwd(jit::mix_layout layout, const shape& of, const float* y, const strided_rows& x,
-                        const token_rows& post, const token_rows& mix, const strided_rows& d_out, const float* bias)
+streams gradient_streams(const shape& of, const strided_rows& d_out, std::int64_t token)
+{
+    return d_out.data != nullptr ? streams_of(of, d_out, token) : zero_streams(of);
+}
+
+post_gradients post_adjoint(jit::mix_layout layout, const shape& of, const float* y, const strided_rows& x,
+                            const token_rows& post, const token_rows& mix, const float* bias,
+                            const std::function<streams(std::int64_t token)>& d_out)
 {
     const std::int64_t n = of.n_streams;
     tensor d_y(of.tokens * of.hidden_dim), d_x(of.tokens * of.flat_dim()), d_post(of.tokens * n), d_mix(of.tokens * n * n);
@@ -108,11 +114,10 @@ post_gradients post_bwd(jit::mix_layout layout, const shape& of, const float* y,
         for (std::int64_t t = begin; t < end; ++t) {
             channels biased = exact_channels(y + t * of.hidden_dim, of.hidden_dim);
             if (bias != nullptr) add_scaled(1.0, bias, biased);
-            const streams g = d_out.data != nullptr ? streams_of(of, d_out, t) : zero_streams(of);
             streams d_streams = zero_streams(of);
             const mixing_gradients found =
                 mixing_adjoint(layout, biased, streams_of(of, x, t), widened(post.row(t), n).data(),
-                               widened(mix.row(t), n * n).data(), g, d_streams);
+                               widened(mix.row(t), n * n).data(), d_out(t), d_streams);
             store(found.y, t, d_y);
             store(d_streams, t, d_x);
             for (std::int64_t i = 0; i < n; ++i) put(d_post, t * n + i, found.post[static_cast<std::size_t>(i)]);
@@ -122,6 +127,13 @@ post_gradients post_bwd(jit::mix_layout layout, const shape& of, const float* y,
     tensor d_bias = bias != nullptr ? sum_of_first_axis(d_y, of.hidden_dim) : tensor();
     return {std::move(d_y), std::move(d_x), of_coefficients(std::move(d_post), post, n),
             of_coefficients(std::move(d_mix), mix, n * n), std::move(d_bias)};
+}
+
+post_gradients post_bwd(jit::mix_layout layout, const shape& of, const float* y, const strided_rows& x,
+                        const token_rows& post, const token_rows& mix, const strided_rows& d_out, const float* bias)
+{
+    return post_adjoint(layout, of, y, x, post, mix, bias,
+                        [&](std::int64_t token) { return gradient_streams(of, d_out, token); });
 }
 
 }  // namespace mhc::reference
