@@ -46,6 +46,11 @@ void add_rows(const tensor& from, std::int64_t token, streams& to)
     }
 }
 
+numbers numbers_of(const float* gradients, std::int64_t count)
+{
+    return gradients != nullptr ? numbers(gradients, gradients + count) : numbers(static_cast<std::size_t>(count));
+}
+
 number dot(const channels& a, const channels& b)
 {
     number sum;
@@ -92,6 +97,11 @@ channels rms_norm_adjoint(const channels& a, double eps, const float* weight, co
         d_weight->terms[c] = d_y.terms[c] * a.terms[c] / rms;
     }
     return d_a;
+}
+
+number rms_adjoint(const channels& a, double eps, float d_rms)
+{
+    return static_cast<double>(d_rms) / (static_cast<double>(a.value.size()) * root_mean_square(a.value, eps));
 }
 
 void weighted_streams_adjoint(const streams& x, const double* p, const channels& d_a, number* d_p, streams& d_x)

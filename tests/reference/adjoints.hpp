@@ -26,6 +26,9 @@ void store(const channels& from, std::int64_t row, tensor& to);
 void store(const streams& from, std::int64_t token, tensor& to);
 void add_rows(const tensor& from, std::int64_t token, streams& to);
 
+/// `count` gradients, or as many zeros where there are none.
+numbers numbers_of(const float* gradients, std::int64_t count);
+
 /// sum_c a_c b_c.
 number dot(const channels& a, const channels& b);
 
@@ -42,6 +45,9 @@ void sinkhorn_adjoint(const jit::layer_options& options, std::int64_t n, const d
 /// d_a = weight * d_y / rms - a * sum(weight * d_y * a) / (C rms^3). weight null: 1. d_weight, where not null, receives
 /// d_y * a / rms.
 channels rms_norm_adjoint(const channels& a, double eps, const float* weight, const channels& d_y, channels* d_weight);
+
+/// rms = sqrt(mean(a^2) + eps) has d_a = a * this: d_rms / (C rms).
+number rms_adjoint(const channels& a, double eps, float d_rms);
 
 /// a = sum_i p_i x_i: d_p_i += sum(d_a x_i), d_x_i += p_i d_a.
 void weighted_streams_adjoint(const streams& x, const double* p, const channels& d_a, number* d_p, streams& d_x);
@@ -60,6 +66,9 @@ mixing_gradients mixing_adjoint(jit::mix_layout layout, const channels& y, const
 post_gradients post_adjoint(jit::mix_layout layout, const shape& of, const float* y, const strided_rows& x,
                             const token_rows& post, const token_rows& mix, const float* bias,
                             const std::function<streams(std::int64_t token)>& d_out);
+
+/// The gradient of coefficients, which are one set for all tokens where their stride is 0.
+tensor of_coefficients(tensor per_token, const token_rows& rows, std::int64_t width);
 
 /// The rows of d_out of a token, or zeros where there are none.
 streams gradient_streams(const shape& of, const strided_rows& d_out, std::int64_t token);

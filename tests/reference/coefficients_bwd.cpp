@@ -43,11 +43,6 @@ std::vector<double> pre_of(const jit::layer_options& options, const shape& of, c
     return pre;
 }
 
-numbers numbers_of(const float* gradients, std::int64_t count)
-{
-    return gradients != nullptr ? numbers(gradients, gradients + count) : numbers(static_cast<std::size_t>(count));
-}
-
 coefficient_gradients gradients_of(const shape& of, const pre_outputs& d)
 {
     const std::int64_t n = of.n_streams;

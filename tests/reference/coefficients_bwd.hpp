@@ -37,9 +37,6 @@ struct coefficient_gradients {
     numbers pre, post, mix;  ///< [T, n], [T, n], [T, n, n]
 };
 
-/// `count` gradients, or as many zeros where there are none.
-numbers numbers_of(const float* gradients, std::int64_t count);
-
 /// Those of pre_fwd's outputs.
 coefficient_gradients gradients_of(const shape& of, const pre_outputs& d);
 

@@ -28,8 +28,8 @@ std::vector<gradient_case> gradient_cases()
             made.options.sinkhorn_iters = 3;
             made.options.rms_eps = 0.1F;
         }
-        // A norm over one channel gives its sign, with a gradient of nothing, unless eps is of the channel's size.
-        if (made.of.hidden_dim == 1) made.options.norm_eps = 0.3F;
+        // A norm over one channel, or copies of it, gives its sign, a step without gradient unless eps is of its size.
+        if (made.of.hidden_dim == 1) made.options.norm_eps = made.options.rms_eps = 0.3F;
         cases.push_back(made);
     }
     gradient_case wide = cases.front();

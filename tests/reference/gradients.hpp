@@ -123,6 +123,34 @@ post_pre_gradients post_pre_bwd(const jit::layer_options& options, const shape& 
                                 const pre_outputs& d_next, const float* bias = nullptr,
                                 const float* fn_norm_weight = nullptr);
 
+/// The same with head_fwd second, of which layer_input is the only output.
+post_pre_gradients post_head_bwd(const jit::layer_options& options, const shape& of, const float* y, const strided_rows& x,
+                                 const token_rows& post, const token_rows& mix, const strided_rows& out, const float* fn,
+                                 const float* scale, const float* base, const float* norm_weight, const float* d_layer_input,
+                                 const float* bias = nullptr, const float* fn_norm_weight = nullptr);
+
+/// As pre_bwd, with x [T, C].
+pre_gradients broadcast_pre_bwd(const jit::layer_options& options, const shape& of, const float* x, const float* fn,
+                                const float* scale, const float* base, const float* norm_weight, const pre_outputs& d,
+                                const float* fn_norm_weight = nullptr);
+
+struct delayed_pre_gradients {
+    pre_gradients pre;
+    tensor previous_pre;  ///< [T, n], or [n] where its token_stride is 0
+};
+delayed_pre_gradients delayed_pre_bwd(const jit::layer_options& options, const shape& of, const strided_rows& x,
+                                      const token_rows& previous_pre, const float* fn, const float* scale, const float* base,
+                                      const float* norm_weight, const pre_outputs& d, const float* fn_norm_weight = nullptr);
+
+struct rmsnorm_matmul_gradients {
+    tensor x;            ///< [T, C]
+    tensor norm_weight;  ///< [C]; empty without
+    tensor weight;       ///< [columns, C]
+};
+rmsnorm_matmul_gradients rmsnorm_matmul_bwd(const jit::layer_options& options, const shape& of, const float* x,
+                                            const float* norm_weight, const float* weight, std::int64_t columns,
+                                            const float* d_y, const float* d_rms);
+
 struct static_layer_gradients {
     tensor x;                     ///< [T, n, C]
     tensor h_pre, h_post, h_res;  ///< [n], [n], [n, n]

@@ -110,4 +110,55 @@ struct dynamic_weights {
 tensor dynamic_layer_fwd(const jit::layer_options& options, const shape& of, const strided_rows& x,
                          const dynamic_weights& weights);
 
+/// pre_fwd where all n streams of a token are x [T, C]: the first layer's, before the streams exist. No operand is of n*C
+/// but fn, whose sum over the streams is all that matters.
+pre_result broadcast_pre_fwd(const jit::layer_options& options, const shape& of, const float* x, const float* fn,
+                             const float* scale, const float* base, const float* norm_weight,
+                             const float* fn_norm_weight = nullptr);
+
+/// pre_fwd whose layer_input is made with the previous sublayer's pre, sum_i previous_pre_i x_i (then the norm): `pre`,
+/// `post` and `mix` are of x as ever, and `pre` is for the sublayer that follows.
+pre_result delayed_pre_fwd(const jit::layer_options& options, const shape& of, const strided_rows& x,
+                           const token_rows& previous_pre, const float* fn, const float* scale, const float* base,
+                           const float* norm_weight, const float* fn_norm_weight = nullptr);
+
+/// head_fwd of post_fwd's result, which is not stored itself. out_type: what that result is rounded to on its way; fp32 for
+/// an implementation that goes on with its sums.
+tensor post_head_fwd(const jit::layer_options& options, const shape& of, jit::dtype out_type, const float* y,
+                     const strided_rows& x, const token_rows& post, const token_rows& mix, const float* fn,
+                     const float* scale, const float* base, const float* norm_weight, const float* bias = nullptr,
+                     const float* fn_norm_weight = nullptr);
+
+/// A layer_input stored as fp8 e4m3 with the scale of each block of channels.
+struct quantised {
+    tensor layer_input;  ///< [T, C]: q * scale, what the stored numbers stand for; rounding_doubt where q may go either way
+    tensor scale;        ///< [T, ceil(C / block)]
+};
+/// scale = max(largest |layer_input| of the block, quantised_floor) / 448; q = layer_input / scale rounded to e4m3, nearest
+/// even, never beyond 448. The last block of a row may be short; block 0 is the whole row, else 128. What is quantised is
+/// the sum itself, not its bf16 or fp16. `relative` is the error allowed to float32 sums (fp32_bound, projected_bound).
+inline constexpr float quantised_floor = 1e-10F;  // a block of zeros has a scale too
+quantised quantised_e4m3(const shape& of, const tensor& layer_input, std::int64_t block, double relative);
+
+/// One layer of multilayer_recompute: coefficients that were kept, and the output y of its block.
+struct recompute_layer {
+    token_rows pre;            ///< [T, n]
+    const float* y = nullptr;  ///< [T, C]; null for a last layer whose streams are not wanted
+    token_rows post, mix;      ///< [T, n], [T, n, n]
+    const float* bias = nullptr;
+};
+struct recomputed {
+    tensor layer_input;  ///< [T, C]: apply_mix_fwd of the layer's streams
+    tensor out;          ///< [T, n, C]: post_fwd, the next layer's streams before they are rounded to `type`
+};
+/// The streams and layer inputs of every layer, from the first layer's streams x: apply_mix_fwd and post_fwd in turn, each
+/// layer reading the last one's streams rounded to `type`.
+std::vector<recomputed> multilayer_recompute(jit::mix_layout layout, const shape& of, jit::dtype type, const strided_rows& x,
+                                             const std::vector<recompute_layer>& layers);
+
+/// y = v weight^T with v = x / rms * norm_weight as in rmsnorm_fwd, not rounded; weight [columns, C], norm_weight [C] or
+/// null. `y` is [T, columns].
+rmsnorm_result rmsnorm_matmul_fwd(const jit::layer_options& options, const shape& of, const float* x,
+                                  const float* norm_weight, const float* weight, std::int64_t columns);
+
 }  // namespace mhc::reference

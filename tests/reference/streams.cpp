@@ -81,6 +81,13 @@ tensor layer_input_of(const jit::layer_options& options, const shape& of, const 
     return layer_input;
 }
 
+std::vector<double> widened(const shape& of, const token_rows& rows, std::int64_t width)
+{
+    std::vector<double> all;
+    for (std::int64_t t = 0; t < of.tokens; ++t) all.insert(all.end(), rows.row(t), rows.row(t) + width);
+    return all;
+}
+
 tensor of_one_sign(std::vector<double> value)
 {
     tensor made;

@@ -16,12 +16,6 @@ channels gradient_row(const float* d, std::int64_t row, std::int64_t hidden_dim)
 
 std::vector<double> widened(const float* from, std::int64_t size) { return {from, from + size}; }
 
-/// The gradient of coefficients, which are one set for all tokens where their stride is 0.
-tensor of_coefficients(tensor per_token, const token_rows& rows, std::int64_t width)
-{
-    return rows.token_stride == 0 ? sum_of_first_axis(per_token, width) : std::move(per_token);
-}
-
 }  // namespace
 
 tensor accumulated(tensor gradient, const float* before)
@@ -62,10 +56,7 @@ rmsnorm_gradients rmsnorm_bwd(const jit::layer_options& options, const shape& of
             const channels row = exact_channels(x + t * size, size);
             channels d_weight(size);
             channels d_row = rms_norm_adjoint(row, norm_eps(options), weight, gradient_row(d_y, t, size), &d_weight);
-            if (d_rms != nullptr) {
-                const double rms = root_mean_square(row.value, norm_eps(options));
-                add_scaled(number(static_cast<double>(d_rms[t]) / (static_cast<double>(size) * rms)), row, d_row);
-            }
+            if (d_rms != nullptr) add_scaled(rms_adjoint(row, norm_eps(options), d_rms[t]), row, d_row);
             store(d_row, t, d_x);
             store(d_weight, t, d_weights);
         }
@@ -97,6 +88,11 @@ tensor expand_bwd(const shape& of, const strided_rows& d_x)
     const std::vector<double> ones(static_cast<std::size_t>(of.n_streams), 1.0);
     for (std::int64_t t = 0; t < of.tokens; ++t) store(weighted_streams(of, d_x, t, ones.data()), t, d_h);
     return d_h;
+}
+
+tensor of_coefficients(tensor per_token, const token_rows& rows, std::int64_t width)
+{
+    return rows.token_stride == 0 ? sum_of_first_axis(per_token, width) : std::move(per_token);
 }
 
 streams gradient_streams(const shape& of, const strided_rows& d_out, std::int64_t token)
