@@ -22,6 +22,13 @@ struct bounds {
 /// The bounds of `tensor` (its name in <mhc/jit/args.hpp>) as `op` of `spec` returns it.
 bounds bounds_of(jit::operation op, std::string_view tensor, const jit::layer_spec& spec);
 
+/// Those of a gradient of a tensor with these bounds: three times the relative one.
+constexpr bounds of_gradient(const bounds& of) { return {3 * of.relative, of.unit}; }
+
+/// Those of a layer_input in fp8, times its scale. Its elements are held to rounding as the reference does, but for those in
+/// doubt (rounding_doubt); the norm allows for some of them.
+inline constexpr bounds quantised_bounds = {0x1p-8, 0x1p-24};
+
 struct comparison {
     bool passed = false;
     double norm_ratio = 0;     ///< error over bound of the whole tensor; above 1 fails
