@@ -13,8 +13,9 @@ namespace mhc::codegen {
 /// Where a parameter's value comes from, if not from the operand of its name.
 struct feed {
     slot parameter{}, what{};
-    std::int64_t bytes_per_token = 0, bytes_fixed = 0;  ///< of a workspace: where it begins
-    bool is_f32 = false;                                ///< data that another kernel left unrounded
+    std::int64_t bytes_per_token = 0,
+                 bytes_fixed = 0;  ///< added: of a workspace, where it begins; of slot::zero, a constant
+    bool is_f32 = false;           ///< data that another kernel left unrounded
 };
 
 /// The parameters of templates/<family>.in; `feeds` are of a whole operator: those of other kernels are passed over.

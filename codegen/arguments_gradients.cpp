@@ -104,13 +104,11 @@ std::vector<family_row> make_table()
                      more(all, {coefficients_token_stride, rows}), {accumulate_inputs})},
         {"matrix_sums",
          with_tokens({reads(x, data), reads(d_proj, f32), writes(sums, f32)}, more(x_strides, {rows, splits}))},
-        {"finish_matrix", with_tokens({reads(sums, f32), writes(d_fn, of_weight)}, {rows}, {accumulate_parameters})},
-        {"finish_three", with_tokens({reads(sums, f32), writes(d_phi_pre, of_weight), writes(d_phi_post, of_weight),
-                                      writes(d_phi_res, of_weight)},
-                                     {}, {accumulate_parameters})},
-        {"sum_rows", with_tokens({reads(sums, f32), writes(totals, f32)}, {})},
-        {"finish_vector", with_tokens({reads(totals, f32), writes(d_vector, f32)}, {}, {accumulate_parameters})},
-        {"finish_weight", with_tokens({reads(totals, f32), writes(d_vector, of_weight)}, {}, {accumulate_parameters})},
+        {"sum_rows", with_tokens({reads(sums, f32), writes(totals, f32)}, {tokens_per_row, width})},
+        {"finish_vector", with_tokens({reads(totals, f32), writes(d_vector, f32)}, {tokens_per_row, width, first, length},
+                                      {accumulate_parameters})},
+        {"finish_weight", with_tokens({reads(totals, f32), writes(d_vector, of_weight)},
+                                      {tokens_per_row, width, first, length}, {accumulate_parameters})},
     };
 }
 

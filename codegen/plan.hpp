@@ -115,7 +115,12 @@ enum class slot : std::uint8_t {
     affine_is_wanted,
     dense_token_stride,
     dense_stream_stride,
-    one,
+    zero,
+    fn_size,
+    tokens_per_row,
+    width,
+    first,
+    length,
     groups,
 };
 inline constexpr std::size_t slot_count = static_cast<std::size_t>(slot::groups) + 1;

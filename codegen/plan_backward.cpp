@@ -46,6 +46,9 @@ private:
     operator_plan& made_;
 };
 
+/// The gradient of a projection that the workspace holds is that of the sum over the splits.
+constexpr feed one_split{.parameter = slot::splits, .what = slot::zero, .bytes_fixed = 1};
+
 /// The same place for a parameter of another name.
 feed as(slot parameter, feed of)
 {
@@ -69,9 +72,8 @@ void add_sums(const facts& f, operator_plan& made, areas& space, const feed& row
     made.kernels.push_back(plan_sum_rows(f, {as(slot::sums, rows), totals}, tokens, width));
     made.kernels.back().only_if = only_if;
     for (const column_range& part : parts) {
-        made.kernels.push_back(plan_finish_vector(f, part.is_weight ? "finish_weight" : "finish_vector",
-                                                  {totals, {slot::d_vector, part.to}},
-                                                  {tokens * rows_of_sum, width, part.first, part.length}));
+        made.kernels.push_back(plan_finish(f, {totals, {slot::d_vector, part.to}}, part.is_weight,
+                                           {tokens * rows_of_sum, width, part.first, part.length}));
         made.kernels.back().only_if = part.only_if;
     }
 }
@@ -117,7 +119,8 @@ void add_matrix(const facts& f, operator_plan& made, areas& space, feeds from, s
     from.push_back(sums);
     made.kernels.push_back(plan_matrix_sums(f, from, rows));
     made.kernels.back().only_if = slot::d_fn;
-    made.kernels.push_back(plan_finish_matrix(f, "finish_matrix", {sums}, rows));
+    made.kernels.push_back(plan_finish(f, {as(slot::totals, sums), {slot::d_vector, slot::d_fn}}, true,
+                                       {tokens_of_matrix_sum, 0, 0, rows * f.n * f.C}));
     made.kernels.back().only_if = slot::d_fn;
 }
 
@@ -156,7 +159,7 @@ void add_pre(const facts& f, operator_plan& made, areas& space, feeds from, bool
     }
     const feed weight_sums = space.of_sums(slot::sums, f.spec.norm_weight ? f.C : 0, tokens_of_weight_sum);
     made.kernels.push_back(plan_input_bwd(f, input, with({weight_sums})));
-    add_matrix(f, made, space, with({{slot::splits, slot::one}}), rows);
+    add_matrix(f, made, space, with({one_split}), rows);
     add_sums(f, made, space, affine, 1, rows + scales, slot::affine_is_wanted, scale_and_base(rows, scales));
     if (f.spec.norm_weight)
         add_sums(f, made, space, weight_sums, tokens_of_weight_sum, f.C, slot::d_norm_weight,
@@ -234,8 +237,13 @@ void add_dynamic_layer(const facts& f, operator_plan& made, areas& space)
     made.kernels.push_back(plan_coefficients_bwd(f, "dynamic_coefficients_bwd",
                                                  {proj, sqsum, d_coefficients, history, d_proj, d_sqsum, affine}, false));
     made.kernels.push_back(plan_input_bwd(f, "dynamic_input_bwd", {coefficients, norm, d_proj, d_sqsum, weight_sums}));
-    made.kernels.push_back(plan_matrix_sums(f, {d_proj, matrix, {slot::splits, slot::one}}, f.m));
-    made.kernels.push_back(plan_finish_matrix(f, "finish_three", {matrix}, f.m));
+    made.kernels.push_back(plan_matrix_sums(f, {d_proj, matrix, one_split}, f.m));
+    const std::int64_t K = f.n * f.C;
+    for (const column_range& part : {column_range{.to = slot::d_phi_pre, .first = 0, .length = f.n},
+                                     column_range{.to = slot::d_phi_post, .first = f.n, .length = f.n},
+                                     column_range{.to = slot::d_phi_res, .first = 2 * f.n, .length = f.n * f.n}})
+        made.kernels.push_back(plan_finish(f, {as(slot::totals, matrix), {slot::d_vector, part.to}}, true,
+                                           {tokens_of_matrix_sum, f.m * K, part.first * K, part.length * K}));
     add_sums(f, made, space, affine, 1, f.m + 3, slot::tokens,
              {{.to = slot::d_b_pre, .first = 0, .length = f.n},
               {.to = slot::d_b_post, .first = f.n, .length = f.n},

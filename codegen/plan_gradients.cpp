@@ -56,10 +56,17 @@ kernel_plan plan_numbers(const facts& f, const std::string& family, const feeds&
     return k;
 }
 
-void name(const facts& f, kernel_plan& k)
+feed constant(slot parameter, std::int64_t value)
 {
-    finish(f, k, true);
-    k.bindings.erase("n_streams");
+    return {.parameter = parameter, .what = slot::zero, .bytes_fixed = value};
+}
+
+/// Of a kernel that knows neither streams nor channels: the name says no more than the key holds.
+void name(kernel_plan& k, jit::dtype type)
+{
+    k.hidden_dim = k.n_streams = 0;
+    k.dtype = to_string(type);
+    k.symbol_base = "mhc_" + k.family + "_" + k.dtype;
 }
 
 }  // namespace
@@ -208,40 +215,30 @@ kernel_plan plan_matrix_sums(const facts& f, const feeds& from, std::int64_t row
     return k;
 }
 
-kernel_plan plan_finish_matrix(const facts& f, const std::string& family, const feeds& from, std::int64_t rows_max)
+kernel_plan plan_sum_rows(const facts& f, feeds from, std::int64_t tokens_per_row, std::int64_t width)
 {
-    kernel_plan k = plan_numbers(f, family, from);
-    k.grid.ignores_tokens = k.runs_without_tokens = true;
-    k.grid.items_per_unit = rows_max * f.n * f.C;
-    add(k, {{"hidden_dim", fmt::to_string(f.C)},
-            {"weight_dtype", std::string(to_string(f.spec.weight_dtype))},
-            {"tokens_per_sum", fmt::to_string(tokens_of_matrix_sum)}});
-    finish(f, k, true);
-    return k;
-}
-
-kernel_plan plan_sum_rows(const facts& f, const feeds& from, std::int64_t tokens_per_row, std::int64_t width)
-{
+    from.push_back(constant(slot::tokens_per_row, tokens_per_row));
+    from.push_back(constant(slot::width, width));
     kernel_plan k = plan_numbers(f, "sum_rows", from);
     k.grid.tokens_per_unit = tokens_per_row * rows_of_sum;
     k.grid.items_per_unit = width;
-    add(k, {{"tokens_per_row", fmt::to_string(tokens_per_row)},
-            {"rows_of_sum", fmt::to_string(rows_of_sum)},
-            {"width", fmt::to_string(width)}});
-    name(f, k);
+    k.bindings["rows_of_sum"] = fmt::to_string(rows_of_sum);
+    name(k, jit::dtype::fp32);
     return k;
 }
 
-kernel_plan plan_finish_vector(const facts& f, const std::string& family, const feeds& from, const vector_part& part)
+kernel_plan plan_finish(const facts& f, feeds from, bool is_weight, const vector_part& part)
 {
-    kernel_plan k = plan_numbers(f, family, from);
+    from.push_back(constant(slot::tokens_per_row, part.tokens_per_row));
+    from.push_back(constant(slot::first, part.first));
+    // A projection's rows are known at launch alone, where they are all that there is.
+    const bool is_known = part.width != 0;
+    from.push_back(is_known ? constant(slot::width, part.width) : feed{slot::width, slot::fn_size});
+    from.push_back(is_known ? constant(slot::length, part.length) : feed{slot::length, slot::fn_size});
+    kernel_plan k = plan_numbers(f, is_weight ? "finish_weight" : "finish_vector", from);
     k.grid.ignores_tokens = k.runs_without_tokens = true;
     k.grid.items_per_unit = part.length;
-    add(k, {{"tokens_per_row", fmt::to_string(part.tokens_per_row)},
-            {"width", fmt::to_string(part.width)},
-            {"first", fmt::to_string(part.first)},
-            {"length", fmt::to_string(part.length)}});
-    name(f, k);
+    name(k, is_weight ? f.spec.weight_dtype : jit::dtype::fp32);
     return k;
 }
 

@@ -35,18 +35,17 @@ kernel_plan plan_static_coefficients_bwd(const facts& f, const feeds& from);
 /// "pre_input_bwd", "project_input_bwd", "static_input_bwd", "dynamic_input_bwd": the gradient of x.
 kernel_plan plan_input_bwd(const facts& f, const std::string& family, const feeds& from);
 
-/// The gradient of fn: sums over some tokens each, then, by "finish_matrix" or "finish_three", over all.
+/// The gradient of fn, summed over some tokens each.
 kernel_plan plan_matrix_sums(const facts& f, const feeds& from, std::int64_t rows_max);
-kernel_plan plan_finish_matrix(const facts& f, const std::string& family, const feeds& from, std::int64_t rows_max);
 
 /// Sums of rows of `width` numbers, each of which stands for some tokens.
-kernel_plan plan_sum_rows(const facts& f, const feeds& from, std::int64_t tokens_per_row, std::int64_t width);
+kernel_plan plan_sum_rows(const facts& f, feeds from, std::int64_t tokens_per_row, std::int64_t width);
 
-/// Columns [first, first + length) of rows of `width` numbers.
+/// Columns [first, first + length) of rows of `width` numbers; width 0: all of a projection's, `length` at most.
 struct vector_part {
     std::int64_t tokens_per_row, width, first, length;
 };
-/// Their sums over all rows, in float ("finish_vector") or in the weights' type ("finish_weight").
-kernel_plan plan_finish_vector(const facts& f, const std::string& family, const feeds& from, const vector_part& part);
+/// Their sums over all rows, in float or in the weights' type.
+kernel_plan plan_finish(const facts& f, feeds from, bool is_weight, const vector_part& part);
 
 }  // namespace mhc::codegen

@@ -68,8 +68,8 @@ std::int64_t scalar_value(slot what, const layer_spec& spec, const codegen::oper
         case slot::d_x_stream_stride:
         case slot::dense_stream_stride:
             return C;
-        case slot::one:
-            return 1;
+        case slot::fn_size:
+            return scalar_value(slot::rows, spec, plan, tokens, groups) * n * C;
         case slot::pre_token_stride:
         case slot::post_token_stride:
             return n;
@@ -94,7 +94,7 @@ argument_description describe_argument(const codegen::argument& arg, const layer
     d.optional = arg.optional;
     if (arg.access == access::scalar) {
         d.kind = "scalar";
-        d.value = scalar_value(arg.what, spec, plan, tokens, groups);
+        d.value = scalar_value(arg.what, spec, plan, tokens, groups) + arg.bytes_fixed;
     } else if (arg.what == slot::workspace) {
         d.kind = "workspace";
         d.workspace_offset = arg.bytes_per_token * tokens + arg.bytes_fixed;

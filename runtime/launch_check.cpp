@@ -36,6 +36,13 @@ void launch_check::pointer(slot what, const void* p, std::int32_t align)
     }
 }
 
+void launch_check::workspace(void* p)
+{
+    const codegen::operator_plan& plan = layer_.operators[static_cast<std::size_t>(op_)]->plan;
+    if (p == nullptr && plan.workspace_bytes_fixed + plan.workspace_bytes_per_token == 0) return number(slot::workspace, 0);
+    pointer(slot::workspace, p, 16);
+}
+
 void launch_check::parameter(slot what, float* p)
 {
     if (p == nullptr) fail(name_of(what), "null", "a pointer (the tensor is not optional here)");
@@ -92,12 +99,13 @@ void launch_check::gradient(const jit::accumulation& accumulate)
     number(slot::accumulate_parameters, accumulate.parameters ? 1 : 0);
     number(slot::dense_token_stride, layer_.spec.n_streams * layer_.spec.hidden_dim);
     number(slot::dense_stream_stride, layer_.spec.hidden_dim);
-    number(slot::one, 1);
+    number(slot::zero, 0);
 }
 
 void launch_check::projection(std::int64_t rows)
 {
     number(slot::rows, rows);
+    number(slot::fn_size, rows * layer_.spec.n_streams * layer_.spec.hidden_dim);
     number(slot::splits, layer_.operators[static_cast<std::size_t>(op_)]->plan.slices);
 }
 
@@ -106,7 +114,9 @@ void launch_check::rows(std::int64_t given)
     const std::int64_t n = layer_.spec.n_streams, rows_max = n * n + 2 * n;
     if (given < 0 || given > rows_max)
         fail(name_of(slot::rows), fmt::to_string(given), fmt::format("1 to {0} (n*n+2n), or 0 for {0}", rows_max));
-    number(slot::rows, given == 0 ? rows_max : given);
+    const std::int64_t rows = given == 0 ? rows_max : given;
+    number(slot::rows, rows);
+    number(slot::fn_size, rows * n * layer_.spec.hidden_dim);
 }
 
 void launch_check::splits(std::int64_t given)

@@ -22,7 +22,7 @@ public:
     void data_out(codegen::slot what, void* p) { pointer(what, p, layer_.row_align); }
     void weight(codegen::slot what, const void* p) { pointer(what, p, layer_.weight_align); }
     void f32(codegen::slot what, const float* p) { pointer(what, p, 4); }
-    void workspace(void* p) { pointer(codegen::slot::workspace, p, 16); }
+    void workspace(void* p);  ///< may be null where the operator needs none of it
     /// A parameter's gradient is stored even where there are no tokens.
     void parameter(codegen::slot what, float* p);
     void weight_parameter(codegen::slot what, void* p);

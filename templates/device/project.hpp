@@ -9,29 +9,24 @@
 
 namespace mhc {
 
-/// fn [rows, K] as one matrix; of const weights where it is read.
+/// fn [rows, K] as one matrix.
 template <class Weight, int K>
-struct matrix_at {
-    Weight* fn;
-    MHC_MEMBER Weight* row(int r) const { return fn + i64(r) * K; }
+struct one_matrix {
+    const Weight* fn;
+    MHC_MEMBER const Weight* row(int r) const { return fn + i64(r) * K; }
 };
-template <class Weight, int K>
-using one_matrix = matrix_at<const Weight, K>;
 
 /// fn as the three matrices of mHC.cu: phi_pre [n, K], phi_post [n, K], phi_res [n*n, K].
 template <class Weight, int K, int n>
-struct three_matrices_at {
-    Weight* pre;
-    Weight* post;
-    Weight* res;
-    MHC_MEMBER Weight* row(int r) const
+struct three_matrices {
+    const Weight* pre;
+    const Weight* post;
+    const Weight* res;
+    MHC_MEMBER const Weight* row(int r) const
     {
         return r < n ? pre + i64(r) * K : r < 2 * n ? post + i64(r - n) * K : res + i64(r - 2 * n) * K;
     }
 };
-
-template <class Weight, int K, int n>
-using three_matrices = three_matrices_at<const Weight, K, n>;
 
 /// The sums of one wave over one slice, a vector of addends in each lane.
 template <class Rows, int TileTokens, int TileRows>

@@ -40,21 +40,12 @@ MHC_DEVICE void store_parameter(T* to, float v, bool adds)
     store<1, int(sizeof(T))>(to, splat<1>(v));
 }
 
-/// to[k] = sum over `count` rows of from[r, first + k]; k < length.
+/// to[k] = sum over `count` rows of from[r, first + k]; k < length. A matrix is a vector of all its numbers.
 template <class Grid, class T>
 MHC_DEVICE void finish_vector(Grid at, const float* from, i64 count, i64 width, i64 first, T* to, i64 length, bool adds)
 {
     for (i64 k = at.group * Grid::block + at.thread(); k < length; k += at.groups * Grid::block)
         store_parameter(to + k, column_sum(from, count, width, first + k), adds);
-}
-
-/// The same for the rows of a matrix or of three.
-template <int K, class Grid, class Matrix>
-MHC_DEVICE void finish_matrix(Grid at, const float* from, i64 count, Matrix to, i64 matrix_rows, bool adds)
-{
-    const i64 size = matrix_rows * K;
-    for (i64 e = at.group * Grid::block + at.thread(); e < size; e += at.groups * Grid::block)
-        store_parameter(to.row(int(e / K)) + e % K, column_sum(from, count, size, e), adds);
 }
 
 /// sums[s, r, i*C + c] = sum over the tokens of slice s (Slice tokens) of d_proj[t, r] * x[t, i, c], d_proj of the split

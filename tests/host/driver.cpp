@@ -11,6 +11,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "tests/host/expected_gradients.hpp"
 #include "tests/host/launch.hpp"
 #include "tests/reference/dtypes.hpp"
 #include "tests/reference/reference.hpp"
@@ -61,10 +62,11 @@ std::int64_t offset_of(const operand& of, const operands& in, const jit::layer_s
 {
     static constexpr std::string_view always_f32[] = {"logits", "mix",  "pre",  "post", "rms",
                                                       "scale",  "base", "proj", "sqsum"};
-    const bool is_coefficient = std::find(std::begin(always_f32), std::end(always_f32), of.name) != std::end(always_f32) ||
-                                of.name.starts_with("next_") || of.name.starts_with("h_") || of.name.starts_with("alpha_") ||
-                                of.name.starts_with("b_");
-    if (is_coefficient || in.op == operation::sinkhorn_fwd) return 4;
+    const std::string_view name = of.name.starts_with("d_") ? std::string_view(of.name).substr(2) : of.name;
+    const bool is_coefficient = std::find(std::begin(always_f32), std::end(always_f32), name) != std::end(always_f32) ||
+                                name.starts_with("next_") || name.starts_with("h_") || name.starts_with("alpha_") ||
+                                name.starts_with("b_");
+    if (is_coefficient || forward_of(in.op) == operation::sinkhorn_fwd) return 4;
     return std::max<std::int64_t>(spec.alignment_bytes, jit::size_of(of.type));
 }
 
@@ -227,6 +229,23 @@ std::vector<float> added_splits(const std::vector<float>& values, const placemen
     return sums;
 }
 
+/// The first split of dense [T, S, width]; the others must be like it.
+std::vector<float> equal_splits(const std::vector<float>& values, const placement& place, const std::string& name,
+                                std::vector<std::string>& problems)
+{
+    std::vector<float> first;
+    bool differs = false;
+    for (std::int64_t t = 0; t < place.tokens; ++t) {
+        const auto of_token = values.begin() + t * place.streams * place.width;
+        first.insert(first.end(), of_token, of_token + place.width);
+        for (std::int64_t s = 1; s < place.streams; ++s)
+            differs |= !std::equal(of_token, of_token + place.width, of_token + s * place.width,
+                                   [](float a, float b) { return std::bit_cast<int>(a) == std::bit_cast<int>(b); });
+    }
+    if (differs) problems.push_back(name + " differs between splits");
+    return first;
+}
+
 }  // namespace
 
 std::map<std::string, reference::tensor> expected_of(const jit::layer_spec& spec, const operands& of, const outcome& got)
@@ -248,6 +267,7 @@ std::map<std::string, reference::tensor> expected_of(const jit::layer_spec& spec
 
     const auto splits = [&] { return reference::split_projection{rows("proj"), rows("sqsum"), of.splits}; };
 
+    if (is_gradient(of.op)) return expected_gradients(spec, of);
     std::map<std::string, reference::tensor> expected;
     switch (of.op) {
         case operation::sinkhorn_fwd:
@@ -331,6 +351,8 @@ std::map<std::string, reference::tensor> expected_of(const jit::layer_spec& spec
             put(expected, reference::pre_big_fuse(options, shape, splits(), rows("x"), data("scale"), data("base"),
                                                   data("norm_weight")));
             break;
+        default:
+            throw std::logic_error("no reference is known for " + std::string(name_of(of.op)));
     }
     return expected;
 }
@@ -342,9 +364,10 @@ agreement compare_with_reference(const jit::layer_spec& spec, const operands& of
     for (const auto& [name, expected] : expected_of(spec, of, got)) {
         placement place = of.at(name).place;
         const bool is_split = of.op == operation::pre_project_fwd;
-        const std::vector<float> sums = is_split ? added_splits(got.outputs.at(name), place) : std::vector<float>();
-        const std::vector<float>& out = is_split ? sums : got.outputs.at(name);
-        if (is_split) place.streams = 1;
+        std::vector<float> out = got.outputs.at(name);
+        if (is_split) out = added_splits(out, place);
+        if (name == "d_proj" || name == "d_sqsum") out = equal_splits(out, place, name, found.problems);
+        if (place.streams == of.splits && (is_split || name == "d_proj" || name == "d_sqsum")) place.streams = 1;
         const comparison compared = compare(out, expected, bounds_of(of.op, name, spec),
                                             {{"t", place.tokens}, {"i", place.streams}, {"c", place.width}});
         found.norm_ratio = std::max(found.norm_ratio, compared.norm_ratio);

@@ -43,9 +43,10 @@ struct operand {
 struct operands {
     jit::operation op = jit::operation::sinkhorn_fwd;
     std::int64_t tokens = 0;
-    jit::strides x_strides, out_strides;
+    jit::strides x_strides, out_strides;  ///< of a gradient's d_x and d_out too: out_strides
     bool pre_is_static = false, post_is_static = false, mix_is_static = false;
     std::int64_t rows = 0, splits = 1;
+    bool accumulates = false;  ///< a gradient adds to what is there
     std::vector<operand> list;
 
     const operand* find(std::string_view name) const;

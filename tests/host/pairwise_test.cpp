@@ -126,3 +126,49 @@ TEST_CASE("pairwise: split_mixes_fwd agrees with the float64 reference")
 TEST_CASE("pairwise: coeffs_fwd agrees with the float64 reference") { check_group({.op = jit::operation::coeffs_fwd}); }
 
 TEST_CASE("pairwise: pre_big_fuse agrees with the float64 reference") { check_group({.op = jit::operation::pre_big_fuse}); }
+
+TEST_CASE("pairwise: sinkhorn_bwd agrees with the float64 reference") { check_group({.op = jit::operation::sinkhorn_bwd}); }
+
+TEST_CASE("pairwise: rmsnorm_bwd agrees with the float64 reference") { check_group({.op = jit::operation::rmsnorm_bwd}); }
+
+TEST_CASE("pairwise: apply_mix_bwd agrees with the float64 reference")
+{
+    check_group({.op = jit::operation::apply_mix_bwd});
+}
+
+TEST_CASE("pairwise: expand_bwd agrees with the float64 reference") { check_group({.op = jit::operation::expand_bwd}); }
+
+TEST_CASE("pairwise: post_bwd agrees with the float64 reference") { check_group({.op = jit::operation::post_bwd}); }
+
+TEST_CASE("pairwise: pre_bwd agrees with the float64 reference") { check_group({.op = jit::operation::pre_bwd}); }
+
+TEST_CASE("pairwise: static_layer_bwd agrees with the float64 reference")
+{
+    check_group({.op = jit::operation::static_layer_bwd});
+}
+
+TEST_CASE("pairwise: dynamic_layer_bwd agrees with the float64 reference")
+{
+    check_group({.op = jit::operation::dynamic_layer_bwd});
+}
+
+TEST_CASE("pairwise: post_pre_bwd agrees with the float64 reference") { check_group({.op = jit::operation::post_pre_bwd}); }
+
+TEST_CASE("pairwise: head_bwd agrees with the float64 reference") { check_group({.op = jit::operation::head_bwd}); }
+
+TEST_CASE("pairwise: pre_project_bwd agrees with the float64 reference")
+{
+    check_group({.op = jit::operation::pre_project_bwd});
+}
+
+TEST_CASE("pairwise: split_mixes_bwd agrees with the float64 reference")
+{
+    check_group({.op = jit::operation::split_mixes_bwd});
+}
+
+TEST_CASE("pairwise: coeffs_bwd agrees with the float64 reference") { check_group({.op = jit::operation::coeffs_bwd}); }
+
+TEST_CASE("pairwise: sinkhorn_bwd agrees for every start, order, eps mode and iteration count")
+{
+    check_group({.op = jit::operation::sinkhorn_bwd, .sweeps_sinkhorn = true});
+}

@@ -123,6 +123,9 @@ jit::strides strides_of(stride_kind kind, const jit::layer_spec& spec, std::int6
 std::int64_t row_alignment(const jit::layer_spec& spec);
 
 std::string_view name_of(jit::operation op);
+/// The operator that a gradient is one of; the operator itself where it is none.
+jit::operation forward_of(jit::operation op);
+bool is_gradient(jit::operation op);
 std::string_view name_of(stride_kind kind);
 
 }  // namespace mhc::testing

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "tests/reference/options.hpp"
+#include "tests/support/cases.hpp"
 
 namespace mhc::testing {
 namespace {
@@ -38,8 +39,29 @@ bool agree_where_not_finite(double out, double expected) { return std::isnan(exp
 
 }  // namespace
 
+namespace {
+
+/// What a gradient's tensor is the gradient of decides its type.
+jit::dtype type_of_gradient(std::string_view tensor, const jit::layer_spec& spec)
+{
+    static constexpr std::string_view data[] = {"x", "y", "h", "out", "layer_input"};
+    static constexpr std::string_view weights[] = {"fn", "weight", "norm_weight", "phi_pre", "phi_post", "phi_res"};
+    if (std::find(std::begin(data), std::end(data), tensor) != std::end(data)) return spec.dtype;
+    if (std::find(std::begin(weights), std::end(weights), tensor) != std::end(weights)) return spec.weight_dtype;
+    return jit::dtype::fp32;
+}
+
+}  // namespace
+
 bounds bounds_of(jit::operation op, std::string_view tensor, const jit::layer_spec& spec)
 {
+    if (tensor.starts_with("d_")) {
+        // Of a tensor of this type that the forward would make.
+        jit::layer_spec of = spec;
+        of.dtype = type_of_gradient(tensor.substr(2), spec);
+        of.options.reference_rounding = false;
+        return of_gradient(bounds_of(forward_of(op), "a tensor of the data's type", of));
+    }
     static constexpr std::string_view always_fp32[] = {"mix",      "pre",       "post",     "rms",  "logits",
                                                        "next_pre", "next_post", "next_mix", "proj", "sqsum"};
     const bool is_coefficient = std::find(std::begin(always_fp32), std::end(always_fp32), tensor) != std::end(always_fp32);

@@ -26,7 +26,7 @@ struct problem {
     std::int64_t tokens = 0, hidden_dim = 0;
     std::int32_t n_streams = 0;
     std::int64_t splits = 1, rows = 0;  ///< of a projection in the operator's tensors
-    std::vector<operand> operands;  ///< in the operator's order; mhc-eval has inputs before outputs
+    std::vector<operand> operands;      ///< in the operator's order; mhc-eval has inputs before outputs
 };
 
 /// The operator for `tokens` tokens with every tensor it can take, per-token where a shape offers a choice; norm_weight
