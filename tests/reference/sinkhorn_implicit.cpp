@@ -7,36 +7,44 @@
 namespace mhc::reference {
 namespace {
 
-/// Solves a x = b of size n, a symmetric and positive definite, in place of b (Cholesky).
+constexpr double vanishing_pivot = 1e-13;  // of a matrix of numbers up to 1, with float64's errors
+
+/// A solution of a x = b of size n in place of b, with a symmetric and positive semidefinite and b in its range (Cholesky;
+/// where a pivot vanishes the unknown is free, and 0).
 void solve(std::int64_t n, std::vector<double> a, std::vector<double>& b)
 {
     const auto at = [&](std::int64_t i, std::int64_t j) -> double& { return a[static_cast<std::size_t>(i * n + j)]; };
     const auto rhs = [&](std::int64_t i) -> double& { return b[static_cast<std::size_t>(i)]; };
+    const auto divided = [&](double by_pivot, std::int64_t i) { return at(i, i) == 0 ? 0.0 : by_pivot / at(i, i); };
     for (std::int64_t i = 0; i < n; ++i) {
         for (std::int64_t j = 0; j <= i; ++j) {
             double sum = at(i, j);
             for (std::int64_t k = 0; k < j; ++k) sum -= at(i, k) * at(j, k);
-            at(i, j) = i == j ? std::sqrt(sum) : sum / at(j, j);
+            if (i == j)
+                at(i, i) = sum > vanishing_pivot ? std::sqrt(sum) : 0.0;
+            else
+                at(i, j) = divided(sum, j);
         }
     }
     for (std::int64_t i = 0; i < n; ++i) {
         for (std::int64_t k = 0; k < i; ++k) rhs(i) -= at(i, k) * rhs(k);
-        rhs(i) /= at(i, i);
+        rhs(i) = divided(rhs(i), i);
     }
     for (std::int64_t i = n - 1; i >= 0; --i) {
         for (std::int64_t k = i + 1; k < n; ++k) rhs(i) -= at(k, i) * rhs(k);
-        rhs(i) /= at(i, i);
+        rhs(i) = divided(rhs(i), i);
     }
 }
 
 /// The gradient of the limit M with respect to log X0: G = M * (dM - alpha 1' - 1 beta'), where alpha and beta make the
-/// sums of G's rows and columns vanish: alpha + M beta = rowsum(M * dM), M' alpha + beta = colsum(M * dM). (alpha, beta) is
-/// unique but for a constant that G does not see; 1 1'/n beside I - M'M picks one.
+/// sums of G's rows and columns vanish: alpha + M beta = rowsum(M * dM), M' alpha + beta = colsum(M * dM). With alpha
+/// eliminated, (I - M'M) beta = colsum - M' rowsum. (alpha, beta) is unique but for a constant, one for each block where M
+/// has zeros, which G does not see.
 numbers limit_adjoint(std::int64_t n, const std::vector<double>& m, const float* d_mix)
 {
     const auto index = [n](std::int64_t i, std::int64_t j) { return static_cast<std::size_t>(i * n + j); };
     const auto size = static_cast<std::size_t>(n);
-    std::vector<double> row(size), column(size), system(size * size, 1 / static_cast<double>(n));
+    std::vector<double> row(size), column(size), system(size * size);
     for (std::int64_t i = 0; i < n; ++i) {
         for (std::int64_t j = 0; j < n; ++j) {
             const double product = m[index(i, j)] * static_cast<double>(d_mix[index(i, j)]);
