@@ -38,8 +38,10 @@ void add_scaled(const number& coefficient, const channels& row, channels& into);
 /// sum over the first axis of [count, rest].
 tensor sum_of_first_axis(const tensor& from, std::int64_t rest);
 
-/// Gradient of mix in, gradient of logits out (of the first matrix, with start identity), n x n in place.
-void sinkhorn_adjoint(const jit::layer_options& options, std::int64_t n, const double* logits, number* gradient);
+/// Gradient of mix in, gradient of logits out (of the first matrix, with start identity), n x n in place. doubt [n, n],
+/// where not null, receives what float32 exponentials of wide logits add to an element's error: tensor::rounding_doubt.
+void sinkhorn_adjoint(const jit::layer_options& options, std::int64_t n, const double* logits, number* gradient,
+                      double* doubt = nullptr);
 
 /// y = a / rms * weight with rms = sqrt(mean(a^2) + eps):
 /// d_a = weight * d_y / rms - a * sum(weight * d_y * a) / (C rms^3). weight null: 1. d_weight, where not null, receives

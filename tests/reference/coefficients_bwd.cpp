@@ -50,7 +50,7 @@ coefficient_gradients gradients_of(const shape& of, const pre_outputs& d)
 }
 
 numbers activation_adjoint(const jit::layer_options& options, std::int64_t n, const std::vector<double>& z,
-                           const coefficient_gradients& from)
+                           const coefficient_gradients& from, double* doubt)
 {
     const auto size = static_cast<std::size_t>(n);
     const std::size_t tokens = from.pre.size() / size;
@@ -68,7 +68,8 @@ numbers activation_adjoint(const jit::layer_options& options, std::int64_t n, co
             }
             if (from.mix.empty()) continue;
             std::copy_n(from.mix.data() + t * size * size, size * size, to + 2 * size);
-            sinkhorn_adjoint(options, n, logits + 2 * size, to + 2 * size);
+            sinkhorn_adjoint(options, n, logits + 2 * size, to + 2 * size,
+                             doubt != nullptr ? doubt + t * rows + 2 * size : nullptr);
         }
     });
     return d_z;

@@ -41,9 +41,9 @@ struct coefficient_gradients {
 coefficient_gradients gradients_of(const shape& of, const pre_outputs& d);
 
 /// From d_pre, d_post and d_mix (of T = 1 for a static layer) to d_z, [T, rows], whose rows are pre, post and mix as far as
-/// there are any.
+/// there are any. doubt, as large as z or null: see sinkhorn_adjoint.
 numbers activation_adjoint(const jit::layer_options& options, std::int64_t n, const std::vector<double>& z,
-                           const coefficient_gradients& from);
+                           const coefficient_gradients& from, double* doubt = nullptr);
 
 /// layer_input = sum_i pre_i x_i, normalised where norm_weight is not null. Adds to d_pre, writes d_x; returns d_norm_weight
 /// (empty without).

@@ -79,10 +79,14 @@ static_layer_gradients static_layer_bwd(const jit::layer_options& options, const
     activate(options, n, z.data(), z.data() + n, z.data() + 2 * n, with.pre.data(), with.post.data(), with.mix.data());
 
     data_path_gradients d = data_path_adjoint(options, of, x, with, weight, d_out);
+    std::vector<double> doubt(z.size());
     const numbers d_z = activation_adjoint(
         options, n, z,
-        {over_tokens(d.coefficients.pre, n), over_tokens(d.coefficients.post, n), over_tokens(d.coefficients.mix, n * n)});
-    return {std::move(d.x), part_of(d_z, 0, n), part_of(d_z, n, n), part_of(d_z, 2 * n, n * n), std::move(d.weight)};
+        {over_tokens(d.coefficients.pre, n), over_tokens(d.coefficients.post, n), over_tokens(d.coefficients.mix, n * n)},
+        doubt.data());
+    tensor d_res = part_of(d_z, 2 * n, n * n);
+    d_res.rounding_doubt.assign(doubt.begin() + 2 * n, doubt.end());
+    return {std::move(d.x), part_of(d_z, 0, n), part_of(d_z, n, n), std::move(d_res), std::move(d.weight)};
 }
 
 dynamic_layer_gradients dynamic_layer_bwd(const jit::layer_options& options, const shape& of, const strided_rows& x,

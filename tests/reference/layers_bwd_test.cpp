@@ -105,3 +105,77 @@ TEST_CASE("dynamic_layer_bwd reference: eleven gradients, over presets and optio
         CHECK(gradient_error(of.weight, found.weight, loss) <= 1e-6);
     }
 }
+
+TEST_CASE("layer gradient references: the check finds what others have left out or got wrong")
+{
+    gradient_case made = gradient_cases().back();
+    made.of = {.tokens = 3, .n_streams = 4, .hidden_dim = 16};
+    layer_operands of(made);
+    const auto loss = [&] { return of.dynamic_loss(); };
+    REQUIRE(gradient_error(of.x, of.dynamic_gradients().x, loss) <= 1e-6);
+
+    // Coefficients that do not depend on x: the static layer's gradient of x.
+    CHECK(gradient_error(of.x, of.static_gradients().x, loss) > 1e-2);
+    // The other layout, whose only difference is one transposition.
+    layer_operands turned = of;
+    turned.options.layout = jit::mix_layout::out_in;
+    REQUIRE(of.options.layout == jit::mix_layout::src_dst);
+    CHECK(gradient_error(of.h_res, turned.dynamic_gradients().b_res, loss) > 1e-2);
+    // pre_eps and post_mult of another preset.
+    layer_operands doubled = of;
+    doubled.options.post_mult = 2;
+    CHECK(gradient_error(of.h_post, doubled.dynamic_gradients().b_post, loss) > 1e-2);
+    // A wrong eps in the norm over K reaches x through r alone.
+    layer_operands other_eps = of;
+    other_eps.options.rms_eps = 1e-3F;
+    CHECK(gradient_error(of.x, other_eps.dynamic_gradients().x, loss) > 1e-5);
+    // One token's gradient for a sum over tokens.
+    layer_operands shorter = of;
+    shorter.of.tokens = 1;
+    CHECK(gradient_error(of.weight, shorter.dynamic_gradients().weight, loss) > 1e-2);
+}
+
+TEST_CASE("layer gradient references: logits of standard deviation 100 give finite gradients with terms above them")
+{
+    for (gradient_case made : gradient_cases()) {
+        CAPTURE(made.name);
+        made.spread = 100;
+        layer_operands of(made);
+        const auto check = [](const tensor& gradient) {
+            for (std::size_t i = 0; i < gradient.value.size(); ++i) {
+                const bool bounded =
+                    std::isfinite(gradient.value[i]) && gradient.terms[i] >= std::abs(gradient.value[i]) * (1 - 1e-12);
+                if (!bounded) FAIL_CHECK(gradient.value[i] << " with terms " << gradient.terms[i]);
+            }
+        };
+        const auto fixed = of.static_gradients();
+        for (const tensor* gradient : {&fixed.x, &fixed.h_pre, &fixed.h_post, &fixed.h_res, &fixed.weight}) check(*gradient);
+        const auto found = of.dynamic_gradients();
+        for (const tensor* gradient :
+             {&found.x, &found.phi_pre, &found.phi_post, &found.phi_res, &found.alpha_pre, &found.alpha_post,
+              &found.alpha_res, &found.b_pre, &found.b_post, &found.b_res, &found.weight})
+            check(*gradient);
+    }
+}
+
+TEST_CASE("layer gradient references: a dynamic layer without projection is a static layer, token by token")
+{
+    for (const gradient_case& made : gradient_cases()) {
+        CAPTURE(made.name);
+        layer_operands of(made);
+        for (operand* phi : {&of.phi_pre, &of.phi_post, &of.phi_res})
+            std::fill(phi->values().begin(), phi->values().end(), 0.0F);
+        const auto fixed = of.static_gradients();
+        const auto found = of.dynamic_gradients();
+        const auto check_near = [](const tensor& a, const tensor& b) {
+            REQUIRE(a.value.size() == b.value.size());
+            for (std::size_t i = 0; i < a.value.size(); ++i)
+                CHECK(std::abs(a.value[i] - b.value[i]) <= 1e-12 * (a.terms[i] + b.terms[i]));
+        };
+        check_near(fixed.x, found.x);
+        check_near(fixed.h_pre, found.b_pre);
+        check_near(fixed.h_post, found.b_post);
+        check_near(fixed.h_res, found.b_res);
+        check_near(fixed.weight, found.weight);
+    }
+}

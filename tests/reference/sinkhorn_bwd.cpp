@@ -1,4 +1,4 @@
-// tests/reference/sinkhorn_bwd.cpp -- the gradient of Sinkhorn-Knopp: exact through every step, or of the limit.
+// tests/reference/sinkhorn_bwd.cpp -- the gradient of Sinkhorn-Knopp, exact through every step.
 //
 // A step Y = X / (s + eps), s the sum of a line, has dX = (dY - sum_line(dY * Y)) / (s + eps) (MATH.md 2.1). Every step
 // multiplies by a diagonal, so after k steps Y = X0 * F_k with F_k the product of all reciprocals of divisors. In units of
@@ -31,10 +31,15 @@ struct step_record {
 /// The steps back, from the last to the first, over one gradient.
 class steps_back {
 public:
-    /// inner: X0, or empty for 1.
-    steps_back(std::int64_t n, std::vector<double> inner, numbers gradient)
-        : n_(n), inner_(std::move(inner)), gradient_(std::move(gradient)), spread_(gradient_)
+    /// inner: X0, or empty for 1. sensitivity: to how many units in the last place an element of the matrix is known.
+    steps_back(std::int64_t n, std::vector<double> inner, std::vector<double> sensitivity, numbers gradient)
+        : n_(n),
+          inner_(std::move(inner)),
+          sensitivity_(std::move(sensitivity)),
+          gradient_(std::move(gradient)),
+          spread_(gradient_)
     {
+        for (std::size_t k = 0; k < gradient_.size(); ++k) doubt_.push_back(gradient_[k].terms * (sensitivity_[k] - 1));
     }
 
     void take(const step_record& step)
@@ -46,32 +51,43 @@ public:
         for (std::int64_t i = 0; i < n_; ++i) {
             if (step.divided[static_cast<std::size_t>(i)] == 0) continue;
             number sum, spread_sum;
+            double doubt_sum = 0;
             each(step.rows, i, [&](std::size_t k) {
-                const number inner = inner_.empty() ? number(1) : number(inner_[k]);
-                sum += number(gradient_[k].value) * inner;
+                const number inner = inner_.empty() ? 1 : inner_[k];
+                const number product = number(gradient_[k].value) * inner;
+                sum += product;
+                doubt_sum += product.terms * (sensitivity_[k] - 1);
                 spread_sum += spread_[k] * inner;
             });
             each(step.rows, i, [&](std::size_t k) {
-                const number factor = step.factor[k];
-                const number next = number(gradient_[k].value) - factor * sum;
-                const number next_spread = spread_[k] - factor * spread_sum;
-                if (follows) spread_[k] = next_spread;
+                const number factor = step.factor[k], before = gradient_[k].value;
+                const number next = before - factor * sum;
+                const double doubt =
+                    (before.terms + factor.terms * sum.terms) * (sensitivity_[k] - 1) + factor.terms * doubt_sum;
+                if (follows) spread_[k] = spread_[k] - factor * spread_sum;
                 gradient_[k] = {next.value, std::max({gradient_[k].terms, next.terms, spread_[k].terms})};
+                doubt_[k] = std::max(doubt_[k], doubt);
             });
         }
     }
 
-    /// Each element times a positive number.
+    /// Each element times a positive number that is made of the matrix, and as sensitive.
     template <class Factor>
     void scale(const Factor& factor)
     {
         for (std::size_t k = 0; k < gradient_.size(); ++k) {
             gradient_[k] = gradient_[k] * number(factor(k));
             spread_[k] = spread_[k] * number(factor(k));
+            doubt_[k] = doubt_[k] * factor(k) + std::abs(gradient_[k].value) * (sensitivity_[k] - 1);
         }
     }
 
-    const numbers& gradient() const { return gradient_; }
+    /// doubt may be null.
+    void store(number* gradient, double* doubt) const
+    {
+        std::copy(gradient_.begin(), gradient_.end(), gradient);
+        for (std::size_t k = 0; doubt != nullptr && k < doubt_.size(); ++k) doubt[k] = 4 * 0x1p-24 * doubt_[k];
+    }
 
 private:
     template <class Visit>
@@ -81,8 +97,9 @@ private:
     }
 
     std::int64_t n_;
-    std::vector<double> inner_;
+    std::vector<double> inner_, sensitivity_;
     numbers gradient_, spread_;
+    std::vector<double> doubt_;  ///< what the sensitivity adds to the terms
     int taken_ = 0;
 };
 
@@ -111,7 +128,7 @@ numbers times(const number* gradient, const std::vector<double>& factor)
 }
 
 /// Start identity: the first matrix is the operand itself, and may have zeros.
-void matrix_adjoint(const jit::layer_options& options, std::int64_t n, const double* matrix, number* gradient)
+void matrix_adjoint(const jit::layer_options& options, std::int64_t n, const double* matrix, number* gradient, double* doubt)
 {
     const std::vector<double> first(matrix, matrix + n * n);
     std::vector<double> x = first, factor(first.size(), 1.0);
@@ -134,9 +151,9 @@ void matrix_adjoint(const jit::layer_options& options, std::int64_t n, const dou
         step.factor = factor;
         steps.push_back(std::move(step));
     }
-    steps_back back(n, first, times(gradient, factor));
+    steps_back back(n, first, std::vector<double>(first.size(), 1.0), times(gradient, factor));
     std::for_each(steps.rbegin(), steps.rend(), [&](const step_record& step) { back.take(step); });
-    std::copy(back.gradient().begin(), back.gradient().end(), gradient);
+    back.store(gradient, doubt);
 }
 
 /// exp of every element.
@@ -147,15 +164,24 @@ std::vector<double> exponentials(const std::vector<double>& z)
     return x;
 }
 
+/// An exponential of a float32 that is not small has as many units of error as its argument has in size: the largest
+/// argument of each element so far.
+void note_arguments(const std::vector<double>& z, std::vector<double>& sensitivity)
+{
+    for (std::size_t k = 0; k < z.size(); ++k) {
+        if (std::isfinite(z[k])) sensitivity[k] = std::max(sensitivity[k], std::abs(z[k]));
+    }
+}
+
 /// Starts exp, log and softmax, with every step on logarithms: the same function.
-void logits_adjoint(const jit::layer_options& options, std::int64_t n, const double* logits, number* gradient)
+void logits_adjoint(const jit::layer_options& options, std::int64_t n, const double* logits, number* gradient, double* doubt)
 {
     std::vector<double> z(logits, logits + n * n);
     std::vector<step_record> steps;
     const std::vector<char> all(static_cast<std::size_t>(n), 1);
     const bool softmax = options.start == sinkhorn_start::softmax;
     const double eps = softmax && options.eps_mode == sinkhorn_eps_mode::add_both ? options.sinkhorn_eps : 0.0F;
-    std::vector<double> first;  // the softmax itself
+    std::vector<double> first, sensitivity(z.size(), 1.0);  // first: the softmax itself
     if (softmax) {
         for (std::int64_t i = 0; i < n; ++i) {
             const line row = line_of(true, i, n, z.data());
@@ -163,6 +189,7 @@ void logits_adjoint(const jit::layer_options& options, std::int64_t n, const dou
             for (std::int64_t j = 0; j < n; ++j) row[j] -= log_sum;
         }
         first = exponentials(z);
+        note_arguments(z, sensitivity);
         if (eps > 0) {
             for (double& v : z) v = logaddexp(v, std::log(eps));
         }
@@ -173,121 +200,42 @@ void logits_adjoint(const jit::layer_options& options, std::int64_t n, const dou
             const bool divided = subtract_log_of_sum(options, line_of(step.rows, i, n, z.data()));
             step.divided[static_cast<std::size_t>(i)] = divided ? 1 : 0;
         }
+        note_arguments(z, sensitivity);
         step.factor = exponentials(z);
         steps.push_back(std::move(step));
     }
-    steps_back back(n, {}, times(gradient, exponentials(z)));
+    steps_back back(n, {}, sensitivity, times(gradient, exponentials(z)));
     std::for_each(steps.rbegin(), steps.rend(), [&](const step_record& step) { back.take(step); });
     if (softmax) {
         // X0 = P + eps: from the logarithm of X0 to that of P.
         if (eps > 0) back.scale([&](std::size_t k) { return first[k] / (first[k] + eps); });
         back.take({true, first, all});
     }
-    std::copy(back.gradient().begin(), back.gradient().end(), gradient);
+    back.store(gradient, doubt);
 }
 
 }  // namespace
 
-void sinkhorn_adjoint(const jit::layer_options& options, std::int64_t n, const double* logits, number* gradient)
+void sinkhorn_adjoint(const jit::layer_options& options, std::int64_t n, const double* logits, number* gradient,
+                      double* doubt)
 {
-    if (options.start == sinkhorn_start::identity) return matrix_adjoint(options, n, logits, gradient);
-    logits_adjoint(options, n, logits, gradient);
+    if (options.start == sinkhorn_start::identity) return matrix_adjoint(options, n, logits, gradient, doubt);
+    logits_adjoint(options, n, logits, gradient, doubt);
 }
 
 tensor sinkhorn_bwd(const jit::layer_options& options, const shape& of, const float* logits, const float* d_mix)
 {
     const std::int64_t size = of.n_streams * of.n_streams;
     tensor d_logits(of.tokens * size);
+    d_logits.rounding_doubt.resize(d_logits.value.size());
     parallel_for(of.tokens, size * (80 + 8 * options.sinkhorn_iters), [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t t = begin; t < end; ++t) {
             const std::vector<double> z(logits + t * size, logits + (t + 1) * size);
             numbers gradient(d_mix + t * size, d_mix + (t + 1) * size);
-            sinkhorn_adjoint(options, of.n_streams, z.data(), gradient.data());
+            sinkhorn_adjoint(options, of.n_streams, z.data(), gradient.data(), d_logits.rounding_doubt.data() + t * size);
             for (std::int64_t k = 0; k < size; ++k) put(d_logits, t * size + k, gradient[static_cast<std::size_t>(k)]);
         }
     });
-    return d_logits;
-}
-
-namespace {
-
-/// Solves a x = b of size n, a symmetric and positive definite, in place of b (Cholesky).
-void solve(std::int64_t n, std::vector<double> a, std::vector<double>& b)
-{
-    const auto at = [&](std::int64_t i, std::int64_t j) -> double& { return a[static_cast<std::size_t>(i * n + j)]; };
-    const auto rhs = [&](std::int64_t i) -> double& { return b[static_cast<std::size_t>(i)]; };
-    for (std::int64_t i = 0; i < n; ++i) {
-        for (std::int64_t j = 0; j <= i; ++j) {
-            double sum = at(i, j);
-            for (std::int64_t k = 0; k < j; ++k) sum -= at(i, k) * at(j, k);
-            at(i, j) = i == j ? std::sqrt(sum) : sum / at(j, j);
-        }
-    }
-    for (std::int64_t i = 0; i < n; ++i) {
-        for (std::int64_t k = 0; k < i; ++k) rhs(i) -= at(i, k) * rhs(k);
-        rhs(i) /= at(i, i);
-    }
-    for (std::int64_t i = n - 1; i >= 0; --i) {
-        for (std::int64_t k = i + 1; k < n; ++k) rhs(i) -= at(k, i) * rhs(k);
-        rhs(i) /= at(i, i);
-    }
-}
-
-/// The gradient of the limit M with respect to log X0: G = M * (dM - alpha 1' - 1 beta'), where alpha and beta make the
-/// sums of G's rows and columns vanish: alpha + M beta = rowsum(M * dM), M' alpha + beta = colsum(M * dM). (alpha, beta) is
-/// unique but for a constant that G does not see; 1 1'/n beside I - M'M picks one.
-numbers limit_adjoint(std::int64_t n, const std::vector<double>& m, const float* d_mix)
-{
-    const auto index = [n](std::int64_t i, std::int64_t j) { return static_cast<std::size_t>(i * n + j); };
-    const auto size = static_cast<std::size_t>(n);
-    std::vector<double> row(size), column(size), system(size * size, 1 / static_cast<double>(n));
-    for (std::int64_t i = 0; i < n; ++i) {
-        for (std::int64_t j = 0; j < n; ++j) {
-            const double product = m[index(i, j)] * static_cast<double>(d_mix[index(i, j)]);
-            row[static_cast<std::size_t>(i)] += product;
-            column[static_cast<std::size_t>(j)] += product;
-        }
-    }
-    std::vector<double> beta = column;
-    for (std::int64_t j = 0; j < n; ++j) {
-        system[index(j, j)] += 1;
-        for (std::int64_t i = 0; i < n; ++i) {
-            beta[static_cast<std::size_t>(j)] -= m[index(i, j)] * row[static_cast<std::size_t>(i)];
-            for (std::int64_t k = 0; k < n; ++k) system[index(j, k)] -= m[index(i, j)] * m[index(i, k)];
-        }
-    }
-    solve(n, system, beta);
-    numbers gradient(size * size);
-    for (std::int64_t i = 0; i < n; ++i) {
-        number alpha = row[static_cast<std::size_t>(i)];
-        for (std::int64_t j = 0; j < n; ++j)
-            alpha = alpha - number(m[index(i, j)]) * number(beta[static_cast<std::size_t>(j)]);
-        for (std::int64_t j = 0; j < n; ++j) {
-            const number rest =
-                number(static_cast<double>(d_mix[index(i, j)])) - alpha - number(beta[static_cast<std::size_t>(j)]);
-            gradient[index(i, j)] = number(m[index(i, j)]) * rest;
-        }
-    }
-    return gradient;
-}
-
-}  // namespace
-
-tensor sinkhorn_bwd_implicit(const jit::layer_options& options, const shape& of, const float* logits, const float* d_mix)
-{
-    const std::int64_t n = of.n_streams;
-    tensor d_logits(of.tokens * n * n);
-    for (std::int64_t t = 0; t < of.tokens; ++t) {
-        const float* z = logits + t * n * n;
-        std::vector<double> m(z, z + n * n);
-        sinkhorn(options, n, m.data());
-        numbers gradient = limit_adjoint(n, m, d_mix + t * n * n);
-        for (std::int64_t k = 0; k < n * n; ++k) {
-            number& element = gradient[static_cast<std::size_t>(k)];
-            if (options.start == sinkhorn_start::identity) element = element * number(1 / static_cast<double>(z[k]));
-            put(d_logits, t * n * n + k, element);
-        }
-    }
     return d_logits;
 }
 

@@ -233,3 +233,19 @@ TEST_CASE("sinkhorn_bwd reference: the implicit mode is the gradient where the i
         }
     }
 }
+
+TEST_CASE("sinkhorn_bwd reference: the implicit mode where zeros split the matrix in blocks")
+{
+    constexpr float none = -std::numeric_limits<float>::infinity();
+    const auto options = options_with(sinkhorn_start::exp, sinkhorn_order::col_row, sinkhorn_eps_mode::none, 0, 300);
+    const shape of{.tokens = 1, .n_streams = 4};
+    const auto d_mix = testing::normals(8, 16, 0, 1);
+    operand logits("logits", {0.5F, -1, none, none, 1, 0.25F, none, none, none, none, 0, 2, none, none, -1, 0.5F}, 4,
+                   0x1p-8);
+    const tensor found = sinkhorn_bwd_implicit(options, of, logits.data(), d_mix.data());
+    CHECK(error_of(options, of, logits, found, d_mix) <= 1e-6);
+    operand permutation("logits", {none, 3, none, none, 1, none, none, none, none, none, none, 2, none, none, -1, none}, 4,
+                        0x1p-8);
+    for (const double v : sinkhorn_bwd_implicit(options, of, permutation.data(), d_mix.data()).value)
+        CHECK(std::abs(v) < 1e-14);
+}

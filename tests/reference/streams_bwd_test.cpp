@@ -128,8 +128,7 @@ TEST_CASE("stream gradient references: by hand, with strides, absent gradients, 
     CHECK(expand_bwd(of, dense(g, of)).value == std::vector<double>{11, -900});
     CHECK(expand_bwd(of, dense(g, of)).terms == std::vector<double>{11, 1100});
 
-    const auto nothing =
-        post_bwd(jit::mix_layout::out_in, of, y.data(), dense(x, of), {post.data(), 2}, {mix.data(), 0}, {});
+    const auto nothing = post_bwd(jit::mix_layout::out_in, of, y.data(), dense(x, of), {mix.data(), 2}, {mix.data(), 0}, {});
     CHECK(nothing.x.value == std::vector<double>(4));
     CHECK(nothing.post.value == std::vector<double>(4));
     const shape empty{.tokens = 0, .n_streams = 2, .hidden_dim = 3};

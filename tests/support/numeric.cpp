@@ -67,7 +67,7 @@ bounds bounds_of(jit::operation op, std::string_view tensor, const jit::layer_sp
     const bool is_coefficient = std::find(std::begin(always_fp32), std::end(always_fp32), tensor) != std::end(always_fp32);
     const jit::dtype type = is_coefficient ? jit::dtype::fp32 : spec.dtype;
     if (type == jit::dtype::bf16) return {0x1p-8, 0x1p-9};
-    if (type == jit::dtype::fp16) return {std::exp2(-10.5), 0x1p-11};
+    if (type == jit::dtype::fp16) return {std::exp2(-10.5), 0x1p-11, 0x1p-25};
 
     const std::int64_t flat_dim = spec.n_streams * spec.hidden_dim;
     const bool is_layer = op == jit::operation::static_layer_fwd || op == jit::operation::dynamic_layer_fwd;
@@ -115,7 +115,7 @@ comparison compare(std::span<const float> out, const reference::tensor& expected
         const auto got = static_cast<double>(out[i]);
         double bound = 0, ratio = 0;
         if (std::isfinite(value)) {
-            bound = 4 * allowed.unit * expected.terms[i] + allowed.relative * rms;
+            bound = 4 * allowed.unit * expected.terms[i] + allowed.relative * rms + allowed.smallest;
             if (!expected.rounding_doubt.empty()) bound += expected.rounding_doubt[i];
             ratio = ratio_of(std::abs(got - value), bound);
         } else {
@@ -127,7 +127,8 @@ comparison compare(std::span<const float> out, const reference::tensor& expected
             worst_bound = bound;
         }
     }
-    const double norm_bound = allowed.relative * (term_norm > cancelling * norm ? term_norm : norm);
+    const double norm_bound = allowed.relative * (term_norm > cancelling * norm ? term_norm : norm) +
+                              allowed.smallest * std::sqrt(static_cast<double>(finite));
     const double error_norm = std::sqrt(error_squares);
     found.norm_ratio = ratio_of(error_norm, norm_bound);
 
