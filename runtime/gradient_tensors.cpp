@@ -36,6 +36,13 @@ bool may_be_missing(operation of, const std::string& output)
     return (is_coefficient && of != operation::sinkhorn_fwd) || (of == operation::post_pre_fwd && output == "out");
 }
 
+/// Gradients of parameters that are not computed where they are null.
+bool may_be_unwanted(const std::string& parameter)
+{
+    constexpr std::array<std::string_view, 5> parameters{"fn", "scale", "base", "weight", "norm_weight"};
+    return std::find(parameters.begin(), parameters.end(), parameter) != parameters.end();
+}
+
 }  // namespace
 
 std::optional<operation> operator_of_gradient(operation gradient)
@@ -64,6 +71,7 @@ std::vector<tensor_description> gradient_tensors(operation of)
     for (tensor_description tensor : forward) {
         if (tensor.is_output) continue;
         tensor.is_output = true;
+        tensor.optional = may_be_unwanted(tensor.name);
         tensor.name = "d_" + tensor.name;
         list.push_back(std::move(tensor));
     }

@@ -27,6 +27,12 @@ void d_out_in(launch_check& c, const void* d_out, const strides& given)
     c.streams(slot::d_out_token_stride, slot::d_out_stream_stride, given, false);
 }
 
+/// Of coefficients of each token, or of those that all tokens share.
+void coefficient_gradient(launch_check& c, slot what, float* p, bool is_static)
+{
+    is_static ? c.parameter(what, p) : c.f32(what, p);
+}
+
 /// What post_bwd and post_pre_bwd share.
 template <class Args>
 void collect_post(launch_check& c, const Args& a, std::int64_t n)
@@ -39,8 +45,8 @@ void collect_post(launch_check& c, const Args& a, std::int64_t n)
     c.number(slot::mix_token_stride, a.mix_is_static ? 0 : n * n);
     c.data_out(slot::d_y, a.d_y);
     d_x_out(c, a.d_x, a.d_x_strides);
-    c.f32(slot::d_post, a.d_post);
-    c.f32(slot::d_mix, a.d_mix);
+    coefficient_gradient(c, slot::d_post, a.d_post, a.post_is_static);
+    coefficient_gradient(c, slot::d_mix, a.d_mix, a.mix_is_static);
     c.number(slot::post_is_static, a.post_is_static ? 1 : 0);
     c.number(slot::mix_is_static, a.mix_is_static ? 1 : 0);
     c.number(slot::statics_are_wanted, a.post_is_static || a.mix_is_static ? 1 : 0);
@@ -121,7 +127,7 @@ result<void> compiled_layer::apply_mix_bwd(const apply_mix_bwd_args& a, void* st
         c.number(slot::pre_is_static, a.pre_is_static ? 1 : 0);
         c.data_in(slot::d_layer_input, a.d_layer_input);
         d_x_out(c, a.d_x, a.d_x_strides);
-        c.f32(slot::d_pre, a.d_pre);
+        coefficient_gradient(c, slot::d_pre, a.d_pre, a.pre_is_static);
         c.workspace(a.workspace);
         c.gradient(a.accumulate);
     });

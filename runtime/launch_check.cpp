@@ -133,19 +133,20 @@ void launch_check::splits(std::int64_t given)
 bool launch_check::rows_overlap(std::int64_t token, std::int64_t stream) const
 {
     const std::int64_t n = layer_.spec.n_streams, C = layer_.spec.hidden_dim;
+    const std::int64_t tokens = std::max<std::int64_t>(tokens_, 1);
     // The two nestings everyone uses.
-    const bool streams_inside = (n == 1 || stream >= C) && (tokens_ == 1 || token >= (n - 1) * stream + C);
+    const bool streams_inside = (n == 1 || stream >= C) && (tokens == 1 || token >= (n - 1) * stream + C);
     if (streams_inside) return false;
-    const bool tokens_inside = (tokens_ == 1 || token >= C) && (n == 1 || stream / tokens_ >= token);
+    const bool tokens_inside = (tokens == 1 || token >= C) && (n == 1 || stream / tokens >= token);
     if (tokens_inside) return false;
     // Any other: rows (dt, ds) apart are closer than C. For each ds the nearest dt decides.
-    if (tokens_ > 1 && token < C) return true;
+    if (tokens > 1 && token < C) return true;
     for (std::int64_t ds = 1; ds < n; ++ds) {
         const std::int64_t distance = ds * stream;
-        const std::int64_t below = tokens_ == 1 ? 0 : std::min(distance / token, tokens_ - 1);
-        const std::int64_t above = std::min(below + 1, tokens_ - 1);
+        const std::int64_t below = tokens == 1 ? 0 : std::min(distance / token, tokens - 1);
+        const std::int64_t above = std::min(below + 1, tokens - 1);
         if (distance - below * token < C) return true;
-        if (tokens_ > 1 && std::abs(above * token - distance) < C) return true;
+        if (tokens > 1 && std::abs(above * token - distance) < C) return true;
     }
     return false;
 }

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -10,8 +9,6 @@
 
 namespace mhc::jit {
 
-/// The operator that a gradient is one of; empty for an operator that is none.
-std::optional<operation> operator_of_gradient(operation gradient);
 /// Tensors of the gradient of an operator.
 std::vector<tensor_description> gradient_tensors(operation of);
 

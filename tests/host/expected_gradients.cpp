@@ -3,7 +3,6 @@
 
 #include <stdexcept>
 
-#include "tests/reference/dtypes.hpp"
 #include "tests/reference/gradients.hpp"
 
 namespace mhc::testing {
@@ -71,17 +70,6 @@ void put(gradients& expected, reference::coefficients_gradients found)
     put(expected, "base", std::move(found.base));
 }
 
-/// post_fwd's result as it is stored.
-std::vector<float> stored_out(const jit::layer_spec& spec, const reference::shape& shape, const reader& in)
-{
-    const reference::tensor out =
-        reference::post_fwd(spec.options.layout, shape, in.data("y"), in.rows("x"),
-                            in.of_token("post", in.of.post_is_static), in.of_token("mix", in.of.mix_is_static));
-    std::vector<float> stored;
-    for (const double v : out.value) stored.push_back(reference::rounded(spec.dtype, static_cast<float>(v)));
-    return stored;
-}
-
 void put_layer(gradients& expected, reference::static_layer_gradients found)
 {
     put(expected, "x", std::move(found.x));
@@ -122,7 +110,8 @@ reference::dynamic_weights weights_of(const reader& in)
 
 }  // namespace
 
-gradients expected_gradients(const jit::layer_spec& spec, const operands& of)
+gradients expected_gradients(const jit::layer_spec& spec, const operands& of,
+                             const std::map<std::string, std::vector<float>>& outputs)
 {
     const reference::shape shape{.tokens = of.tokens, .n_streams = spec.n_streams, .hidden_dim = spec.hidden_dim};
     const jit::layer_options& options = spec.options;
@@ -167,7 +156,7 @@ gradients expected_gradients(const jit::layer_spec& spec, const operands& of)
                 true);
             break;
         case operation::post_pre_bwd: {
-            const std::vector<float> out = stored_out(spec, shape, in);
+            const std::vector<float>& out = outputs.at("out");
             reference::post_pre_gradients found = reference::post_pre_bwd(
                 options, shape, in.data("y"), in.rows("x"), in.of_token("post", of.post_is_static),
                 in.of_token("mix", of.mix_is_static), {out.data(), shape.flat_dim(), shape.hidden_dim}, in.data("fn"),

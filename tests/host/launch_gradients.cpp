@@ -34,7 +34,7 @@ Args filled(const operands& of, const pointer_by_name& pointer)
     if constexpr (requires { args.mix_is_static; }) args.mix_is_static = of.mix_is_static;
     if constexpr (requires { args.rows; }) args.rows = of.rows;
     if constexpr (requires { args.splits; }) args.splits = of.splits;
-    if constexpr (requires { args.accumulate; }) args.accumulate = {.d_x = of.accumulates, .parameters = of.accumulates};
+    if constexpr (requires { args.accumulate; }) args.accumulate = of.accumulate;
     return args;
 }
 

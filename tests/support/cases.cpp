@@ -262,6 +262,14 @@ bool is_within(const choice& of, const case_limits& limits)
 {
     const int hidden_dim = of[static_cast<std::size_t>(factor::hidden_dim)];
     const int tokens = of[static_cast<std::size_t>(factor::tokens)];
+    const int n_streams = of[static_cast<std::size_t>(factor::n_streams)];
+    const auto is_one_of = [](int value, std::initializer_list<int> values) {
+        return std::find(values.begin(), values.end(), value) != values.end();
+    };
+    if (limits.has_fewer_sizes) {
+        if (n_streams >= 0 && !is_one_of(n_streams_values[n_streams], {1, 3, 4, 8, 32})) return false;
+        if (hidden_dim >= 0 && !is_one_of(hidden_dim_values[hidden_dim], {1, 7, 127, 1280, 4096})) return false;
+    }
     return (hidden_dim < 0 || hidden_dim_values[hidden_dim] <= limits.hidden_dim_max) &&
            (tokens < 0 || tokens_values[tokens] <= limits.tokens_max);
 }

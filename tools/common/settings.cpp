@@ -12,6 +12,7 @@ namespace {
 
 using jit::operation;
 
+// Of an operator that is no gradient; a gradient has its operator's options.
 bool is_layer(operation op) { return op == operation::static_layer_fwd || op == operation::dynamic_layer_fwd; }
 bool takes_norm_weight(operation op) { return jit::operations_with_norm_weight.contains(op); }
 bool has_projection(operation op)

@@ -74,4 +74,7 @@ struct tensor_description {
 };
 std::vector<tensor_description> tensors_of(operation op);
 
+/// The operator that a gradient is one of: post_fwd of post_bwd. Empty for an operator that is no gradient.
+std::optional<operation> operator_of_gradient(operation gradient);
+
 }  // namespace mhc::jit
