@@ -257,8 +257,12 @@ void add_dynamic_layer(const facts& f, operator_plan& made, areas& space)
 
 }  // namespace
 
-bool add_gradient_kernels(const facts& f, operator_plan& made)
+bool add_gradient_kernels(const facts& of, operator_plan& made)
 {
+    // The gradients of a layer with reference_rounding are those of the layer without it.
+    jit::layer_spec exact = of.spec;
+    exact.options.reference_rounding = false;
+    const facts f(exact, of.on);
     areas space(f, made);
     switch (made.op) {
         case operation::sinkhorn_bwd:

@@ -87,7 +87,7 @@ argument_description describe_argument(const codegen::argument& arg, const layer
                                        std::int64_t workspace_bytes)
 {
     argument_description d;
-    d.name = name_of(arg.what);
+    d.name = name_of(arg.what == slot::zero ? arg.parameter : arg.what);  // a constant is known by what it is for
     d.type = type_of(arg, spec);
     d.size = arg.size;
     d.offset = arg.offset;
@@ -111,6 +111,13 @@ bool is_for_statics(const codegen::kernel_plan& k)
 {
     return k.only_if == slot::pre_is_static || k.only_if == slot::post_is_static || k.only_if == slot::mix_is_static ||
            k.only_if == slot::statics_are_wanted;
+}
+
+std::vector<std::string> tensors_that_want(const codegen::kernel_plan& k)
+{
+    if (k.only_if == slot::tokens) return {};
+    if (k.only_if == slot::affine_is_wanted) return {"d_scale", "d_base"};
+    return {std::string(name_of(k.only_if))};
 }
 
 std::string plan_line(const codegen::kernel_plan& k)
@@ -173,8 +180,9 @@ result<operator_description> describe(operation op, const layer_spec& spec, std:
         launch_description launch;
         launch.symbol = wanted.back().symbol;
         launch.key = cache::to_hex(wanted.back().query.key);
-        launch.grid = tokens == 0 ? 0 : k.grid.groups(tokens);
+        launch.grid = tokens == 0 && !k.runs_without_tokens ? 0 : k.grid.groups(tokens);
         launch.block = k.block;
+        launch.only_for = tensors_that_want(k);
         launch.plan = plan_line(k);
         launch.source = codegen::render(k, *on, launch.symbol);
         for (const codegen::argument& arg : k.args)

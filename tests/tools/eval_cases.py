@@ -261,7 +261,9 @@ class Reports(ToolCase):
         table = {o["name"]: o for o in self.good_json("mhc-eval", "--list")["operators"]}
         self.assertEqual(list(table), ["sinkhorn_fwd", "rmsnorm_fwd", "apply_mix_fwd", "expand_fwd", "post_fwd", "pre_fwd",
                                        "static_layer_fwd", "dynamic_layer_fwd", "post_pre_fwd", "head_fwd", "pre_project_fwd",
-                                       "split_mixes_fwd", "coeffs_fwd", "pre_big_fuse"])
+                                       "split_mixes_fwd", "coeffs_fwd", "pre_big_fuse",
+                                       "sinkhorn_bwd", "rmsnorm_bwd", "apply_mix_bwd", "expand_bwd", "post_bwd", "pre_bwd",
+                                       "static_layer_bwd", "dynamic_layer_bwd", "post_pre_bwd", "head_bwd", "pre_project_bwd", "split_mixes_bwd", "coeffs_bwd"])
         pre = table["pre_fwd"]
         self.assertEqual([t["name"] for t in pre["inputs"]], ["x", "fn", "scale", "base", "norm_weight"])
         self.assertEqual([t["name"] for t in pre["outputs"]], ["layer_input", "pre", "post", "mix"])

@@ -30,7 +30,7 @@ struct problem {
 };
 
 /// The operator for `tokens` tokens with every tensor it can take, per-token where a shape offers a choice; norm_weight
-/// as the spec has it. No values.
+/// and its gradient as the spec has it. No values.
 problem problem_of(jit::operation op, const jit::layer_spec& spec, std::int64_t tokens);
 
 /// The data type that an operand has in a layer of this spec.

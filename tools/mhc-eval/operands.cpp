@@ -109,7 +109,8 @@ known_sizes find_sizes(const std::vector<given_array>& arrays, const std::vector
 bool is_needed(jit::operation op, const std::vector<jit::tensor_description>& tensors, symbol which)
 {
     // The mean of a token's squares is over n*C, though no tensor of these has channels.
-    const bool has_mean = op == jit::operation::split_mixes_fwd || op == jit::operation::coeffs_fwd;
+    const jit::operation forward = jit::operator_of_gradient(op).value_or(op);
+    const bool has_mean = forward == jit::operation::split_mixes_fwd || forward == jit::operation::coeffs_fwd;
     if (which == symbol::C && has_mean) return true;
     for (const auto& tensor : tensors)
         for (const shape_rule& rule : parse_shape_rules(tensor.shape))
@@ -170,6 +171,13 @@ void check_norm_weight(jit::operation op, bool is_given, const std::vector<setti
     spec.norm_weight = is_given && jit::operations_with_norm_weight.contains(op);
 }
 
+// A gradient has the shape of the array that it is the gradient of.
+bool is_gradient_of_static(const std::string& name, const std::vector<operand>& inputs)
+{
+    return std::any_of(inputs.begin(), inputs.end(),
+                       [&](const operand& one) { return one.is_static && name == "d_" + one.name; });
+}
+
 }  // namespace
 
 problem read_problem(jit::operation op, const std::vector<setting>& inputs, const std::vector<setting>& settings,
@@ -195,11 +203,13 @@ problem read_problem(jit::operation op, const std::vector<setting>& inputs, cons
     for (given_array& given : arrays)
         result.operands.push_back({given.tensor.name, false, given.is_static, given.rule.is("[T,n,C]"), given.tensor.type,
                                    std::move(given.array.shape), std::move(given.array.values)});
-    for (const auto& tensor : tensors)
-        if (tensor.is_output) {
-            const shape_rule rule = parse_shape_rules(tensor.shape).front();
-            result.operands.push_back({tensor.name, true, false, rule.is("[T,n,C]"), tensor.type, rule.shape(values), {}});
-        }
+    for (const auto& tensor : tensors) {
+        if (!tensor.is_output || (tensor.name == "d_norm_weight" && !spec.norm_weight)) continue;
+        const bool is_static = is_gradient_of_static(tensor.name, result.operands);
+        const std::vector<shape_rule> rules = parse_shape_rules(tensor.shape);
+        const shape_rule& rule = is_static ? rules.back() : rules.front();
+        result.operands.push_back({tensor.name, true, is_static, rule.is("[T,n,C]"), tensor.type, rule.shape(values), {}});
+    }
     return result;
 }
 
