@@ -176,7 +176,8 @@ TEST_CASE("HIP operators: each launches its kernels with what was passed, and ca
             CHECK((memory.pointer("workspace") != nullptr) == (takes_workspace(op) && one.tokens > 0));
 
             fake.control.take_record();
-            REQUIRE(launch_with(*layer, of, memory));
+            const jit::result<void> launched = launch_with(*layer, of, memory);
+            REQUIRE_MESSAGE(launched.has_value(), launched.error().message);
             check_record(fake.control.take_record(), call::how::called, expected, one.spec, of, memory);
             CHECK(current_device(fake) == 0);
 

@@ -241,6 +241,21 @@ class Gradients(ToolCase):
             return {"out": ref.dynamic_layer(x, group("phi"), group("alpha"), group("b"), weight, o)}
         self.check("dynamic_layer_bwd", dynamic, given, {"out": (5, n, channels)})
 
+    def test_what_is_given_under_an_outputs_name_is_added_to(self):
+        n, channels, m = 3, 37, 15
+        inputs = {"x": self.normal(5, n, channels), "fn": self.normal(m, n * channels, scale=0.1), "scale": self.normal(3), "base": self.normal(m),
+                  "d_layer_input": self.normal(5, channels)}
+        alone, _ = self.evaluate("pre_bwd", inputs)
+        earlier = {name: self.normal(*values.shape) for name, values in alone.items()}
+        for names in (["d_x"], ["d_fn", "d_scale", "d_base"], list(alone)):
+            got, _ = self.evaluate("pre_bwd", {**inputs, **{name: earlier[name] for name in names}})
+            for name, values in alone.items():
+                expected = values + earlier[name] if name in names else values
+                self.assertTrue(np.array_equal(got[name], expected), (names, name))
+        files = [self.save(name, array) for name, array in {**inputs, "d_fn": earlier["d_fn"]}.items()]
+        self.bad(2, ["d_fn", "d_base", "all parameters or none"], "mhc-eval", "pre_bwd", "--target", "host", "--in", *files, "--out-dir",
+                 self.path("out"))
+
     def test_those_of_outputs_may_be_missing(self):
         n, channels, m = 3, 37, 15
         inputs = {"x": self.normal(5, n, channels), "fn": self.normal(m, n * channels, scale=0.1), "scale": self.normal(3), "base": self.normal(m),

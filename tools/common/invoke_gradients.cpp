@@ -32,6 +32,7 @@ Args filled(const call& c)
     if constexpr (requires { args.pre_is_static; }) args.pre_is_static = c.is_static("pre");
     if constexpr (requires { args.post_is_static; }) args.post_is_static = c.is_static("post");
     if constexpr (requires { args.mix_is_static; }) args.mix_is_static = c.is_static("mix");
+    if constexpr (requires { args.accumulate; }) args.accumulate = c.additions();
     if constexpr (requires { args.rows; }) args.rows = c.what.rows;
     if constexpr (requires { args.splits; }) args.splits = c.what.splits;
     return args;

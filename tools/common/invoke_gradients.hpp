@@ -27,6 +27,14 @@ struct call {
         const auto is_it = [&](const operand& one) { return one.name == name && one.is_static; };
         return std::any_of(what.operands.begin(), what.operands.end(), is_it);
     }
+    /// Outputs that have values are added to.
+    jit::accumulation additions() const
+    {
+        jit::accumulation made;
+        for (const operand& one : what.operands)
+            if (one.is_output && !one.values.empty()) (one.name == "d_x" ? made.d_x : made.parameters) = true;
+        return made;
+    }
 };
 
 jit::result<void> invoke_gradient(const call& c);

@@ -17,7 +17,7 @@ struct operand {
     bool is_strided = false;  ///< [T,n,C]
     std::string type;         ///< "data", "weight" or "fp32"
     std::vector<std::int64_t> shape;
-    std::vector<float> values;  ///< of an input, where the run has any
+    std::vector<float> values;  ///< of an input, where the run has any; of an output that is added to
     bool has_tokens = false;    ///< one for each set of tokens; without, a parameter that all tokens share
 };
 

@@ -138,7 +138,7 @@ staged_tensor::staged_tensor(device_memory& where, const operand& what, const ji
     pointer_ = where.allocate(bytes_, std::max(promised, element));
 
     std::vector<std::byte> staged(bytes_, poison);
-    if (!what.is_output) {
+    if (!what.values.empty()) {
         for_each_row([&](std::int64_t from, std::size_t at) {
             round_values(what.values.data() + from, layout_.length, type_, staged.data() + at);
         });
