@@ -97,7 +97,7 @@ argument_description describe_argument(const codegen::argument& arg, const layer
         d.value = scalar_value(arg.what, spec, plan, tokens, groups) + arg.bytes_fixed;
     } else if (arg.what == slot::workspace) {
         d.kind = "workspace";
-        d.workspace_offset = arg.bytes_per_token * tokens + arg.bytes_fixed;
+        d.workspace_offset = tokens == 0 ? 0 : arg.bytes_per_token * tokens + arg.bytes_fixed;
         d.bytes = workspace_bytes - d.workspace_offset;
     } else {
         d.kind = arg.access == access::in ? "in" : "out";

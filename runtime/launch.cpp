@@ -33,8 +33,10 @@ jit::result<void> enqueue(const ready_operator& op, codegen::slot_values& values
         const std::int64_t groups = plan.grid.groups(tokens);
         values[static_cast<std::size_t>(slot::groups)] = static_cast<std::uint64_t>(groups);
         for (const codegen::argument& arg : plan.args) {
-            const std::uint64_t value = values[static_cast<std::size_t>(arg.what)] +
-                                        static_cast<std::uint64_t>(arg.bytes_per_token * tokens + arg.bytes_fixed);
+            std::uint64_t value = values[static_cast<std::size_t>(arg.what)];
+            // Without tokens there need be no workspace, and then there is no place in it.
+            if (arg.what != slot::workspace || value != 0)
+                value += static_cast<std::uint64_t>(arg.bytes_per_token * tokens + arg.bytes_fixed);
             // Little-endian: a 4-byte value is the first half of the word.
             std::memcpy(block.data() + arg.offset, &value, arg.size);
         }
