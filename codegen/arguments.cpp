@@ -3,30 +3,18 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <cassert>
 
 namespace mhc::codegen {
 namespace {
 
-argument pointer(slot what, access how, element type, bool optional = false)
-{
-    return {what, what, how, type, optional, 0, 0, 8};
-}
-argument reads(slot what, element type) { return pointer(what, access::in, type); }
-argument may_read(slot what, element type) { return pointer(what, access::in, type, true); }
-argument writes(slot what, element type) { return pointer(what, access::out, type); }
-argument scratch(access how) { return pointer(slot::workspace, how, element::bytes); }
-argument number(slot what) { return {what, what, access::scalar, element::i64, false, 0, 0, 8}; }
-argument grid_groups() { return {slot::groups, slot::groups, access::scalar, element::i32, false, 0, 0, 4}; }
-
 constexpr element data = element::data, f32 = element::f32, of_weight = element::weight;
 
-struct family_row {
-    std::string_view name;
-    std::vector<argument> args;
-};
+}  // namespace
 
-const std::vector<family_row>& families()
+const std::vector<family_row>& forward_families()
 {
     using enum slot;
     static const std::vector<family_row> table{
@@ -76,6 +64,8 @@ const std::vector<family_row>& families()
     return table;
 }
 
+namespace {
+
 std::string element_type(element type, const jit::layer_spec& spec)
 {
     switch (type) {
@@ -99,64 +89,37 @@ std::string element_type(element type, const jit::layer_spec& spec)
 
 std::string_view name_of(slot what) noexcept
 {
-    static constexpr std::array<std::string_view, slot_count> names{"x",
-                                                                    "y",
-                                                                    "h",
-                                                                    "out",
-                                                                    "layer_input",
-                                                                    "logits",
-                                                                    "mix",
-                                                                    "pre",
-                                                                    "post",
-                                                                    "rms",  // data and coefficients
-                                                                    "weight",
-                                                                    "norm_weight",
-                                                                    "fn",
-                                                                    "scale",
-                                                                    "base",
-                                                                    "proj",
-                                                                    "sqsum",  //
-                                                                    "h_pre",
-                                                                    "h_post",
-                                                                    "h_res",
-                                                                    "phi_pre",
-                                                                    "phi_post",
-                                                                    "phi_res",  // a layer's parameters
-                                                                    "alpha_pre",
-                                                                    "alpha_post",
-                                                                    "alpha_res",
-                                                                    "b_pre",
-                                                                    "b_post",
-                                                                    "b_res",  //
-                                                                    "next_pre",
-                                                                    "next_post",
-                                                                    "next_mix",
-                                                                    "workspace",  //
-                                                                    "tokens",
-                                                                    "rows",
-                                                                    "splits",
-                                                                    "x_token_stride",
-                                                                    "x_stream_stride",  // scalars
-                                                                    "out_token_stride",
-                                                                    "out_stream_stride",
-                                                                    "pre_token_stride",
-                                                                    "post_token_stride",
-                                                                    "mix_token_stride",
-                                                                    "coefficients_token_stride",
-                                                                    "groups"};
+    // clang-format off
+    static constexpr std::array<std::string_view, slot_count> names{
+        "x", "y", "h", "out", "layer_input", "logits", "mix", "pre", "post", "rms", "weight", "norm_weight", "fn", "scale",
+        "base", "proj", "sqsum", "h_pre", "h_post", "h_res", "phi_pre", "phi_post", "phi_res", "alpha_pre", "alpha_post",
+        "alpha_res", "b_pre", "b_post", "b_res", "next_pre", "next_post", "next_mix", "d_x", "d_y", "d_h", "d_out",
+        "d_layer_input", "d_logits", "d_mix", "d_pre", "d_post", "d_rms", "d_weight", "d_norm_weight", "d_fn", "d_scale",
+        "d_base", "d_proj", "d_sqsum", "d_h_pre", "d_h_post", "d_h_res", "d_phi_pre", "d_phi_post", "d_phi_res",
+        "d_alpha_pre", "d_alpha_post", "d_alpha_res", "d_b_pre", "d_b_post", "d_b_res", "d_next_pre", "d_next_post",
+        "d_next_mix", "workspace", "coefficients", "d_coefficients", "norm", "history", "sums", "totals", "d_vector",
+        "tokens", "rows", "splits", "x_token_stride", "x_stream_stride", "out_token_stride", "out_stream_stride",
+        "pre_token_stride", "post_token_stride", "mix_token_stride", "coefficients_token_stride", "d_out_token_stride",
+        "d_out_stream_stride", "d_x_token_stride", "d_x_stream_stride", "accumulate_inputs", "accumulate_parameters",
+        "pre_is_static", "post_is_static", "mix_is_static", "statics_are_wanted", "affine_is_wanted", "dense_token_stride",
+        "dense_stream_stride", "zero", "fn_size", "tokens_per_row", "width", "first", "length", "groups"};
+    // clang-format on
     return names[static_cast<std::size_t>(what)];
 }
 
 std::vector<argument> arguments_of(std::string_view family, const std::vector<feed>& feeds)
 {
-    for (const family_row& row : families()) {
-        if (row.name != family) continue;
-        std::vector<argument> args = row.args;
+    for (const auto* table : {&forward_families(), &gradient_families()}) {
+        const auto row = std::find_if(table->begin(), table->end(), [&](const family_row& of) { return of.name == family; });
+        if (row == table->end()) continue;
+        std::vector<argument> args = row->args;
         for (argument& arg : args)
             for (const feed& from : feeds)
                 if (from.parameter == arg.parameter) {
                     arg.what = from.what;
                     arg.bytes_per_token = from.bytes_per_token;
+                    arg.bytes_fixed = from.bytes_fixed;
+                    if (from.is_f32) arg.element = element::f32;
                 }
         return args;
     }

@@ -12,6 +12,11 @@ constexpr operations standalone =
                            operation::expand_fwd,      operation::head_fwd,    operation::pre_project_fwd,
                            operation::split_mixes_fwd, operation::coeffs_fwd,  operation::pre_big_fuse};
 constexpr operations layers = {operation::static_layer_fwd, operation::dynamic_layer_fwd};
+constexpr operations gradients = {operation::pre_bwd,         operation::post_bwd,   operation::post_pre_bwd,
+                                  operation::sinkhorn_bwd,    operation::head_bwd,   operation::rmsnorm_bwd,
+                                  operation::apply_mix_bwd,   operation::expand_bwd, operation::pre_project_bwd,
+                                  operation::split_mixes_bwd, operation::coeffs_bwd};
+constexpr operations layer_gradients = {operation::static_layer_bwd, operation::dynamic_layer_bwd};
 
 layer_spec row(std::int32_t n, std::int64_t C, dtype type, preset options, operations wanted)
 {
@@ -30,8 +35,9 @@ result<std::vector<prebuild_item>> catalogue(int level)
 {
     std::vector<prebuild_item> items;
     const auto add = [&](std::int32_t n, std::int64_t C, dtype type) {
-        items.push_back({row(n, C, type, preset::deepseek, standalone)});
-        items.push_back({row(n, C, type, preset::mhc_cu, layers)});
+        const bool has_gradients = level == 1;
+        items.push_back({row(n, C, type, preset::deepseek, has_gradients ? standalone | gradients : standalone)});
+        items.push_back({row(n, C, type, preset::mhc_cu, has_gradients ? layers | layer_gradients : layers)});
     };
     constexpr std::int64_t main_dims[] = {1280, 1920, 2560, 4096, 5120, 7168};
     switch (level) {

@@ -54,7 +54,20 @@ constexpr std::array<name_of<operation>, operation_count> operation_names{
      {operation::pre_project_fwd, "pre_project_fwd"},
      {operation::split_mixes_fwd, "split_mixes_fwd"},
      {operation::coeffs_fwd, "coeffs_fwd"},
-     {operation::pre_big_fuse, "pre_big_fuse"}}};
+     {operation::pre_big_fuse, "pre_big_fuse"},
+     {operation::sinkhorn_bwd, "sinkhorn_bwd"},
+     {operation::rmsnorm_bwd, "rmsnorm_bwd"},
+     {operation::apply_mix_bwd, "apply_mix_bwd"},
+     {operation::expand_bwd, "expand_bwd"},
+     {operation::post_bwd, "post_bwd"},
+     {operation::pre_bwd, "pre_bwd"},
+     {operation::static_layer_bwd, "static_layer_bwd"},
+     {operation::dynamic_layer_bwd, "dynamic_layer_bwd"},
+     {operation::post_pre_bwd, "post_pre_bwd"},
+     {operation::head_bwd, "head_bwd"},
+     {operation::pre_project_bwd, "pre_project_bwd"},
+     {operation::split_mixes_bwd, "split_mixes_bwd"},
+     {operation::coeffs_bwd, "coeffs_bwd"}}};
 
 template <class Table, class E>
 std::string_view find_name(const Table& table, E value)

@@ -49,7 +49,48 @@ enum class slot : std::uint8_t {
     next_pre,
     next_post,
     next_mix,
+    // gradients of the tensors above
+    d_x,
+    d_y,
+    d_h,
+    d_out,
+    d_layer_input,
+    d_logits,
+    d_mix,
+    d_pre,
+    d_post,
+    d_rms,
+    d_weight,
+    d_norm_weight,
+    d_fn,
+    d_scale,
+    d_base,
+    d_proj,
+    d_sqsum,
+    d_h_pre,
+    d_h_post,
+    d_h_res,
+    d_phi_pre,
+    d_phi_post,
+    d_phi_res,
+    d_alpha_pre,
+    d_alpha_post,
+    d_alpha_res,
+    d_b_pre,
+    d_b_post,
+    d_b_res,
+    d_next_pre,
+    d_next_post,
+    d_next_mix,
+    // what kernels of one operator leave for each other in its workspace
     workspace,
+    coefficients,
+    d_coefficients,
+    norm,
+    history,
+    sums,
+    totals,
+    d_vector,
     tokens,
     rows,
     splits,
@@ -61,6 +102,25 @@ enum class slot : std::uint8_t {
     post_token_stride,
     mix_token_stride,
     coefficients_token_stride,
+    d_out_token_stride,
+    d_out_stream_stride,
+    d_x_token_stride,
+    d_x_stream_stride,
+    accumulate_inputs,
+    accumulate_parameters,
+    pre_is_static,
+    post_is_static,
+    mix_is_static,
+    statics_are_wanted,
+    affine_is_wanted,
+    dense_token_stride,
+    dense_stream_stride,
+    zero,
+    fn_size,
+    tokens_per_row,
+    width,
+    first,
+    length,
     groups,
 };
 inline constexpr std::size_t slot_count = static_cast<std::size_t>(slot::groups) + 1;
@@ -78,13 +138,14 @@ struct argument {
     mhc::codegen::element element{};
     bool optional = false;
     std::int64_t bytes_per_token = 0;    ///< times tokens, added to the value: where in the workspace it begins
+    std::int64_t bytes_fixed = 0;        ///< added to that
     std::uint32_t offset = 0, size = 0;  ///< in the argument block, bytes
 };
 
 /// groups(tokens) = min(ceil(ceil(tokens / tokens_per_unit) * items_per_unit / items_per_group), groups_max)
 struct grid_rule {
     std::int64_t tokens_per_unit = 1, items_per_unit = 1, items_per_group = 1, groups_max = 1;
-    bool ignores_tokens = false;  ///< one work-group whatever the token count
+    bool ignores_tokens = false;  ///< as for one token whatever their count
     std::int64_t groups(std::int64_t tokens) const noexcept;
 };
 
@@ -94,6 +155,8 @@ struct kernel_plan {
     std::uint32_t argument_bytes = 0;
     std::int32_t block = 1;
     grid_rule grid;
+    slot only_if = slot::tokens;                  ///< launched where this one's value is not 0
+    bool runs_without_tokens = false;             ///< a sum over no tokens is still to be stored
     std::map<std::string, std::string> bindings;  ///< holes of the stub, but for `kernel`
     std::int64_t hidden_dim = 0;                  ///< 0 where the kernel does not depend on it
     std::int32_t n_streams = 0;
@@ -106,6 +169,7 @@ struct operator_plan {
     mhc::codegen::target on;
     std::vector<kernel_plan> kernels;  ///< in launch order
     std::int64_t workspace_bytes_per_token = 0, workspace_bytes_fixed = 0;
+    bool runs_without_tokens = false;  ///< a kernel does
     std::int64_t slices = 1;  ///< into which a projection cuts the channels: with more splits, the further ones are zero
 };
 

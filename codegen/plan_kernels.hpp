@@ -57,7 +57,7 @@ using feeds = std::vector<feed>;
 kernel_plan plan_sinkhorn(const facts& f);
 kernel_plan plan_rmsnorm(const facts& f);
 kernel_plan plan_expand(const facts& f);
-kernel_plan plan_post(const facts& f);
+kernel_plan plan_post(const facts& f, const feeds& from = {});
 /// layer_input = sum_i pre_i x_i, normalised where the spec has norm_weight and `may_normalise`.
 kernel_plan plan_apply_mix(const facts& f, const feeds& from, bool may_normalise);
 /// mHC.cu's layer, from coefficients in the workspace.
@@ -66,8 +66,9 @@ kernel_plan plan_layer(const facts& f);
 /// x . fn^T and the sum of x^2 in splits: "project" on one matrix, "project_three" on three.
 kernel_plan plan_project(const facts& f, const std::string& family, const feeds& from);
 
-/// "coefficients", "split_mixes", "head_coefficients", "dynamic_coefficients": what follows from the splits.
-kernel_plan plan_coefficients(const facts& f, const std::string& family, const feeds& from);
-kernel_plan plan_static_coefficients(const facts& f);
+/// "coefficients", "split_mixes", "head_coefficients", "dynamic_coefficients": what follows from the splits. A head reads
+/// the first n of `rows` rows.
+kernel_plan plan_coefficients(const facts& f, const std::string& family, const feeds& from, std::int64_t rows = 0);
+kernel_plan plan_static_coefficients(const facts& f, const feeds& from = {});
 
 }  // namespace mhc::codegen

@@ -2,7 +2,10 @@
 //
 // The stages (pre_project_fwd, coeffs_fwd, pre_big_fuse) and the whole (pre_fwd, post_pre_fwd) launch the same kernels: a
 // whole keeps between them in its workspace what the stages keep in the caller's tensors.
-#include "codegen/plan_kernels.hpp"
+#include <algorithm>
+#include <cassert>
+
+#include "codegen/plan_backward.hpp"
 
 namespace mhc::codegen {
 namespace {
@@ -54,7 +57,7 @@ void add_head(const facts& f, operator_plan& made)
     sums.add_to(from);
     made.workspace_bytes_per_token = sums.end + f.n * 4;
     made.kernels.push_back(plan_project(f, "project", from));
-    made.kernels.push_back(plan_coefficients(f, "head_coefficients", from));
+    made.kernels.push_back(plan_coefficients(f, "head_coefficients", from, f.n));
     made.kernels.push_back(plan_apply_mix(f, from, true));
 }
 
@@ -110,6 +113,8 @@ void add_kernels(const facts& f, operator_plan& made)
             made.kernels.push_back(plan_coefficients(f, "coefficients", {}));
             made.kernels.push_back(plan_apply_mix(f, {}, true));
             return;
+        default:
+            assert(false && "an operator without kernels");
     }
 }
 
@@ -120,7 +125,9 @@ jit::result<operator_plan> plan(const jit::layer_spec& spec, const target& on, j
     if (auto ok = validate(spec); !ok) return ok.error();
     const facts f(spec, on);
     operator_plan made{.op = op, .on = on, .kernels = {}, .slices = f.slices()};
-    add_kernels(f, made);
+    if (!add_gradient_kernels(f, made)) add_kernels(f, made);
+    made.runs_without_tokens =
+        std::any_of(made.kernels.begin(), made.kernels.end(), [](const kernel_plan& k) { return k.runs_without_tokens; });
     return made;
 }
 

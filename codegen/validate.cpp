@@ -64,12 +64,15 @@ result<void> validate(const layer_spec& s)
         if (auto ok = check_eps("norm_eps", *o.norm_eps); !ok) return ok;
     if (auto ok = check_eps("pre_eps", o.pre_eps); !ok) return ok;
     if (!std::isfinite(o.post_mult)) return bad("post_mult", fmt::to_string(o.post_mult), "a finite number");
-    const bool has_layer_operator =
-        s.wanted.contains(operation::static_layer_fwd) || s.wanted.contains(operation::dynamic_layer_fwd);
+    constexpr operations layer_operators = {operation::static_layer_fwd, operation::dynamic_layer_fwd,
+                                            operation::static_layer_bwd, operation::dynamic_layer_bwd};
+    const bool has_layer_operator = !(s.wanted & layer_operators).empty();
     if (o.reference_rounding && !has_layer_operator)
-        return bad("reference_rounding", "on", "off unless static_layer_fwd or dynamic_layer_fwd is wanted");
+        return bad("reference_rounding", "on",
+                   "off unless static_layer_fwd or dynamic_layer_fwd, or a gradient of theirs, is wanted");
     if (s.norm_weight && (s.wanted & operations_with_norm_weight).empty())
-        return bad("norm_weight", "on", "off unless pre_fwd, post_pre_fwd, head_fwd or pre_big_fuse is wanted");
+        return bad("norm_weight", "on",
+                   "off unless pre_fwd, post_pre_fwd, head_fwd or pre_big_fuse, or a gradient of theirs, is wanted");
     return {};
 }
 

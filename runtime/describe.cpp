@@ -36,6 +36,11 @@ std::string type_of(const codegen::argument& arg, const layer_spec& spec)
     }
 }
 
+/// Operators whose projection is the caller's.
+constexpr operations is_stage = {operation::pre_project_fwd, operation::split_mixes_fwd, operation::coeffs_fwd,
+                                 operation::pre_big_fuse,    operation::pre_project_bwd, operation::split_mixes_bwd,
+                                 operation::coeffs_bwd};
+
 /// The value of a scalar for dense tensors, per-token coefficients, one split and all rows.
 std::int64_t scalar_value(slot what, const layer_spec& spec, const codegen::operator_plan& plan, std::int64_t tokens,
                           std::int64_t groups)
@@ -48,22 +53,30 @@ std::int64_t scalar_value(slot what, const layer_spec& spec, const codegen::oper
         case slot::groups:
             return groups;
         case slot::rows:
-            return op == operation::head_fwd ? n : n * n + 2 * n;
+            return op == operation::head_fwd || op == operation::head_bwd ? n : n * n + 2 * n;
         case slot::splits:  // of a projection in the workspace: its slices; in the caller's memory: one
-            return plan.workspace_bytes_per_token > 0 ? plan.slices : 1;
+            return is_stage.contains(op) ? 1 : plan.slices;
         case slot::x_token_stride:
         case slot::out_token_stride:
+        case slot::d_out_token_stride:
+        case slot::d_x_token_stride:
+        case slot::dense_token_stride:
             return n * C;
         case slot::x_stream_stride:
         case slot::out_stream_stride:
+        case slot::d_out_stream_stride:
+        case slot::d_x_stream_stride:
+        case slot::dense_stream_stride:
             return C;
+        case slot::fn_size:
+            return scalar_value(slot::rows, spec, plan, tokens, groups) * n * C;
         case slot::pre_token_stride:
         case slot::post_token_stride:
             return n;
         case slot::mix_token_stride:
             return n * n;
         case slot::coefficients_token_stride:
-            return op == operation::static_layer_fwd ? 0 : n * n + 2 * n;
+            return op == operation::static_layer_fwd || op == operation::static_layer_bwd ? 0 : n * n + 2 * n;
         default:
             return 0;
     }
@@ -74,23 +87,37 @@ argument_description describe_argument(const codegen::argument& arg, const layer
                                        std::int64_t workspace_bytes)
 {
     argument_description d;
-    d.name = name_of(arg.what);
+    d.name = name_of(arg.what == slot::zero ? arg.parameter : arg.what);  // a constant is known by what it is for
     d.type = type_of(arg, spec);
     d.size = arg.size;
     d.offset = arg.offset;
     d.optional = arg.optional;
     if (arg.access == access::scalar) {
         d.kind = "scalar";
-        d.value = scalar_value(arg.what, spec, plan, tokens, groups);
+        d.value = scalar_value(arg.what, spec, plan, tokens, groups) + arg.bytes_fixed;
     } else if (arg.what == slot::workspace) {
         d.kind = "workspace";
-        d.workspace_offset = arg.bytes_per_token * tokens;
+        d.workspace_offset = tokens == 0 ? 0 : arg.bytes_per_token * tokens + arg.bytes_fixed;
         d.bytes = workspace_bytes - d.workspace_offset;
     } else {
         d.kind = arg.access == access::in ? "in" : "out";
         d.bytes = runtime::tensor_bytes(plan.op, d.name, spec, tokens);
     }
     return d;
+}
+
+/// Kernels that only a launch with static coefficients has.
+bool is_for_statics(const codegen::kernel_plan& k)
+{
+    return k.only_if == slot::pre_is_static || k.only_if == slot::post_is_static || k.only_if == slot::mix_is_static ||
+           k.only_if == slot::statics_are_wanted;
+}
+
+std::vector<std::string> tensors_that_want(const codegen::kernel_plan& k)
+{
+    if (k.only_if == slot::tokens) return {};
+    if (k.only_if == slot::affine_is_wanted) return {"d_scale", "d_base"};
+    return {std::string(name_of(k.only_if))};
 }
 
 std::string plan_line(const codegen::kernel_plan& k)
@@ -148,12 +175,14 @@ result<operator_description> describe(operation op, const layer_spec& spec, std:
     const runtime::chosen_compiler by = compile && !options.strict ? source->compiler_for(*on) : runtime::chosen_compiler{};
     std::vector<keyed_kernel> wanted;
     for (const codegen::kernel_plan& k : planned->kernels) {
+        if (is_for_statics(k)) continue;
         wanted.push_back(source->key_of(k, *on, by));
         launch_description launch;
         launch.symbol = wanted.back().symbol;
         launch.key = cache::to_hex(wanted.back().query.key);
-        launch.grid = tokens == 0 ? 0 : k.grid.groups(tokens);
+        launch.grid = tokens == 0 && !k.runs_without_tokens ? 0 : k.grid.groups(tokens);
         launch.block = k.block;
+        launch.only_for = tensors_that_want(k);
         launch.plan = plan_line(k);
         launch.source = codegen::render(k, *on, launch.symbol);
         for (const codegen::argument& arg : k.args)

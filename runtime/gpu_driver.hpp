@@ -1,5 +1,5 @@
-// runtime/gpu_driver.hpp -- one GPU through its vendor's runtime, loaded with dlopen: what HIP, CUDA and the emulator have in
-// common.
+// runtime/gpu_driver.hpp -- one GPU through its vendor's runtime, loaded with dlopen: what HIP, CUDA and the emulator have
+// in common.
 #pragma once
 
 #include <cstddef>
@@ -15,8 +15,8 @@
 
 namespace mhc::runtime {
 
-/// One device of HIP, CUDA or the emulator. Thread-safe; every call works whatever device or context the calling thread has current,
-/// and leaves that as it was.
+/// One device of HIP, CUDA or the emulator. Thread-safe; every call works whatever device or context the calling thread has
+/// current, and leaves that as it was.
 class gpu_driver : public jit::device {
 public:
     /// Loads a code object; the driver may read `code` for as long as the module lives. Errors: load_failed.

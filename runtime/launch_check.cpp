@@ -28,16 +28,48 @@ void launch_check::pointer(slot what, const void* p, std::int32_t align)
 {
     const auto address = reinterpret_cast<std::uintptr_t>(p);
     values_[static_cast<std::size_t>(what)] = address;
-    if (p == nullptr)
-        fail(name_of(what), "null", "a pointer (the tensor is not optional here)");
-    else if (address % static_cast<std::uintptr_t>(align) != 0)
+    if (p == nullptr) {
+        if (tokens_ != 0) fail(name_of(what), "null", "a pointer (the tensor is not optional here)");
+    } else if (address % static_cast<std::uintptr_t>(align) != 0) {
         fail(name_of(what), fmt::format("{}", p),
              fmt::format("a multiple of {} bytes; a spec with a smaller alignment_bytes takes it", align));
+    }
+}
+
+void launch_check::workspace(void* p)
+{
+    const codegen::operator_plan& plan = layer_.operators[static_cast<std::size_t>(op_)]->plan;
+    if (p == nullptr && plan.workspace_bytes_fixed + plan.workspace_bytes_per_token == 0) return number(slot::workspace, 0);
+    pointer(slot::workspace, p, 16);
+}
+
+void launch_check::parameter(slot what, float* p)
+{
+    if (p == nullptr) fail(name_of(what), "null", "a pointer (the tensor is not optional here)");
+    f32(what, p);
+}
+
+void launch_check::weight_parameter(slot what, void* p)
+{
+    if (p == nullptr) fail(name_of(what), "null", "a pointer (the tensor is not optional here)");
+    weight(what, p);
 }
 
 void launch_check::optional_weight(slot what, const void* p)
 {
     if (p != nullptr) return pointer(what, p, layer_.weight_align);
+    values_[static_cast<std::size_t>(what)] = 0;
+}
+
+void launch_check::optional_f32(slot what, const float* p)
+{
+    if (p != nullptr) return f32(what, p);
+    values_[static_cast<std::size_t>(what)] = 0;
+}
+
+void launch_check::optional_data(slot what, const void* p)
+{
+    if (p != nullptr) return data_in(what, p);
     values_[static_cast<std::size_t>(what)] = 0;
 }
 
@@ -51,12 +83,29 @@ void launch_check::norm_weight(const void* p)
     if (layer_.spec.norm_weight)
         weight(slot::norm_weight, p);
     else
-        must_be_null(slot::norm_weight, p, "null: the spec's norm_weight is off");
+        must_be_null(slot::norm_weight, p, "null: the spec's norm_weight is off"), number(slot::norm_weight, 0);
+}
+
+void launch_check::norm_weight_gradient(void* p)
+{
+    if (layer_.spec.norm_weight) return optional_weight(slot::d_norm_weight, p);
+    must_be_null(slot::d_norm_weight, p, "null: the spec's norm_weight is off");
+    number(slot::d_norm_weight, 0);
+}
+
+void launch_check::gradient(const jit::accumulation& accumulate)
+{
+    number(slot::accumulate_inputs, accumulate.d_x ? 1 : 0);
+    number(slot::accumulate_parameters, accumulate.parameters ? 1 : 0);
+    number(slot::dense_token_stride, layer_.spec.n_streams * layer_.spec.hidden_dim);
+    number(slot::dense_stream_stride, layer_.spec.hidden_dim);
+    number(slot::zero, 0);
 }
 
 void launch_check::projection(std::int64_t rows)
 {
     number(slot::rows, rows);
+    number(slot::fn_size, rows * layer_.spec.n_streams * layer_.spec.hidden_dim);
     number(slot::splits, layer_.operators[static_cast<std::size_t>(op_)]->plan.slices);
 }
 
@@ -65,7 +114,9 @@ void launch_check::rows(std::int64_t given)
     const std::int64_t n = layer_.spec.n_streams, rows_max = n * n + 2 * n;
     if (given < 0 || given > rows_max)
         fail(name_of(slot::rows), fmt::to_string(given), fmt::format("1 to {0} (n*n+2n), or 0 for {0}", rows_max));
-    number(slot::rows, given == 0 ? rows_max : given);
+    const std::int64_t rows = given == 0 ? rows_max : given;
+    number(slot::rows, rows);
+    number(slot::fn_size, rows * n * layer_.spec.hidden_dim);
 }
 
 void launch_check::splits(std::int64_t given)
@@ -82,19 +133,20 @@ void launch_check::splits(std::int64_t given)
 bool launch_check::rows_overlap(std::int64_t token, std::int64_t stream) const
 {
     const std::int64_t n = layer_.spec.n_streams, C = layer_.spec.hidden_dim;
+    const std::int64_t tokens = std::max<std::int64_t>(tokens_, 1);
     // The two nestings everyone uses.
-    const bool streams_inside = (n == 1 || stream >= C) && (tokens_ == 1 || token >= (n - 1) * stream + C);
+    const bool streams_inside = (n == 1 || stream >= C) && (tokens == 1 || token >= (n - 1) * stream + C);
     if (streams_inside) return false;
-    const bool tokens_inside = (tokens_ == 1 || token >= C) && (n == 1 || stream / tokens_ >= token);
+    const bool tokens_inside = (tokens == 1 || token >= C) && (n == 1 || stream / tokens >= token);
     if (tokens_inside) return false;
     // Any other: rows (dt, ds) apart are closer than C. For each ds the nearest dt decides.
-    if (tokens_ > 1 && token < C) return true;
+    if (tokens > 1 && token < C) return true;
     for (std::int64_t ds = 1; ds < n; ++ds) {
         const std::int64_t distance = ds * stream;
-        const std::int64_t below = tokens_ == 1 ? 0 : std::min(distance / token, tokens_ - 1);
-        const std::int64_t above = std::min(below + 1, tokens_ - 1);
+        const std::int64_t below = tokens == 1 ? 0 : std::min(distance / token, tokens - 1);
+        const std::int64_t above = std::min(below + 1, tokens - 1);
         if (distance - below * token < C) return true;
-        if (tokens_ > 1 && std::abs(above * token - distance) < C) return true;
+        if (tokens > 1 && std::abs(above * token - distance) < C) return true;
     }
     return false;
 }

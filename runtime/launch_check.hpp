@@ -22,16 +22,24 @@ public:
     void data_out(codegen::slot what, void* p) { pointer(what, p, layer_.row_align); }
     void weight(codegen::slot what, const void* p) { pointer(what, p, layer_.weight_align); }
     void f32(codegen::slot what, const float* p) { pointer(what, p, 4); }
-    void workspace(void* p) { pointer(codegen::slot::workspace, p, 16); }
+    void workspace(void* p);  ///< may be null where the operator needs none of it
+    /// A parameter's gradient is stored even where there are no tokens.
+    void parameter(codegen::slot what, float* p);
+    void weight_parameter(codegen::slot what, void* p);
     void optional_weight(codegen::slot what, const void* p);
+    void optional_f32(codegen::slot what, const float* p);
+    void optional_data(codegen::slot what, const void* p);
 
     void must_be_null(codegen::slot what, const void* p, const char* allowed);
-    void norm_weight(const void* p);  ///< there iff the spec's norm_weight is set
+    void norm_weight(const void* p);     ///< there iff the spec's norm_weight is set
+    void norm_weight_gradient(void* p);  ///< may be there then
 
     /// Strides of a [T, n, C] tensor. An output's rows must not overlap.
     void streams(codegen::slot token_slot, codegen::slot stream_slot, const jit::strides& given, bool is_output);
     /// Of a projection between kernels of one operator: `rows` rows, and a split for each slice.
     void projection(std::int64_t rows);
+    /// What a gradient adds to, and the values that are the same at every launch.
+    void gradient(const jit::accumulation& accumulate);
     /// Rows and splits of a projection that are the caller's: 0 rows stand for n*n + 2n.
     void rows(std::int64_t given);
     void splits(std::int64_t given);

@@ -1,57 +1,14 @@
-// runtime/layer.cpp -- a compiled layer's operators: check the arguments, fill the argument blocks, launch.
-#include <fmt/format.h>
+// runtime/layer.cpp -- a compiled layer's operators: each names its arguments to the check; gradients.cpp has the rest.
+#include <array>
 
-#include <cstring>
-
-#include "runtime/launch_check.hpp"
+#include "runtime/launch.hpp"
 
 namespace mhc::jit {
-namespace {
-
 using codegen::slot;
+using runtime::launch;
 using runtime::launch_check;
 using runtime::ready_operator;
-
-// The longest argument block of a family is some 130 bytes; tests/unit checks them all.
-constexpr std::size_t argument_bytes_max = 256;
-
-result<void> enqueue(const ready_operator& op, codegen::slot_values& values, std::int64_t tokens, void* stream)
-{
-    alignas(16) std::array<unsigned char, argument_bytes_max> block;
-    for (std::size_t i = 0; i < op.kernels.size(); ++i) {
-        const codegen::kernel_plan& plan = op.plan.kernels[i];
-        const std::int64_t groups = plan.grid.groups(tokens);
-        values[static_cast<std::size_t>(slot::groups)] = static_cast<std::uint64_t>(groups);
-        for (const codegen::argument& arg : plan.args) {
-            const std::uint64_t value =
-                values[static_cast<std::size_t>(arg.what)] + static_cast<std::uint64_t>(arg.bytes_per_token * tokens);
-            // Little-endian: a 4-byte value is the first half of the word.
-            std::memcpy(block.data() + arg.offset, &value, arg.size);
-        }
-        if (auto ok = op.kernels[i]->code->launch(groups, plan.block, block.data(), plan.argument_bytes, stream); !ok)
-            return ok;
-    }
-    return {};
-}
-
-std::int64_t rows_of_fn(const layer_spec& spec) { return std::int64_t{spec.n_streams} * (spec.n_streams + 2); }
-
-/// `check` collects the operator's arguments; then its kernels are launched. No tokens, no launch.
-template <class Layer, class Check>
-result<void> launch(const Layer& layer, operation op, std::int64_t tokens, void* stream, Check check)
-{
-    const ready_operator* ready = layer.operators[static_cast<std::size_t>(op)].get();
-    if (ready == nullptr)
-        return failure{errc::launch_failed,
-                       fmt::format("{}: the layer was made without it; name it in the spec's `wanted`", to_string(op))};
-    launch_check arguments(layer, op, tokens);
-    if (tokens != 0) check(arguments);
-    if (!arguments.is_ok()) return arguments.why();
-    if (tokens == 0) return {};
-    return enqueue(*ready, arguments.values(), tokens, stream);
-}
-
-}  // namespace
+using runtime::rows_of_fn;
 
 const char* to_string(origin from) noexcept
 {

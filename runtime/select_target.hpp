@@ -15,7 +15,7 @@
 namespace mhc::runtime {
 
 struct selected_target {
-    codegen::target on;  ///< what kernels are compiled for
+    codegen::target on;                  ///< what kernels are compiled for
     std::shared_ptr<gpu_driver> driver;  ///< null: this process, on `host`
     std::optional<codegen::target>
         exact;                       ///< an AMD device's own id with its features, where `on` names the processor alone

@@ -20,6 +20,7 @@ std::vector<tensor_description> tensors_of(operation op)
     const auto out = [](const char* name, const char* shape, const char* type) {
         return tensor_description{name, true, false, shape, type};
     };
+    if (const auto of = operator_of_gradient(op)) return gradient_tensors(*of);
     switch (op) {
         case operation::sinkhorn_fwd:
             return {in("logits", "[T,n,n]", "fp32"), out("mix", "[T,n,n]", "fp32")};
@@ -74,8 +75,9 @@ std::vector<tensor_description> tensors_of(operation op)
                     in("scale", "[3]", "fp32"),          in("base", "[n*n+2n]", "fp32"), may("norm_weight", "[C]", "weight"),
                     out("layer_input", "[T,C]", "data"), out("pre", "[T,n]", "fp32"),    out("post", "[T,n]", "fp32"),
                     out("mix", "[T,n,n]", "fp32")};
+        default:
+            return {};
     }
-    return {};
 }
 
 }  // namespace mhc::jit

@@ -3,8 +3,16 @@
 
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
-#include <mhc/jit/spec.hpp>
+#include <mhc/jit/describe.hpp>
+
+namespace mhc::jit {
+
+/// Tensors of the gradient of an operator.
+std::vector<tensor_description> gradient_tensors(operation of);
+
+}  // namespace mhc::jit
 
 namespace mhc::runtime {
 

@@ -66,16 +66,17 @@ MHC_DEVICE float sum_of_splits(const float* first, i64 distance, i64 splits)
 }
 
 /// z = (sum of a row's splits) * r * scale + base with r = 1 / sqrt(sum of squares / K + rms_eps), then `coefficients`.
-template <matrix M, class Options, int n, int K, class Grid>
+/// The projection has Rows rows, of which the first are read.
+template <matrix M, class Options, int n, int K, int Rows = rows_of_z<M, n>, class Grid>
 MHC_DEVICE void token_coefficients(Grid at, float* shared, projected from, affine by, float* pre, float* post, float* mix,
                                    i64 tokens, i64 pre_token, i64 post_token, i64 mix_token, coefficient_constants k)
 {
-    constexpr int m = rows_of_z<M, n>, lanes = lanes_of(n, Grid::wave_size);
+    constexpr int lanes = lanes_of(n, Grid::wave_size);
     for_each_matrix<n>(at, shared, tokens, [=](i64 t, bool is_live, balance<n> s, int lane) MHC_INLINE {
         const float squares = sum_of_splits(from.sqsum + t, tokens, from.splits);
         const float r = 1.0f / square_root(squares * (1.0f / float(K)) + k.rms_eps);
         auto z = [=](int o) MHC_INLINE {
-            const float product = sum_of_splits(from.proj + t * m + o, tokens * m, from.splits);
+            const float product = sum_of_splits(from.proj + t * Rows + o, tokens * Rows, from.splits);
             const float scale = o < n ? *by.scale_pre : o < 2 * n ? *by.scale_post : *by.scale_res;
             const float base = o < n ? by.base_pre[o] : o < 2 * n ? by.base_post[o - n] : by.base_res[o - 2 * n];
             return fma(product * r, scale, base);

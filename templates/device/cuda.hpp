@@ -15,6 +15,9 @@
 
 namespace mhc {
 
+/// Of a vector of w channels: how many sums one lane keeps apart where it makes many. Registers are what decides.
+constexpr int sum_width(int w) { return smaller(w, 2); }
+
 MHC_DEVICE float bits_to_float(u32 bits) { return __uint_as_float(bits); }
 MHC_DEVICE u32 float_to_bits(float v) { return __float_as_uint(v); }
 

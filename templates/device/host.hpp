@@ -22,6 +22,9 @@
 
 namespace mhc {
 
+/// Of a vector of w channels: how many sums one lane keeps apart where it makes many. Registers are what decides.
+constexpr int sum_width(int w) { return w; }
+
 template <int W>
 using half_bits = u16 __attribute__((ext_vector_type(W)));
 template <int W>

@@ -98,6 +98,14 @@ MHC_DEVICE void store_sums(Grid at, const tile_sums<Rows, TileTokens, TileRows>&
     }
 }
 
+/// The split that channel c of every stream is summed in: of those that `project` fills.
+template <class Rows>
+MHC_DEVICE int split_of(int c, int splits)
+{
+    const int used = smaller(splits, Rows::slices);
+    return used == 1 ? 0 : ((c / Rows::slice + 1) * used - 1) / Rows::slices;
+}
+
 /// Zeros, by all lanes of the grid.
 template <class Grid>
 MHC_DEVICE void clear(Grid at, float* first, i64 count)

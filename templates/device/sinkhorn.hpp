@@ -68,10 +68,16 @@ MHC_DEVICE float balanced_logit_on(balance<n> s, int line, int k)
     return A == axis::row ? balanced_logit(s, line, k) : balanced_logit(s, k, line);
 }
 
+/// What is told of each step, in order: here nobody listens. The gradient keeps it.
+struct no_history {
+    MHC_MEMBER void log_step(int, int, float, float, bool) const {}
+    MHC_MEMBER void step(int, int, float, bool) const {}
+};
+
 /// One step on logits: the line's potential grows by log(line sum), or log(line sum + eps), or nothing where the sum is
-/// not above the threshold.
-template <axis A, eps_mode Mode, int n, int lanes>
-MHC_DEVICE void log_step(balance<n> s, int lane, float eps)
+/// not above the threshold. `number` counts the steps on logits from 0.
+template <axis A, eps_mode Mode, int n, int lanes, class History>
+MHC_DEVICE void log_step(balance<n> s, int lane, float eps, int number, History history)
 {
     for (int line = lane; line < n; line += lanes) {
         float top = balanced_logit_on<A>(s, line, 0);
@@ -90,7 +96,8 @@ MHC_DEVICE void log_step(balance<n> s, int lane, float eps)
         const float log_sum = has_top ? top + log(total) : log(total);
         // Below the largest entry of 1, eps counts against the sum itself; above, against the sum divided by that entry.
         const bool is_small = Mode == eps_mode::add && !(top > 0.0f);
-        if (Mode == eps_mode::thresh && !(log_sum > log(eps))) {
+        const bool stays = Mode == eps_mode::thresh && !(log_sum > log(eps));
+        if (stays) {
             s.hi(A, line) = old_hi;
             s.lo(A, line) = old_lo;
         } else if (is_small) {
@@ -102,6 +109,7 @@ MHC_DEVICE void log_step(balance<n> s, int lane, float eps)
         float low = 0.0f;  // all of the sum that hi can hold goes there, or lo would grow with every step
         s.hi(A, line) = difference(s.hi(A, line), -s.lo(A, line), low);
         s.lo(A, line) = low;
+        history.log_step(number, line, s.hi(A, line), low, !stays);
     }
     wave_sync();
 }
@@ -125,8 +133,9 @@ MHC_DEVICE void exponentiate(balance<n> s, int lane)
 }
 
 /// One step on entries: with q the sum of a line's entries times the other lines' factors, the line's sum is factor * q.
-template <axis A, eps_mode Mode, int n, int lanes>
-MHC_DEVICE void step(balance<n> s, int lane, float eps)
+/// `number` counts these steps from 0.
+template <axis A, eps_mode Mode, int n, int lanes, class History>
+MHC_DEVICE void step(balance<n> s, int lane, float eps, int number, History history)
 {
     constexpr axis other = A == axis::row ? axis::col : axis::row;
     for (int line = lane; line < n; line += lanes) {
@@ -134,11 +143,15 @@ MHC_DEVICE void step(balance<n> s, int lane, float eps)
         for (int k = 0; k < n; ++k) sums[k % 4] = fma(s.entry(A, line, k), s.factor(other, k), sums[k % 4]);
         const float q = sum_of(sums);
         const float old = s.factor(A, line);
-        if (Mode == eps_mode::thresh && !(old * q > eps)) continue;
+        if (Mode == eps_mode::thresh && !(old * q > eps)) {
+            history.step(number, line, old, false);
+            continue;
+        }
         float factor = Mode == eps_mode::add ? old / fma(old, q, eps) : 1.0f / q;
         // A line of zeros is divided by eps again and again: its factor means nothing, but must not become infinite.
         if (Mode == eps_mode::add && factor > 0x1p120f) factor = 0x1p120f;
         s.factor(A, line) = factor;
+        history.step(number, line, factor, true);
     }
     wave_sync();
 }
@@ -184,56 +197,80 @@ struct sinkhorn_options {
     static constexpr int iterations = Iterations_;
 };
 
-template <class Options, int n, int lanes>
-MHC_DEVICE void steps(balance<n> s, int lane, float eps, int count)
+/// How many steps there are of either kind, and on which axis the k-th is.
+template <class Options>
+struct sinkhorn_steps {
+    static constexpr int iterations = Options::iterations;
+    static constexpr bool adds = Options::mode == eps_mode::add, is_softmax = Options::first == start::softmax;
+    // With an added eps, entries that underflow would be scaled up again by later steps: only logits keep them.
+    static constexpr bool stays_in_logs = Options::first == start::log || (Options::first == start::exp && adds);
+    /// Logits become entries at once, by softmax_rows or because they are entries.
+    static constexpr bool starts_with_entries = Options::first == start::identity || (is_softmax && adds);
+    // Without an added eps, softmax is a row step on logits.
+    static constexpr int on_logits = starts_with_entries ? 0
+                                     : is_softmax        ? 1 + smaller(iterations, 1)
+                                                         : 2 * (stays_in_logs ? iterations : smaller(iterations, 1));
+    static constexpr int all = is_softmax ? (iterations == 0 ? 0 : 2 * iterations - 1) + (adds ? 0 : 1) : 2 * iterations;
+    static constexpr int on_entries = all - on_logits;
+
+    static constexpr axis axis_on_logits(int k) { return k % 2 == 0 ? Options::one : Options::two; }
+    /// Softmax rows have taken the place of the first row step.
+    static constexpr axis axis_on_entries(int k) { return axis_on_logits(k + (starts_with_entries && is_softmax ? 1 : 0)); }
+};
+
+/// Two by two, since axes alternate.
+template <class Options, int n, int lanes, class History>
+MHC_DEVICE void steps_on_entries(balance<n> s, int lane, float eps, History history)
 {
-    for (int k = 0; k < count; ++k) {
-        step<Options::one, Options::mode, n, lanes>(s, lane, eps);
-        step<Options::two, Options::mode, n, lanes>(s, lane, eps);
+    using plan = sinkhorn_steps<Options>;
+    constexpr axis first = plan::axis_on_entries(0), second = plan::axis_on_entries(1);
+    for (int k = 0; k + 1 < plan::on_entries; k += 2) {
+        step<first, Options::mode, n, lanes>(s, lane, eps, k, history);
+        step<second, Options::mode, n, lanes>(s, lane, eps, k + 1, history);
+    }
+    if constexpr (plan::on_entries % 2 == 1)
+        step<first, Options::mode, n, lanes>(s, lane, eps, plan::on_entries - 1, history);
+}
+
+template <class Options, int n, int lanes, class History>
+MHC_DEVICE void steps_on_logits(balance<n> s, int lane, float eps, History history)
+{
+    using plan = sinkhorn_steps<Options>;
+    for (int line = lane; line < n; line += lanes)
+        s.hi(axis::row, line) = s.lo(axis::row, line) = s.hi(axis::col, line) = s.lo(axis::col, line) = 0.0f;
+    wave_sync();
+    if constexpr (plan::is_softmax) {
+        log_step<axis::row, eps_mode::none, n, lanes>(s, lane, eps, 0, history);
+        if constexpr (plan::on_logits > 1) log_step<axis::col, Options::mode, n, lanes>(s, lane, eps, 1, history);
+    } else {
+        for (int k = 0; k < plan::on_logits; k += 2) {
+            log_step<Options::one, Options::mode, n, lanes>(s, lane, eps, k, history);
+            log_step<Options::two, Options::mode, n, lanes>(s, lane, eps, k + 1, history);
+        }
     }
 }
 
-template <class Options, int n, int lanes>
-MHC_DEVICE void log_steps(balance<n> s, int lane, float eps, int count)
+/// All steps: `s.entries` holds logits, and then entries that their lines' factors are still to be applied to.
+template <class Options, int n, int lanes, class History>
+MHC_DEVICE void sinkhorn_factors(balance<n> s, int lane, float eps, History history)
 {
-    for (int k = 0; k < count; ++k) {
-        log_step<Options::one, Options::mode, n, lanes>(s, lane, eps);
-        log_step<Options::two, Options::mode, n, lanes>(s, lane, eps);
+    using plan = sinkhorn_steps<Options>;
+    wave_sync();
+    if constexpr (plan::starts_with_entries) {
+        if constexpr (plan::is_softmax) softmax_rows<n, lanes>(s, lane, Options::stated == eps_mode::add_both ? eps : 0.0f);
+        start_factors<n, lanes>(s, lane);
+    } else {
+        steps_on_logits<Options, n, lanes>(s, lane, eps, history);
+        exponentiate<n, lanes>(s, lane);
     }
+    steps_on_entries<Options, n, lanes>(s, lane, eps, history);
 }
 
 /// `s.entries` holds logits and becomes the balanced matrix. All lanes of the wave must call it.
 template <class Options, int n, int lanes>
 MHC_DEVICE void sinkhorn(balance<n> s, int lane, float eps)
 {
-    constexpr int iterations = Options::iterations;
-    constexpr bool adds = Options::mode == eps_mode::add;
-    // With an added eps, entries that underflow would be scaled up again by later steps: only logits keep them.
-    constexpr bool stays_in_logs = Options::first == start::log || (Options::first == start::exp && adds);
-    wave_sync();
-    if constexpr (Options::first == start::identity) {
-        start_factors<n, lanes>(s, lane);
-        steps<Options, n, lanes>(s, lane, eps, iterations);
-    } else if constexpr (Options::first == start::softmax && adds) {
-        softmax_rows<n, lanes>(s, lane, Options::stated == eps_mode::add_both ? eps : 0.0f);
-        start_factors<n, lanes>(s, lane);
-        if constexpr (iterations > 0) {
-            step<axis::col, Options::mode, n, lanes>(s, lane, eps);
-            steps<Options, n, lanes>(s, lane, eps, iterations - 1);
-        }
-    } else {
-        for (int line = lane; line < n; line += lanes)
-            s.hi(axis::row, line) = s.lo(axis::row, line) = s.hi(axis::col, line) = s.lo(axis::col, line) = 0.0f;
-        wave_sync();
-        if constexpr (Options::first == start::softmax) {  // without an added eps, softmax is a row step on logits
-            log_step<axis::row, eps_mode::none, n, lanes>(s, lane, eps);
-            if constexpr (iterations > 0) log_step<axis::col, Options::mode, n, lanes>(s, lane, eps);
-        } else {
-            log_steps<Options, n, lanes>(s, lane, eps, stays_in_logs ? iterations : smaller(iterations, 1));
-        }
-        exponentiate<n, lanes>(s, lane);
-        if constexpr (!stays_in_logs && iterations > 1) steps<Options, n, lanes>(s, lane, eps, iterations - 1);
-    }
+    sinkhorn_factors<Options, n, lanes>(s, lane, eps, no_history{});
     apply_factors<n, lanes>(s, lane);
 }
 
@@ -245,15 +282,15 @@ constexpr int lanes_of(int n, int wave_size)
     return lanes;
 }
 
-/// body(t, is_live, entries, lane) for each token: a group of lanes of one wave has a matrix in `shared`.
-template <int n, class Grid, class Body>
+/// body(t, is_live, entries, lane) for each token: a group of lanes of one wave has a matrix in Floats floats of `shared`.
+template <int n, int Floats = balance<n>::floats, class Grid, class Body>
 MHC_DEVICE void for_each_matrix(Grid at, float* shared, i64 tokens, Body body)
 {
     constexpr int lanes = lanes_of(n, Grid::wave_size), together = Grid::block / lanes;
     const int mine = at.thread() / lanes;
     for (i64 first = at.group * together; first < tokens; first += at.groups * together) {
         const i64 t = first + mine;
-        body(t < tokens ? t : tokens - 1, t < tokens, balance<n>{shared + mine * balance<n>::floats}, at.thread() % lanes);
+        body(t < tokens ? t : tokens - 1, t < tokens, balance<n>{shared + mine * Floats}, at.thread() % lanes);
         wave_sync();  // before the next token's logits come
     }
 }

@@ -28,7 +28,9 @@ constexpr pinned kernels[] = {
     {operation::post_fwd, 4, 4096, "gfx942"},          {operation::pre_fwd, 4, 7168, "gfx942"},
     {operation::pre_fwd, 4, 4096, "gfx90a"},           {operation::post_fwd, 4, 4096, "gfx1100"},
     {operation::pre_fwd, 4, 4096, "gfx1200"},          {operation::post_fwd, 16, 4096, "gfx942"},
-    {operation::dynamic_layer_fwd, 4, 1280, "gfx942"},
+    {operation::dynamic_layer_fwd, 4, 1280, "gfx942"}, {operation::post_bwd, 4, 4096, "gfx942"},
+    {operation::pre_bwd, 4, 4096, "gfx942"},           {operation::dynamic_layer_bwd, 4, 1280, "gfx942"},
+    {operation::post_pre_bwd, 4, 4096, "gfx1100"},
 };
 
 int instructions_in(const std::string& assembly)

@@ -38,11 +38,14 @@ bool can_compile()
 
 std::vector<test_case> some_cases(jit::operation op)
 {
-    constexpr std::size_t wanted = 6;
+    const std::size_t wanted = is_gradient(op) ? 2 : 6;  // a gradient has several kernels of its own for each case
     std::vector<test_case> chosen;
     for (const case_group& group : case_groups()) {
         if (group.op != op || group.sweeps_sinkhorn) continue;
         std::vector<test_case> all = all_cases(group, {.work_max = std::int64_t{1} << 22}, false);
+        // The library describes the launches for coefficients of each token; of static ones a gradient has more.
+        const auto has_more = [](const test_case& one) { return one.coefficients != coefficient_kind::per_token; };
+        if (is_gradient(op)) std::erase_if(all, has_more);
         const auto has_none = std::find_if(all.begin(), all.end(), [](const test_case& one) { return one.tokens == 0; });
         REQUIRE(has_none != all.end());
         chosen.push_back(*has_none);

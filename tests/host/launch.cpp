@@ -9,11 +9,12 @@ bool takes_workspace(operation op)
 {
     constexpr jit::operations with_workspace = {operation::pre_fwd, operation::static_layer_fwd,
                                                 operation::dynamic_layer_fwd, operation::post_pre_fwd, operation::head_fwd};
-    return with_workspace.contains(op);
+    return with_workspace.contains(op) || (is_gradient(op) && op != operation::expand_bwd);
 }
 
 jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, const pointer_by_name& pointer, void* stream)
 {
+    if (is_gradient(of.op)) return launch_gradient(layer, of, pointer, stream);
     const auto f32 = [&](std::string_view name) { return static_cast<float*>(pointer(name)); };
     switch (of.op) {
         case operation::sinkhorn_fwd:
@@ -168,6 +169,8 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
                                        .splits = of.splits,
                                        .x_strides = of.x_strides},
                                       stream);
+        default:
+            break;
     }
     return jit::failure{jit::errc::bad_spec, "unknown operator"};
 }

@@ -64,6 +64,21 @@ bool has_streams(const wrong_launch& of)
     return std::any_of(of.right.list.begin(), of.right.list.end(), [](const operand& each) { return each.is_streams; });
 }
 
+/// As the comments in args.hpp and gradient_args.hpp have it.
+bool is_optional(operation op, const operand& of)
+{
+    const auto is_one_of = [&](std::initializer_list<std::string_view> names) {
+        return std::find(names.begin(), names.end(), of.name) != names.end();
+    };
+    if (forward_of(op) == operation::rmsnorm_fwd && of.name == "weight") return true;
+    if (!is_gradient(op)) return false;
+    if (is_one_of({"d_rms", "d_next_pre", "d_next_post", "d_next_mix"})) return true;
+    if (is_one_of({"d_fn", "d_scale", "d_base", "d_weight", "d_norm_weight"})) return true;
+    if (op == operation::post_pre_bwd) return of.name == "d_out";
+    constexpr jit::operations with_coefficients = {operation::pre_bwd, operation::split_mixes_bwd, operation::coeffs_bwd};
+    return with_coefficients.contains(op) && is_one_of({"d_pre", "d_post", "d_mix", "d_logits"});
+}
+
 }  // namespace
 
 TEST_CASE("launch errors: every null pointer that is not optional is refused by name")
@@ -73,7 +88,7 @@ TEST_CASE("launch errors: every null pointer that is not optional is refused by 
         REQUIRE(wrong.memory.launch().has_value());
         const wrong_launch fresh(op);
         for (const operand& each : fresh.right.list) {
-            if (op == operation::rmsnorm_fwd && each.name == "weight") continue;  // optional
+            if (is_optional(op, each)) continue;
             fresh.check_refused(fresh.memory.launch_with(fresh.right, each.name, nullptr), each.name);
         }
     });
@@ -92,8 +107,11 @@ TEST_CASE("launch errors: an optional weight may be null, and one that the spec 
         const jit::compiled_layer layer = session::instance().layer(without);
         const launch_memory memory(session::instance(), layer, wrong.right);
         wrong.check_refused(memory.launch(), "norm_weight");
+        if (is_gradient(op)) wrong.check_refused(memory.launch_with(wrong.right, "norm_weight", nullptr), "d_norm_weight");
         CHECK(memory.outputs_are_untouched());
-        CHECK(memory.launch_with(wrong.right, "norm_weight", nullptr).has_value());
+        operands plain = wrong.right;
+        std::erase_if(plain.list, [](const operand& of) { return of.name.ends_with("norm_weight"); });
+        CHECK(launch_memory(session::instance(), layer, plain).launch().has_value());
     });
 }
 
@@ -105,11 +123,13 @@ TEST_CASE("launch errors: rows and splits of a projection outside their ranges a
         changed.*which = value;
         wrong.check_refused(wrong.memory.launch_with(changed, "", nullptr), expected);
     };
-    for (const std::int64_t rows : {-1, 25})
-        check(operation::pre_project_fwd, &operands::rows, rows,
-              "rows = " + std::to_string(rows) + ": allowed is 1 to 24 (n*n+2n), or 0 for 24");
+    for (const operation op : {operation::pre_project_fwd, operation::pre_project_bwd})
+        for (const std::int64_t rows : {-1, 25})
+            check(op, &operands::rows, rows,
+                  "rows = " + std::to_string(rows) + ": allowed is 1 to 24 (n*n+2n), or 0 for 24");
     for (const operation op :
-         {operation::pre_project_fwd, operation::split_mixes_fwd, operation::coeffs_fwd, operation::pre_big_fuse})
+         {operation::pre_project_fwd, operation::split_mixes_fwd, operation::coeffs_fwd, operation::pre_big_fuse,
+          operation::pre_project_bwd, operation::split_mixes_bwd, operation::coeffs_bwd})
         for (const std::int64_t splits : {-1, 0, 65})
             check(op, &operands::splits, splits,
                   "splits = " + std::to_string(splits) + ": allowed is 1 to 64, of which 1 can be other than zero here");
@@ -181,15 +201,19 @@ TEST_CASE("launch errors: strides that are negative, too large or unaligned are 
             check(which, {4 * 64 + 4, jit::dense}, token.c_str());  // 8 bytes more, where rows are aligned to 16
             check(which, {jit::dense, 64 + 4}, stream.c_str());
         };
-        check_both(&operands::x_strides, "x");
+        if (wrong.right.find("x") != nullptr) check_both(&operands::x_strides, "x");
         if (wrong.right.find("out") != nullptr) check_both(&operands::out_strides, "out");
+        if (is_gradient(op)) check_both(&operands::out_strides, "");  // of d_out or d_x, whichever comes first
     });
 }
 
 TEST_CASE("launch errors: an output whose rows overlap is refused")
 {
-    for (const operation op : {operation::expand_fwd, operation::post_fwd, operation::static_layer_fwd,
-                               operation::dynamic_layer_fwd, operation::post_pre_fwd}) {
+    for (const operation op :
+         {operation::expand_fwd, operation::post_fwd, operation::static_layer_fwd, operation::dynamic_layer_fwd,
+          operation::post_pre_fwd, operation::apply_mix_bwd, operation::post_bwd, operation::pre_bwd,
+          operation::static_layer_bwd, operation::dynamic_layer_bwd, operation::post_pre_bwd, operation::head_bwd,
+          operation::pre_project_bwd}) {
         const wrong_launch wrong(op);
         const bool is_x = op == operation::expand_fwd;
         const jit::strides overlapping[] = {{0, jit::dense},       // every token in one place
@@ -203,7 +227,9 @@ TEST_CASE("launch errors: an output whose rows overlap is refused")
             CAPTURE(strides.stream);
             operands changed = wrong.right;
             (is_x ? changed.x_strides : changed.out_strides) = strides;
-            wrong.check_refused(wrong.memory.launch_with(changed, "", nullptr), is_x ? "x_" : "out_");
+            wrong.check_refused(wrong.memory.launch_with(changed, "", nullptr), is_x              ? "x_"
+                                                                                : is_gradient(op) ? "d_x_"
+                                                                                                  : "out_");
         }
     }
 }

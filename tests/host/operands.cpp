@@ -101,11 +101,20 @@ public:
     /// [S, T, width]: splits take the place of streams.
     placement splits_of(std::int64_t width) const { return {tokens_, made_.splits, width, width, tokens_ * width}; }
 
+    /// A gradient's operands are the operator's inputs, then gradients of its outputs, then those of its inputs to be made.
     operands make()
+    {
+        make_forward();
+        if (is_gradient(case_.op)) make_gradients();
+        return std::move(made_);
+    }
+
+private:
+    void make_forward()
     {
         const float projection_spread = 1 / std::sqrt(static_cast<float>(n_ * c_));  // so that logits are of size 1
         const std::int64_t m = n_ * n_ + 2 * n_;
-        switch (case_.op) {
+        switch (forward_of(case_.op)) {
             case operation::sinkhorn_fwd:
                 logits();
                 break;
@@ -191,11 +200,45 @@ public:
                 rows_output("layer_input");
                 coefficients_outputs("pre", "post", "mix");
                 break;
+            default:
+                throw std::logic_error("no operands are known for " + std::string(name_of(case_.op)));
         }
-        return std::move(made_);
     }
 
-private:
+    void make_gradients()
+    {
+        const std::vector<operand> forward = std::move(made_.list);
+        made_.list.clear();
+        for (const operand& of : forward)
+            if (!of.is_output && forward_of(case_.op) != operation::expand_fwd) made_.list.push_back(of);
+        for (const operand& of : forward)
+            if (of.is_output) given_gradient(of);
+        for (const operand& of : forward) {
+            if (of.is_output) continue;
+            operand gradient = of;
+            gradient.name = "d_" + of.name;
+            gradient.is_output = true;
+            gradient.values.clear();
+            if (of.is_streams) gradient.place = placement_of(tokens_, n_, c_, made_.out_strides);
+            made_.list.push_back(std::move(gradient));
+        }
+    }
+
+    void given_gradient(const operand& of)
+    {
+        const std::string name = "d_" + of.name;
+        std::vector<float> dense = normals(seed_of(name) ^ case_.seed, of.place.size(), 0.1F, 1);
+        input(name.c_str(), of.type, true, of.place, std::move(dense));
+        made_.list.back().is_streams = of.is_streams;
+        if (case_.op != operation::pre_project_bwd) return;
+        // The reference knows the sum over the splits alone, whose gradient each of them has.
+        operand& repeated = made_.list.back();
+        for (std::int64_t t = 0; t < of.place.tokens; ++t)
+            for (std::int64_t s = 1; s < of.place.streams; ++s)
+                std::copy_n(repeated.values.begin() + of.place.row(t, 0), of.place.width,
+                            repeated.values.begin() + of.place.row(t, s));
+    }
+
     const jit::layer_spec& spec() const { return case_.spec; }
 
     void coefficients_outputs(const char* pre, const char* post, const char* mix)
@@ -320,7 +363,7 @@ operands select_tokens(const operands& from, const jit::layer_spec& spec, const 
 {
     operands made = from;
     made.tokens = static_cast<std::int64_t>(tokens.size());
-    made.x_strides = strides_of(from.op == operation::expand_fwd ? out_strides : x_strides, spec, made.tokens);
+    made.x_strides = strides_of(forward_of(from.op) == operation::expand_fwd ? out_strides : x_strides, spec, made.tokens);
     made.out_strides = strides_of(out_strides, spec, made.tokens);
     for (operand& of : made.list) {
         if (!of.is_per_token) continue;
@@ -328,7 +371,8 @@ operands select_tokens(const operands& from, const jit::layer_spec& spec, const 
         const std::int64_t token_size = of.place.streams * of.place.width;
         of.place.tokens = made.tokens;
         if (of.is_streams) {
-            const jit::strides& strides = of.name == "out" ? made.out_strides : made.x_strides;
+            const bool is_out = of.name == "out" || of.name.starts_with("d_");
+            const jit::strides& strides = is_out ? made.out_strides : made.x_strides;
             of.place.token_stride = strides.token;
             of.place.stream_stride = strides.stream;
         } else if (of.place.streams > 1) {

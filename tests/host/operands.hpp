@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include <mhc/jit/args.hpp>
+#include <mhc/jit/gradient_args.hpp>
 #include <mhc/jit/spec.hpp>
 
 #include "tests/support/cases.hpp"
@@ -32,7 +32,8 @@ struct operand {
     bool is_per_token = false;  ///< an axis is tokens: the first, or the second of [S, T, ...], whose streams are splits
     bool is_streams = false;    ///< [T, n, C], placed by the launch's strides
     placement place;
-    /// Of an input: what memory holds, already rounded to `type`; NaN in the gaps between rows. Empty for an output.
+    /// Of an input: what memory holds, already rounded to `type`; NaN in the gaps between rows. Empty for an output, but for
+    /// a dense one that a launch adds to.
     std::vector<float> values;
 
     /// The tensor as dense [tokens, streams, width].
@@ -43,9 +44,10 @@ struct operand {
 struct operands {
     jit::operation op = jit::operation::sinkhorn_fwd;
     std::int64_t tokens = 0;
-    jit::strides x_strides, out_strides;
+    jit::strides x_strides, out_strides;  ///< of a gradient's d_x and d_out too: out_strides
     bool pre_is_static = false, post_is_static = false, mix_is_static = false;
     std::int64_t rows = 0, splits = 1;
+    jit::accumulation accumulate;  ///< what a gradient adds to what is there
     std::vector<operand> list;
 
     const operand* find(std::string_view name) const;

@@ -45,8 +45,15 @@ private:
 std::vector<test_case> chosen_cases(const case_group& group, std::size_t small)
 {
     const bool is_full = environment("MHC_TEST_FULL", "0") == "1";
-    if (small == 0) return all_cases(group, {}, is_full);
-    const case_limits limits{.work_max = std::int64_t{1} << 25, .hidden_dim_max = 4096, .tokens_max = 33};
+    // A gradient has several kernels of its own for every spec, and compiling them is most of the time.
+    const bool is_thinned = is_gradient(group.op) && environment("MHC_TEST_GRADIENTS", "") != "all";
+    const case_limits fewer{.work_max = std::int64_t{1} << 28, .has_fewer_sizes = true};
+    if (small == 0) return all_cases(group, is_thinned && !is_full ? fewer : case_limits{}, is_full);
+    if (is_thinned) small = std::stoul(environment("MHC_TEST_SMALL_GRADIENTS", std::to_string(small)));
+    const case_limits limits{.work_max = std::int64_t{1} << 25,
+                             .hidden_dim_max = is_thinned ? 1280 : 4096,
+                             .tokens_max = 33,
+                             .has_fewer_sizes = is_thinned};
     std::vector<test_case> cases = all_cases(group, limits, false), some;
     // Groups begin at different cases, so that they do not all leave out the same.
     for (std::size_t i = static_cast<std::size_t>(group.op) % small; i < cases.size(); i += small)
@@ -126,3 +133,49 @@ TEST_CASE("pairwise: split_mixes_fwd agrees with the float64 reference")
 TEST_CASE("pairwise: coeffs_fwd agrees with the float64 reference") { check_group({.op = jit::operation::coeffs_fwd}); }
 
 TEST_CASE("pairwise: pre_big_fuse agrees with the float64 reference") { check_group({.op = jit::operation::pre_big_fuse}); }
+
+TEST_CASE("pairwise: sinkhorn_bwd agrees with the float64 reference") { check_group({.op = jit::operation::sinkhorn_bwd}); }
+
+TEST_CASE("pairwise: rmsnorm_bwd agrees with the float64 reference") { check_group({.op = jit::operation::rmsnorm_bwd}); }
+
+TEST_CASE("pairwise: apply_mix_bwd agrees with the float64 reference")
+{
+    check_group({.op = jit::operation::apply_mix_bwd});
+}
+
+TEST_CASE("pairwise: expand_bwd agrees with the float64 reference") { check_group({.op = jit::operation::expand_bwd}); }
+
+TEST_CASE("pairwise: post_bwd agrees with the float64 reference") { check_group({.op = jit::operation::post_bwd}); }
+
+TEST_CASE("pairwise: pre_bwd agrees with the float64 reference") { check_group({.op = jit::operation::pre_bwd}); }
+
+TEST_CASE("pairwise: static_layer_bwd agrees with the float64 reference")
+{
+    check_group({.op = jit::operation::static_layer_bwd});
+}
+
+TEST_CASE("pairwise: dynamic_layer_bwd agrees with the float64 reference")
+{
+    check_group({.op = jit::operation::dynamic_layer_bwd});
+}
+
+TEST_CASE("pairwise: post_pre_bwd agrees with the float64 reference") { check_group({.op = jit::operation::post_pre_bwd}); }
+
+TEST_CASE("pairwise: head_bwd agrees with the float64 reference") { check_group({.op = jit::operation::head_bwd}); }
+
+TEST_CASE("pairwise: pre_project_bwd agrees with the float64 reference")
+{
+    check_group({.op = jit::operation::pre_project_bwd});
+}
+
+TEST_CASE("pairwise: split_mixes_bwd agrees with the float64 reference")
+{
+    check_group({.op = jit::operation::split_mixes_bwd});
+}
+
+TEST_CASE("pairwise: coeffs_bwd agrees with the float64 reference") { check_group({.op = jit::operation::coeffs_bwd}); }
+
+TEST_CASE("pairwise: sinkhorn_bwd agrees for every start, order, eps mode and iteration count")
+{
+    check_group({.op = jit::operation::sinkhorn_bwd, .sweeps_sinkhorn = true});
+}

@@ -93,6 +93,30 @@ void project(const flat_tokens& x, std::int64_t tokens, const float* w, std::int
     });
 }
 
+/// sum_k x[t, k]^2.
+std::vector<double> squares_of(const flat_tokens& x, std::int64_t tokens, std::int64_t flat_dim)
+{
+    std::vector<double> squares(static_cast<std::size_t>(tokens));
+    parallel_for(tokens, flat_dim, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t t = begin; t < end; ++t) {
+            const double* token = x.of(t);
+            double square_sum = 0;
+            for (std::int64_t i = 0; i < flat_dim; ++i) square_sum += token[i] * token[i];
+            squares[static_cast<std::size_t>(t)] = square_sum;
+        }
+    });
+    return squares;
+}
+
+/// x[t, k] *= by[k].
+void multiply(flat_tokens& x, std::int64_t tokens, const float* by, std::int64_t flat_dim, projected_values values)
+{
+    for (std::int64_t t = 0; t < tokens; ++t) {
+        double* token = x.value.data() + t * x.padded_dim;
+        for (std::int64_t k = 0; k < flat_dim; ++k) token[k] *= widened(by[k], values);
+    }
+}
+
 }  // namespace
 
 void activate(const jit::layer_options& options, std::int64_t n, const double* z_pre, const double* z_post,
@@ -107,11 +131,13 @@ void activate(const jit::layer_options& options, std::int64_t n, const double* z
 }
 
 projection_sums project_rows(const shape& of, const strided_rows& x, const std::vector<weight_rows>& weights,
-                             projected_values values)
+                             projected_values values, const float* fn_norm_weight)
 {
     const std::int64_t k = of.flat_dim();
-    const flat_tokens flat = flattened(of, x, values);
+    flat_tokens flat = flattened(of, x, values);
     projection_sums sums;
+    sums.squares = squares_of(flat, of.tokens, k);
+    if (fn_norm_weight != nullptr) multiply(flat, of.tokens, fn_norm_weight, k, values);
     for (const weight_rows& part : weights) sums.rows += part.count;
     sums.products.resize(static_cast<std::size_t>(of.tokens * sums.rows));
     double* to = sums.products.data();
@@ -119,15 +145,6 @@ projection_sums project_rows(const shape& of, const strided_rows& x, const std::
         project(flat, of.tokens, part.data, part.count, k, values, to, sums.rows);
         to += part.count;
     }
-    sums.squares.resize(static_cast<std::size_t>(of.tokens));
-    parallel_for(of.tokens, k, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t t = begin; t < end; ++t) {
-            const double* token = flat.of(t);
-            double square_sum = 0;
-            for (std::int64_t i = 0; i < k; ++i) square_sum += token[i] * token[i];
-            sums.squares[static_cast<std::size_t>(t)] = square_sum;
-        }
-    });
     return sums;
 }
 
@@ -136,7 +153,14 @@ double inverse_rms(const jit::layer_options& options, const shape& of, double sq
     return 1 / std::sqrt(square_sum / static_cast<double>(of.flat_dim()) + static_cast<double>(options.rms_eps));
 }
 
-projection_weights weights_of(const shape& of, const float* fn, const float* scale, const float* base)
+std::vector<weight_rows> rows_of(const shape& of, const projection_weights& weights)
+{
+    const std::int64_t n = of.n_streams;
+    return {{weights.pre, n}, {weights.post, n}, {weights.res, n * n}};
+}
+
+projection_weights weights_of(const shape& of, const float* fn, const float* scale, const float* base,
+                              const float* fn_norm_weight)
 {
     const std::int64_t n = of.n_streams;
     const std::int64_t k = of.flat_dim();
@@ -149,7 +173,8 @@ projection_weights weights_of(const shape& of, const float* fn, const float* sca
             .scale_res = static_cast<double>(scale[2]),
             .base_pre = base,
             .base_post = base + n,
-            .base_res = base + 2 * n};
+            .base_res = base + 2 * n,
+            .fn_norm_weight = fn_norm_weight};
 }
 
 void make_logits(const jit::layer_options& options, const shape& of, const projection_weights& weights,
@@ -191,10 +216,8 @@ coefficients coefficients_of(const jit::layer_options& options, const shape& of,
 coefficients projected_coefficients(const jit::layer_options& options, const shape& of, const strided_rows& x,
                                     const projection_weights& weights, bool rounds_to_bf16)
 {
-    const std::int64_t n = of.n_streams;
     const projected_values values = rounds_to_bf16 ? projected_values::rounded_to_bf16 : projected_values::as_they_are;
-    return coefficients_of(options, of, weights,
-                           project_rows(of, x, {{weights.pre, n}, {weights.post, n}, {weights.res, n * n}}, values));
+    return coefficients_of(options, of, weights, project_rows(of, x, rows_of(of, weights), values, weights.fn_norm_weight));
 }
 
 }  // namespace mhc::reference

@@ -12,6 +12,7 @@ struct projection_weights {
     const float *pre = nullptr, *post = nullptr, *res = nullptr;  ///< [n, K], [n, K], [n*n, K]
     double scale_pre = 1, scale_post = 1, scale_res = 1;
     const float *base_pre = nullptr, *base_post = nullptr, *base_res = nullptr;  ///< [n], [n], [n, n]
+    const float* fn_norm_weight = nullptr;                                       ///< [K], or null
 };
 
 /// Of all tokens, in float64.
@@ -38,14 +39,25 @@ struct weight_rows {
 };
 /// rounded_to_bf16: x and the weights are rounded to bf16 first; of_magnitudes: their absolute values are taken.
 enum class projected_values : std::uint8_t { as_they_are, rounded_to_bf16, of_magnitudes };
+/// fn_norm_weight [K], where not null, multiplies every row of the weights, and not the x of the squares.
 projection_sums project_rows(const shape& of, const strided_rows& x, const std::vector<weight_rows>& weights,
-                             projected_values values);
+                             projected_values values, const float* fn_norm_weight = nullptr);
+
+/// The sums over the splits.
+projection_sums added_splits(const shape& of, const split_projection& from);
 
 /// r = 1 / sqrt(square_sum / K + rms_eps).
 double inverse_rms(const jit::layer_options& options, const shape& of, double square_sum);
 
 /// The rows of fn, scale and base as pre_fwd takes them.
-projection_weights weights_of(const shape& of, const float* fn, const float* scale, const float* base);
+projection_weights weights_of(const shape& of, const float* fn, const float* scale, const float* base,
+                              const float* fn_norm_weight = nullptr);
+
+/// The same of the dynamic layer's.
+projection_weights weights_of(const dynamic_weights& weights);
+
+/// The rows of pre, post and mix.
+std::vector<weight_rows> rows_of(const shape& of, const projection_weights& weights);
 
 /// z_k = scale_k * product_k * r + base_k, in the place of the products.
 void make_logits(const jit::layer_options& options, const shape& of, const projection_weights& weights,

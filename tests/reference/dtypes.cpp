@@ -26,6 +26,37 @@ double rounded_to_bf16(double value) { return rounded_to_format(value, 8, -126, 
 
 double rounded_to_fp16(double value) { return rounded_to_format(value, 11, -14, 65504.0); }
 
+double rounded_to_e4m3(double value)
+{
+    if (std::isnan(value)) return value;
+    return rounded_to_format(std::clamp(value, -448.0, 448.0), 4, -6, 448.0);
+}
+
+std::uint8_t e4m3_bits(double value)
+{
+    const auto sign = static_cast<std::uint8_t>(std::signbit(value) ? 0x80 : 0);
+    if (std::isnan(value)) return sign | 0x7F;
+    const double magnitude = std::abs(rounded_to_e4m3(value));
+    // The numbers of one sign are in the order of their bits, of which 0x7E is 448.
+    std::uint8_t bits = 0;
+    while (from_e4m3(bits) < magnitude) ++bits;
+    return sign | bits;
+}
+
+double from_e4m3(std::uint8_t bits)
+{
+    const int exponent = (bits >> 3) & 0xF, fraction = bits & 7;
+    double magnitude = exponent == 0 ? std::ldexp(fraction, -9) : std::ldexp(8 + fraction, exponent - 10);
+    if ((bits & 0x7F) == 0x7F) magnitude = std::numeric_limits<double>::quiet_NaN();
+    return (bits & 0x80) != 0 ? -magnitude : magnitude;
+}
+
+double e4m3_rounding_doubt(double value, double window)
+{
+    const double here = rounded_to_e4m3(value);
+    return std::max(std::abs(rounded_to_e4m3(value + window) - here), std::abs(rounded_to_e4m3(value - window) - here));
+}
+
 double bf16_rounding_doubt(double value, double window)
 {
     const double here = rounded_to_bf16(value);

@@ -1,4 +1,5 @@
-// tests/reference/dtypes.hpp -- bf16 and fp16: rounding to nearest even, and exact widening; nothing of the library in it.
+// tests/reference/dtypes.hpp -- bf16, fp16 and fp8 e4m3: rounding to nearest even, and exact widening; nothing of the
+// library in it.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +24,17 @@ double rounded_to_bf16(double value);
 
 /// The same for fp16; together they are what the bit manipulations above are tested against.
 double rounded_to_fp16(double value);
+
+/// OCP fp8 e4m3 (the "fn" kind: no infinities, largest 448, subnormals of 2^-9): ties to even; beyond 448, infinity too,
+/// gives 448 of the sign; NaN stays NaN.
+double rounded_to_e4m3(double value);
+
+/// The same as its 8 bits, and the value of 8 bits; exact.
+std::uint8_t e4m3_bits(double value);
+double from_e4m3(std::uint8_t bits);
+
+/// The largest change of rounded_to_e4m3(v) over |v - value| <= window.
+double e4m3_rounding_doubt(double value, double window);
 
 /// The largest change of rounded_to_bf16(v) over |v - value| <= window: 0 where every such v rounds to the same number.
 double bf16_rounding_doubt(double value, double window);

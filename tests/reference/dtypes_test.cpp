@@ -76,3 +76,38 @@ TEST_CASE("dtypes: only numbers near a middle are in doubt")
     CHECK(bf16_rounding_doubt(1.0039, 1e-5) == 0x1p-7);
     CHECK(bf16_rounding_doubt(1.0039, 1e-6) == 0);
 }
+
+TEST_CASE("dtypes: fp8 e4m3 has the numbers of its definition, and rounds to the nearest, ties to even, never beyond 448")
+{
+    CHECK(from_e4m3(0x00) == 0);
+    CHECK(from_e4m3(0x01) == 0x1p-9);
+    CHECK(from_e4m3(0x07) == 7 * 0x1p-9);
+    CHECK(from_e4m3(0x08) == 0x1p-6);
+    CHECK(from_e4m3(0x38) == 1);
+    CHECK(from_e4m3(0xC4) == -3);
+    CHECK(from_e4m3(0x7E) == 448);
+    CHECK(std::isnan(from_e4m3(0x7F)));
+    CHECK(std::isnan(from_e4m3(0xFF)));
+    int wrong = 0;
+    for (int pattern = 0; pattern < 0x7E; ++pattern) {
+        const auto bits = static_cast<std::uint8_t>(pattern);
+        const double low = from_e4m3(bits), high = from_e4m3(static_cast<std::uint8_t>(pattern + 1));
+        const double middle = (low + high) / 2, even = (pattern & 1) == 0 ? low : high;
+        wrong += e4m3_bits(low) != bits;
+        wrong += e4m3_bits(-low) != (bits | 0x80);
+        wrong += rounded_to_e4m3(middle) != even || rounded_to_e4m3(-middle) != -even;
+        wrong += rounded_to_e4m3(std::nextafter(middle, 0.0)) != low;
+        wrong += rounded_to_e4m3(std::nextafter(middle, 1e3)) != high;
+    }
+    CHECK(wrong == 0);
+    for (const double beyond : {449.0, 464.0, 465.0, 1e30, std::numeric_limits<double>::infinity()}) {
+        CHECK(rounded_to_e4m3(beyond) == 448);
+        CHECK(e4m3_bits(-beyond) == 0xFE);
+    }
+    CHECK(std::isnan(rounded_to_e4m3(std::nan(""))));
+    CHECK((e4m3_bits(std::nan("")) & 0x7F) == 0x7F);
+    CHECK(std::signbit(rounded_to_e4m3(-0.0)));
+    CHECK(e4m3_rounding_doubt(17.0, 1e-9) == 2);
+    CHECK(e4m3_rounding_doubt(16.5, 0.4) == 0);
+    CHECK(e4m3_rounding_doubt(16.5, 0.6) == 2);
+}

@@ -81,9 +81,9 @@ tensor layer_output(const jit::layer_options& options, const shape& of)
 }  // namespace
 
 pre_result pre_fwd(const jit::layer_options& options, const shape& of, const strided_rows& x, const float* fn,
-                   const float* scale, const float* base, const float* norm_weight)
+                   const float* scale, const float* base, const float* norm_weight, const float* fn_norm_weight)
 {
-    coefficients found = projected_coefficients(options, of, x, weights_of(of, fn, scale, base), false);
+    coefficients found = projected_coefficients(options, of, x, weights_of(of, fn, scale, base, fn_norm_weight), false);
     tensor layer_input = layer_input_of(options, of, x, found.pre, norm_weight);
     return {std::move(layer_input), of_one_sign(std::move(found.pre)), of_one_sign(std::move(found.post)),
             of_one_sign(std::move(found.mix))};
@@ -107,20 +107,24 @@ tensor static_layer_fwd(const jit::layer_options& options, const shape& of, cons
     return out;
 }
 
+projection_weights weights_of(const dynamic_weights& weights)
+{
+    return {.pre = weights.phi_pre,
+            .post = weights.phi_post,
+            .res = weights.phi_res,
+            .scale_pre = static_cast<double>(*weights.alpha_pre),
+            .scale_post = static_cast<double>(*weights.alpha_post),
+            .scale_res = static_cast<double>(*weights.alpha_res),
+            .base_pre = weights.b_pre,
+            .base_post = weights.b_post,
+            .base_res = weights.b_res};
+}
+
 tensor dynamic_layer_fwd(const jit::layer_options& options, const shape& of, const strided_rows& x,
                          const dynamic_weights& weights)
 {
     const std::int64_t n = of.n_streams;
-    const projection_weights projected{.pre = weights.phi_pre,
-                                       .post = weights.phi_post,
-                                       .res = weights.phi_res,
-                                       .scale_pre = static_cast<double>(*weights.alpha_pre),
-                                       .scale_post = static_cast<double>(*weights.alpha_post),
-                                       .scale_res = static_cast<double>(*weights.alpha_res),
-                                       .base_pre = weights.b_pre,
-                                       .base_post = weights.b_post,
-                                       .base_res = weights.b_res};
-    const coefficients found = projected_coefficients(options, of, x, projected, options.reference_rounding);
+    const coefficients found = projected_coefficients(options, of, x, weights_of(weights), options.reference_rounding);
 
     const double bound = projected_bound(options.arithmetic, of.flat_dim());
     tensor out = layer_output(options, of);

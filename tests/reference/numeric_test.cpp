@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "tests/reference/dtypes.hpp"
+#include "tests/reference/reference.hpp"
 #include "tests/support/numeric.hpp"
 #include "tests/support/random.hpp"
 
@@ -133,4 +135,54 @@ TEST_CASE("numeric: bounds are those of the page")
     CHECK(bounds_of(operation::rmsnorm_fwd, "rms", spec).relative == 1e-5);
     spec.options.reference_rounding = true;
     CHECK(bounds_of(operation::dynamic_layer_fwd, "out", spec).relative == 0x1p-9);
+}
+
+TEST_CASE("numeric: a gradient has three times the relative bound and the same unit")
+{
+    jit::layer_spec spec;
+    spec.hidden_dim = 16;
+    spec.dtype = jit::dtype::fp16;
+    const bounds of = bounds_of(jit::operation::post_fwd, "out", spec), gradient = testing::of_gradient(of);
+    CHECK(gradient.relative == 3 * of.relative);
+    CHECK(gradient.unit == of.unit);
+    CHECK(gradient.smallest == 0x1p-25);
+}
+
+TEST_CASE("numeric: numbers below the type's smallest may be lost, and no others")
+{
+    reference::tensor vanishing(2);
+    vanishing.value = vanishing.terms = {1e-39, 1e-39};
+    CHECK(compare(std::vector<float>{0, 0}, vanishing, {1e-5, 0x1p-24}, {{"c", 2}}).passed);
+    vanishing.value = vanishing.terms = {1e-37, 1e-37};
+    CHECK_FALSE(compare(std::vector<float>{0, 0}, vanishing, {1e-5, 0x1p-24}, {{"c", 2}}).passed);
+}
+
+TEST_CASE("numeric: fp8 layer inputs pass as float32 sums round them, and fail when they are cut off instead")
+{
+    const reference::shape of{.tokens = 8, .n_streams = 1, .hidden_dim = 300};
+    reference::tensor exact(of.tokens * of.hidden_dim);
+    for (std::size_t i = 0; i < exact.value.size(); ++i) {
+        exact.value[i] = static_cast<double>(testing::random_normal(1, i));
+        exact.terms[i] = 3 * std::abs(exact.value[i]);
+    }
+    for (const std::int64_t block : {0, 128}) {
+        const reference::quantised expected = reference::quantised_e4m3(of, exact, block, 1e-5);
+        const std::int64_t width = block == 0 ? of.hidden_dim : block, blocks = (of.hidden_dim + width - 1) / width;
+        std::vector<float> rounded, cut;
+        for (std::int64_t i = 0; i < of.tokens * of.hidden_dim; ++i) {
+            const auto scale = static_cast<float>(
+                expected.scale.value[static_cast<std::size_t>(i / of.hidden_dim * blocks + i % of.hidden_dim / width)]);
+            const float sum = static_cast<float>(exact.value[static_cast<std::size_t>(i)]) *
+                              (1 + 1e-6F * testing::random_normal(2, static_cast<std::uint64_t>(i)));
+            const auto q = static_cast<double>(sum / scale);
+            double down = reference::rounded_to_e4m3(q);
+            if (std::abs(down) > std::abs(q)) down = reference::rounded_to_e4m3(q * (1 - 1.0 / 14));
+            rounded.push_back(static_cast<float>(reference::rounded_to_e4m3(q)) * scale);
+            cut.push_back(static_cast<float>(down) * scale);
+        }
+        const std::vector<testing::dimension> dims = {{"t", of.tokens}, {"c", of.hidden_dim}};
+        const comparison good = compare(rounded, expected.layer_input, testing::quantised_bounds, dims);
+        CHECK_MESSAGE(good.passed, good.message);
+        CHECK_FALSE(compare(cut, expected.layer_input, testing::quantised_bounds, dims).passed);
+    }
 }

@@ -4,7 +4,7 @@
 // T tokens, n streams, C channels, K = n*C, x_i the row of stream i of one token. Every function takes values that already
 // have their dtype's precision (as float32), works in float64 and rounds nothing unless `reference_rounding` asks for it.
 // Beside each value stands the sum of the absolute values of its terms (`tensor::terms`), which the error bounds need.
-// Options are those of MATH.md 6.1a, documented at jit::layer_options.
+// Options are those of MATH.md 6.1a, documented at jit::layer_options. The gradients of all this are in gradients.hpp.
 #pragma once
 
 #include "tests/reference/options.hpp"
@@ -31,9 +31,10 @@ tensor apply_mix_fwd(const shape& of, const strided_rows& x, const token_rows& p
 /// x_i = h for every stream i; [T, n, C].
 tensor expand_fwd(const shape& of, const float* h);
 
-/// out_i = post_i y + sum_j M_ij x_j; [T, n, C]. M is the stored matrix (out_in) or its transpose (src_dst).
+/// out_i = post_i (y + bias) + sum_j M_ij x_j; [T, n, C]. M is the stored matrix (out_in) or its transpose (src_dst).
+/// bias [C] may be null: it is that of the block's last projection, left for this addition.
 tensor post_fwd(jit::mix_layout layout, const shape& of, const float* y, const strided_rows& x, const token_rows& post,
-                const token_rows& mix);
+                const token_rows& mix, const float* bias = nullptr);
 
 struct pre_result {
     tensor layer_input;  ///< [T, C]
@@ -44,22 +45,25 @@ struct pre_result {
 /// z = (fn . x) * r * scale + base with r = 1 / sqrt(mean_K(x^2) + rms_eps), where scale has one number each for rows
 /// [0,n), [n,2n) and the rest of fn; pre = sigmoid(z_pre) + pre_eps, post = post_mult * sigmoid(z_post),
 /// mix = Sinkhorn(z_res), layer_input = sum_i pre_i x_i. With norm_weight (not null) layer_input is then
-/// divided by sqrt(mean_C(layer_input^2) + norm_eps) and multiplied by norm_weight.
+/// divided by sqrt(mean_C(layer_input^2) + norm_eps) and multiplied by norm_weight. fn_norm_weight [K], where not null,
+/// multiplies every row of fn, and r does not see it.
 pre_result pre_fwd(const jit::layer_options& options, const shape& of, const strided_rows& x, const float* fn,
-                   const float* scale, const float* base, const float* norm_weight);
+                   const float* scale, const float* base, const float* norm_weight, const float* fn_norm_weight = nullptr);
 
 // post_pre_fwd is post_fwd, then pre_fwd of its result rounded to the data's type: it has no function of its own.
 
 /// pre_fwd's layer_input with fn [n, K], scale [1] and base [n]: the coefficients are pre alone; [T, C].
 tensor head_fwd(const jit::layer_options& options, const shape& of, const strided_rows& x, const float* fn,
-                const float* scale, const float* base, const float* norm_weight);
+                const float* scale, const float* base, const float* norm_weight, const float* fn_norm_weight = nullptr);
 
 struct projection_result {
     tensor proj;   ///< [T, rows]
     tensor sqsum;  ///< [T]
 };
 /// proj = fn . x, sqsum = sum_K(x^2). What a split holds of them is the target's choice: these are the sums over all.
-projection_result pre_project_fwd(const shape& of, const strided_rows& x, const float* fn, std::int64_t rows);
+/// fn_norm_weight as in pre_fwd.
+projection_result pre_project_fwd(const shape& of, const strided_rows& x, const float* fn, std::int64_t rows,
+                                  const float* fn_norm_weight = nullptr);
 
 /// A projection in S splits: `proj` row (t, s) has n*n + 2n numbers, `sqsum` row (t, s) one.
 struct split_projection {
@@ -105,5 +109,56 @@ struct dynamic_weights {
 /// With reference_rounding the projection and its rms read x and phi rounded to bf16; the data path reads x as it is.
 tensor dynamic_layer_fwd(const jit::layer_options& options, const shape& of, const strided_rows& x,
                          const dynamic_weights& weights);
+
+/// pre_fwd where all n streams of a token are x [T, C]: the first layer's, before the streams exist. No operand is of n*C
+/// but fn, whose sum over the streams is all that matters.
+pre_result broadcast_pre_fwd(const jit::layer_options& options, const shape& of, const float* x, const float* fn,
+                             const float* scale, const float* base, const float* norm_weight,
+                             const float* fn_norm_weight = nullptr);
+
+/// pre_fwd whose layer_input is made with the previous sublayer's pre, sum_i previous_pre_i x_i (then the norm): `pre`,
+/// `post` and `mix` are of x as ever, and `pre` is for the sublayer that follows.
+pre_result delayed_pre_fwd(const jit::layer_options& options, const shape& of, const strided_rows& x,
+                           const token_rows& previous_pre, const float* fn, const float* scale, const float* base,
+                           const float* norm_weight, const float* fn_norm_weight = nullptr);
+
+/// head_fwd of post_fwd's result, which is not stored itself. out_type: what that result is rounded to on its way; fp32 for
+/// an implementation that goes on with its sums.
+tensor post_head_fwd(const jit::layer_options& options, const shape& of, jit::dtype out_type, const float* y,
+                     const strided_rows& x, const token_rows& post, const token_rows& mix, const float* fn,
+                     const float* scale, const float* base, const float* norm_weight, const float* bias = nullptr,
+                     const float* fn_norm_weight = nullptr);
+
+/// A layer_input stored as fp8 e4m3 with the scale of each block of channels.
+struct quantised {
+    tensor layer_input;  ///< [T, C]: q * scale, what the stored numbers stand for; rounding_doubt where q may go either way
+    tensor scale;        ///< [T, ceil(C / block)]
+};
+/// scale = max(largest |layer_input| of the block, quantised_floor) / 448; q = layer_input / scale rounded to e4m3, nearest
+/// even, never beyond 448. The last block of a row may be short; block 0 is the whole row, else 128. What is quantised is
+/// the sum itself, not its bf16 or fp16. `relative` is the error allowed to float32 sums (fp32_bound, projected_bound).
+inline constexpr float quantised_floor = 1e-10F;  // a block of zeros has a scale too
+quantised quantised_e4m3(const shape& of, const tensor& layer_input, std::int64_t block, double relative);
+
+/// One layer of multilayer_recompute: coefficients that were kept, and the output y of its block.
+struct recompute_layer {
+    token_rows pre;            ///< [T, n]
+    const float* y = nullptr;  ///< [T, C]; null for a last layer whose streams are not wanted
+    token_rows post, mix;      ///< [T, n], [T, n, n]
+    const float* bias = nullptr;
+};
+struct recomputed {
+    tensor layer_input;  ///< [T, C]: apply_mix_fwd of the layer's streams
+    tensor out;          ///< [T, n, C]: post_fwd, the next layer's streams before they are rounded to `type`
+};
+/// The streams and layer inputs of every layer, from the first layer's streams x: apply_mix_fwd and post_fwd in turn, each
+/// layer reading the last one's streams rounded to `type`.
+std::vector<recomputed> multilayer_recompute(jit::mix_layout layout, const shape& of, jit::dtype type, const strided_rows& x,
+                                             const std::vector<recompute_layer>& layers);
+
+/// y = v weight^T with v = x / rms * norm_weight as in rmsnorm_fwd, not rounded; weight [columns, C], norm_weight [C] or
+/// null. `y` is [T, columns].
+rmsnorm_result rmsnorm_matmul_fwd(const jit::layer_options& options, const shape& of, const float* x,
+                                  const float* norm_weight, const float* weight, std::int64_t columns);
 
 }  // namespace mhc::reference

@@ -9,47 +9,20 @@
 
 #include "tests/reference/parallel.hpp"
 #include "tests/reference/reference.hpp"
+#include "tests/reference/sinkhorn_steps.hpp"
 
 namespace mhc::reference {
 namespace {
 
 using jit::sinkhorn_eps_mode;
-using jit::sinkhorn_order;
 using jit::sinkhorn_start;
 
 constexpr double minus_infinity = -std::numeric_limits<double>::infinity();
 
-/// One row or column of a matrix.
-struct line {
-    double* first;
-    std::int64_t size, step;
-
-    double& operator[](std::int64_t i) const { return first[i * step]; }
-};
-
 template <class Work>
 void for_each_line(bool rows, std::int64_t n, double* matrix, const Work& work)
 {
-    for (std::int64_t i = 0; i < n; ++i) work(rows ? line{matrix + i * n, n, 1} : line{matrix + i, n, n});
-}
-
-/// log(sum exp z); minus infinity for a line of zeros.
-double logsumexp(const line& z)
-{
-    double largest = minus_infinity;
-    for (std::int64_t i = 0; i < z.size; ++i) largest = std::max(largest, z[i]);
-    if (largest == minus_infinity) return minus_infinity;
-    double sum = 0;
-    for (std::int64_t i = 0; i < z.size; ++i) sum += std::exp(z[i] - largest);
-    return largest + std::log(sum);
-}
-
-/// log(exp(a) + exp(b)).
-double logaddexp(double a, double b)
-{
-    const double larger = std::max(a, b);
-    if (larger == minus_infinity) return minus_infinity;
-    return larger + std::log1p(std::exp(std::min(a, b) - larger));
+    for (std::int64_t i = 0; i < n; ++i) work(line_of(rows, i, n, matrix));
 }
 
 /// x / s; by eps_mode x / (s + eps), or unchanged where s is not above eps.
@@ -73,8 +46,26 @@ void divide_by_sum(const jit::layer_options& options, const line& x)
     for (std::int64_t i = 0; i < x.size; ++i) x[i] /= divisor;
 }
 
-/// The same step on z = log x.
-void subtract_log_of_sum(const jit::layer_options& options, const line& z)
+}  // namespace
+
+double logsumexp(const line& z)
+{
+    double largest = minus_infinity;
+    for (std::int64_t i = 0; i < z.size; ++i) largest = std::max(largest, z[i]);
+    if (largest == minus_infinity) return minus_infinity;
+    double sum = 0;
+    for (std::int64_t i = 0; i < z.size; ++i) sum += std::exp(z[i] - largest);
+    return largest + std::log(sum);
+}
+
+double logaddexp(double a, double b)
+{
+    const double larger = std::max(a, b);
+    if (larger == minus_infinity) return minus_infinity;
+    return larger + std::log1p(std::exp(std::min(a, b) - larger));
+}
+
+bool subtract_log_of_sum(const jit::layer_options& options, const line& z)
 {
     const double log_eps = std::log(static_cast<double>(options.sinkhorn_eps));
     const double log_sum = logsumexp(z);
@@ -87,19 +78,16 @@ void subtract_log_of_sum(const jit::layer_options& options, const line& z)
             log_divisor = logaddexp(log_sum, log_eps);
             break;
         case sinkhorn_eps_mode::thresh:
-            log_divisor = log_sum > log_eps ? log_sum : 0;
+            if (!(log_sum > log_eps)) return false;
             break;
     }
     for (std::int64_t i = 0; i < z.size; ++i) z[i] -= log_divisor;
+    return true;
 }
-
-}  // namespace
 
 void sinkhorn(const jit::layer_options& options, std::int64_t n, double* matrix)
 {
     const std::int64_t steps = 2 * static_cast<std::int64_t>(options.sinkhorn_iters);
-    const bool rows_first = options.order == sinkhorn_order::row_col;
-    const auto is_row_step = [&](std::int64_t step) { return (step % 2 == 0) == rows_first; };
 
     // How many steps are done on logits before the exponential.
     std::int64_t log_steps = 0;
@@ -126,12 +114,12 @@ void sinkhorn(const jit::layer_options& options, std::int64_t n, double* matrix)
     }
     if (options.start == sinkhorn_start::exp || options.start == sinkhorn_start::log) {
         for (; done < log_steps; ++done) {
-            for_each_line(is_row_step(done), n, matrix, [&](const line& z) { subtract_log_of_sum(options, z); });
+            for_each_line(is_row_step(options, done), n, matrix, [&](const line& z) { subtract_log_of_sum(options, z); });
         }
         for (std::int64_t i = 0; i < n * n; ++i) matrix[i] = std::exp(matrix[i]);
     }
     for (; done < steps; ++done) {
-        for_each_line(is_row_step(done), n, matrix, [&](const line& x) { divide_by_sum(options, x); });
+        for_each_line(is_row_step(options, done), n, matrix, [&](const line& x) { divide_by_sum(options, x); });
     }
 }
 

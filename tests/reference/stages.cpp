@@ -8,24 +8,6 @@
 namespace mhc::reference {
 namespace {
 
-/// The sums over the splits.
-projection_sums added_splits(const shape& of, const split_projection& from)
-{
-    projection_sums sums;
-    sums.rows = of.coefficients();
-    sums.products.resize(static_cast<std::size_t>(of.tokens * sums.rows));
-    sums.squares.resize(static_cast<std::size_t>(of.tokens));
-    for (std::int64_t t = 0; t < of.tokens; ++t) {
-        for (std::int64_t s = 0; s < from.splits; ++s) {
-            const float* products = from.proj.row(t, s);
-            double* to = sums.products.data() + t * sums.rows;
-            for (std::int64_t r = 0; r < sums.rows; ++r) to[r] += static_cast<double>(products[r]);
-            sums.squares[static_cast<std::size_t>(t)] += static_cast<double>(*from.sqsum.row(t, s));
-        }
-    }
-    return sums;
-}
-
 /// The absolute terms of the logits of the matrix: |products| * r * |scale| + |base|.
 std::vector<double> terms_of_logits(const jit::layer_options& options, const shape& of, const split_projection& from,
                                     const projection_weights& weights, const std::vector<double>& squares)
@@ -48,12 +30,30 @@ std::vector<double> terms_of_logits(const jit::layer_options& options, const sha
 
 }  // namespace
 
-projection_result pre_project_fwd(const shape& of, const strided_rows& x, const float* fn, std::int64_t rows)
+projection_sums added_splits(const shape& of, const split_projection& from)
 {
-    projection_sums sums = project_rows(of, x, {{fn, rows}}, projected_values::as_they_are);
+    projection_sums sums;
+    sums.rows = of.coefficients();
+    sums.products.resize(static_cast<std::size_t>(of.tokens * sums.rows));
+    sums.squares.resize(static_cast<std::size_t>(of.tokens));
+    for (std::int64_t t = 0; t < of.tokens; ++t) {
+        for (std::int64_t s = 0; s < from.splits; ++s) {
+            const float* products = from.proj.row(t, s);
+            double* to = sums.products.data() + t * sums.rows;
+            for (std::int64_t r = 0; r < sums.rows; ++r) to[r] += static_cast<double>(products[r]);
+            sums.squares[static_cast<std::size_t>(t)] += static_cast<double>(*from.sqsum.row(t, s));
+        }
+    }
+    return sums;
+}
+
+projection_result pre_project_fwd(const shape& of, const strided_rows& x, const float* fn, std::int64_t rows,
+                                  const float* fn_norm_weight)
+{
+    projection_sums sums = project_rows(of, x, {{fn, rows}}, projected_values::as_they_are, fn_norm_weight);
     projection_result result;
     result.proj.value = std::move(sums.products);
-    result.proj.terms = project_rows(of, x, {{fn, rows}}, projected_values::of_magnitudes).products;
+    result.proj.terms = project_rows(of, x, {{fn, rows}}, projected_values::of_magnitudes, fn_norm_weight).products;
     result.sqsum = of_one_sign(std::move(sums.squares));
     return result;
 }
@@ -93,10 +93,10 @@ pre_result pre_big_fuse(const jit::layer_options& options, const shape& of, cons
 }
 
 tensor head_fwd(const jit::layer_options& options, const shape& of, const strided_rows& x, const float* fn,
-                const float* scale, const float* base, const float* norm_weight)
+                const float* scale, const float* base, const float* norm_weight, const float* fn_norm_weight)
 {
     const std::int64_t n = of.n_streams;
-    projection_sums z = project_rows(of, x, {{fn, n}}, projected_values::as_they_are);
+    projection_sums z = project_rows(of, x, {{fn, n}}, projected_values::as_they_are, fn_norm_weight);
     for (std::int64_t t = 0; t < of.tokens; ++t) {
         const double r = inverse_rms(options, of, z.squares[static_cast<std::size_t>(t)]);
         for (std::int64_t i = 0; i < n; ++i) {

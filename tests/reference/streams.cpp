@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "tests/reference/adjoints.hpp"
 #include "tests/reference/parallel.hpp"
 #include "tests/reference/reference.hpp"
 
@@ -62,13 +63,6 @@ std::vector<double> mixing_matrix(jit::mix_layout layout, std::int64_t n, const 
 
 namespace {
 
-void store(const channels& from, std::int64_t row, tensor& to)
-{
-    const auto size = static_cast<std::ptrdiff_t>(from.value.size());
-    std::copy(from.value.begin(), from.value.end(), to.value.begin() + row * size);
-    std::copy(from.terms.begin(), from.terms.end(), to.terms.begin() + row * size);
-}
-
 std::vector<double> widened(const float* from, std::int64_t size) { return {from, from + size}; }
 
 }  // namespace
@@ -85,6 +79,13 @@ tensor layer_input_of(const jit::layer_options& options, const shape& of, const 
         }
     });
     return layer_input;
+}
+
+std::vector<double> widened(const shape& of, const token_rows& rows, std::int64_t width)
+{
+    std::vector<double> all;
+    for (std::int64_t t = 0; t < of.tokens; ++t) all.insert(all.end(), rows.row(t), rows.row(t) + width);
+    return all;
 }
 
 tensor of_one_sign(std::vector<double> value)
@@ -137,7 +138,7 @@ tensor expand_fwd(const shape& of, const float* h)
 }
 
 tensor post_fwd(jit::mix_layout layout, const shape& of, const float* y, const strided_rows& x, const token_rows& post,
-                const token_rows& mix)
+                const token_rows& mix, const float* bias)
 {
     const std::int64_t n = of.n_streams;
     tensor out(of.tokens * of.flat_dim());
@@ -147,6 +148,7 @@ tensor post_fwd(jit::mix_layout layout, const shape& of, const float* y, const s
             for (std::int64_t i = 0; i < n; ++i) {
                 channels sum = weighted_streams(of, x, t, m.data() + i * n);
                 add_scaled(static_cast<double>(post.row(t)[i]), y + t * of.hidden_dim, sum);
+                if (bias != nullptr) add_scaled(static_cast<double>(post.row(t)[i]), bias, sum);
                 store(sum, t * n + i, out);
             }
         }

@@ -42,6 +42,9 @@ double rms_normalise(channels& v, double eps, const float* weight);
 tensor layer_input_of(const jit::layer_options& options, const shape& of, const strided_rows& x,
                       const std::vector<double>& pre, const float* norm_weight);
 
+/// The coefficients of all tokens, [T, width].
+std::vector<double> widened(const shape& of, const token_rows& rows, std::int64_t width);
+
 /// A sigmoid and a Sinkhorn matrix are sums of terms of one sign: their absolute terms add up to their absolute value.
 tensor of_one_sign(std::vector<double> value);
 

@@ -46,7 +46,8 @@ struct tensor {
     std::vector<double> value;  ///< the formula in float64
     std::vector<double> terms;  ///< the same formula with the absolute value of every term: what rounding errors scale with
     /// What a result may differ by because an intermediate that the formula rounds to bf16 lies so near the middle of two
-    /// bf16 numbers that float32 sums may fall on either side. Empty without reference_rounding.
+    /// bf16 numbers that float32 sums may fall on either side (reference_rounding; fp8), or because the exponential of a
+    /// float32 z has the error of |z| units (Sinkhorn's gradient). Empty elsewhere.
     std::vector<double> rounding_doubt;
 
     tensor() = default;

@@ -110,12 +110,27 @@ void change_options(jit::layer_options& options)
 
 std::string_view name_of(operation op)
 {
-    static constexpr std::string_view names[] = {"sinkhorn_fwd", "rmsnorm_fwd", "apply_mix_fwd",    "expand_fwd",
-                                                 "post_fwd",     "pre_fwd",     "static_layer_fwd", "dynamic_layer_fwd",
-                                                 "post_pre_fwd", "head_fwd",    "pre_project_fwd",  "split_mixes_fwd",
-                                                 "coeffs_fwd",   "pre_big_fuse"};
+    static constexpr std::string_view names[] = {
+        "sinkhorn_fwd",     "rmsnorm_fwd",       "apply_mix_fwd",     "expand_fwd",   "post_fwd",
+        "pre_fwd",          "static_layer_fwd",  "dynamic_layer_fwd", "post_pre_fwd", "head_fwd",
+        "pre_project_fwd",  "split_mixes_fwd",   "coeffs_fwd",        "pre_big_fuse", "sinkhorn_bwd",
+        "rmsnorm_bwd",      "apply_mix_bwd",     "expand_bwd",        "post_bwd",     "pre_bwd",
+        "static_layer_bwd", "dynamic_layer_bwd", "post_pre_bwd",      "head_bwd",     "pre_project_bwd",
+        "split_mixes_bwd",  "coeffs_bwd"};
     return names[static_cast<std::size_t>(op)];
 }
+
+operation forward_of(operation op)
+{
+    const std::string_view name = name_of(op);
+    if (!name.ends_with("_bwd")) return op;
+    const std::string forward = std::string(name.substr(0, name.size() - 4)) + "_fwd";
+    int found = 0;
+    while (name_of(static_cast<operation>(found)) != forward) ++found;
+    return static_cast<operation>(found);
+}
+
+bool is_gradient(operation op) { return forward_of(op) != op; }
 
 std::string_view name_of(stride_kind kind)
 {
@@ -131,12 +146,13 @@ std::vector<case_group> case_groups()
     std::vector<case_group> groups;
     for (int op = 0; op < jit::operation_count; ++op) groups.push_back({.op = static_cast<operation>(op)});
     groups.push_back({.op = operation::sinkhorn_fwd, .sweeps_sinkhorn = true});
+    groups.push_back({.op = operation::sinkhorn_bwd, .sweeps_sinkhorn = true});
     return groups;
 }
 
 int value_count(const case_group& group, factor of)
 {
-    const operation op = group.op;
+    const operation op = forward_of(group.op);
     const auto all_if = [](bool meaningful, const auto& values) {
         return meaningful ? static_cast<int>(std::size(values)) : 1;
     };
@@ -170,7 +186,7 @@ int value_count(const case_group& group, factor of)
         case factor::alignment:
             return all_if(!without_data.contains(op), alignment_values);
         case factor::rounding:
-            return is_layer(op) ? 2 : 1;
+            return is_layer(op) && !is_gradient(group.op) ? 2 : 1;
         case factor::projection:
             return all_if(projects(op), projection_values);
         case factor::splits:
@@ -246,6 +262,14 @@ bool is_within(const choice& of, const case_limits& limits)
 {
     const int hidden_dim = of[static_cast<std::size_t>(factor::hidden_dim)];
     const int tokens = of[static_cast<std::size_t>(factor::tokens)];
+    const int n_streams = of[static_cast<std::size_t>(factor::n_streams)];
+    const auto is_one_of = [](int value, std::initializer_list<int> values) {
+        return std::find(values.begin(), values.end(), value) != values.end();
+    };
+    if (limits.has_fewer_sizes) {
+        if (n_streams >= 0 && !is_one_of(n_streams_values[n_streams], {1, 3, 4, 8, 32})) return false;
+        if (hidden_dim >= 0 && !is_one_of(hidden_dim_values[hidden_dim], {1, 7, 127, 1280, 4096})) return false;
+    }
     return (hidden_dim < 0 || hidden_dim_values[hidden_dim] <= limits.hidden_dim_max) &&
            (tokens < 0 || tokens_values[tokens] <= limits.tokens_max);
 }
@@ -254,11 +278,12 @@ std::int64_t work_of(const case_group& group, const choice& of)
 {
     const auto index = [&](factor f) { return static_cast<std::size_t>(of[static_cast<std::size_t>(f)]); };
     const std::int64_t n = n_streams_values[index(factor::n_streams)];
-    const bool mixes = group.op == operation::post_fwd || group.op == operation::static_layer_fwd;
-    const bool copies = group.op == operation::expand_fwd || group.op == operation::apply_mix_fwd;
-    std::int64_t m = mixes || copies || group.op == operation::pre_big_fuse || group.op == operation::head_fwd ? n : 1;
-    if (projects(group.op) && group.op != operation::head_fwd) m = n * n + 2 * n;
-    if (group.op == operation::post_pre_fwd) m += n;
+    const operation op = forward_of(group.op);
+    const bool mixes = op == operation::post_fwd || op == operation::static_layer_fwd;
+    const bool copies = op == operation::expand_fwd || op == operation::apply_mix_fwd;
+    std::int64_t m = mixes || copies || op == operation::pre_big_fuse || op == operation::head_fwd ? n : 1;
+    if (projects(op) && op != operation::head_fwd) m = n * n + 2 * n;
+    if (op == operation::post_pre_fwd) m += n;
     return m * n * hidden_dim_values[index(factor::hidden_dim)] * tokens_values[index(factor::tokens)];
 }
 
@@ -302,7 +327,7 @@ test_case make_case(const case_group& group, const choice& of)
     }
     spec.options.arithmetic = projection_values[index(factor::projection)];
     spec.options.reference_rounding = index(factor::rounding) == 1;
-    spec.norm_weight = takes_norm_weight(group.op) && made.has_weight;
+    spec.norm_weight = takes_norm_weight(forward_of(group.op)) && made.has_weight;
     spec.alignment_bytes = alignment_values[index(factor::alignment)];
     spec.wanted = jit::operations{group.op};
     return made;

@@ -87,6 +87,7 @@ std::vector<case_group> case_groups();
 struct case_limits {
     std::int64_t work_max = std::int64_t{1} << 31;
     int hidden_dim_max = 7168, tokens_max = 320;
+    bool has_fewer_sizes = false;  ///< n of 1, 3, 4, 8, 32 and C of 1, 7, 127, 1280, 4096: fewer cases
 };
 
 /// How many values a factor has in a group: 1 where it means nothing.
@@ -98,7 +99,7 @@ std::string value_name(factor of, int value);
 /// The multiplications of a choice, as case_limits counts them.
 std::int64_t work_of(const case_group& group, const choice& of);
 
-/// Whether C and T of a choice, where they are chosen (not negative), are within the limits.
+/// Whether n, C and T of a choice, where they are chosen (not negative), are within the limits.
 bool is_within(const choice& of, const case_limits& limits);
 
 /// Choices in which every possible pair of values occurs; a case of no tokens counts only for the pairs that T=0 is in.
@@ -123,6 +124,9 @@ jit::strides strides_of(stride_kind kind, const jit::layer_spec& spec, std::int6
 std::int64_t row_alignment(const jit::layer_spec& spec);
 
 std::string_view name_of(jit::operation op);
+/// The operator that a gradient is one of; the operator itself where it is none.
+jit::operation forward_of(jit::operation op);
+bool is_gradient(jit::operation op);
 std::string_view name_of(stride_kind kind);
 
 }  // namespace mhc::testing

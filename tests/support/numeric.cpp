@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "tests/reference/options.hpp"
+#include "tests/support/cases.hpp"
 
 namespace mhc::testing {
 namespace {
@@ -38,14 +39,35 @@ bool agree_where_not_finite(double out, double expected) { return std::isnan(exp
 
 }  // namespace
 
+namespace {
+
+/// What a gradient's tensor is the gradient of decides its type.
+jit::dtype type_of_gradient(std::string_view tensor, const jit::layer_spec& spec)
+{
+    static constexpr std::string_view data[] = {"x", "y", "h", "out", "layer_input"};
+    static constexpr std::string_view weights[] = {"fn", "weight", "norm_weight", "phi_pre", "phi_post", "phi_res"};
+    if (std::find(std::begin(data), std::end(data), tensor) != std::end(data)) return spec.dtype;
+    if (std::find(std::begin(weights), std::end(weights), tensor) != std::end(weights)) return spec.weight_dtype;
+    return jit::dtype::fp32;
+}
+
+}  // namespace
+
 bounds bounds_of(jit::operation op, std::string_view tensor, const jit::layer_spec& spec)
 {
+    if (tensor.starts_with("d_")) {
+        // Of a tensor of this type that the forward would make.
+        jit::layer_spec of = spec;
+        of.dtype = type_of_gradient(tensor.substr(2), spec);
+        of.options.reference_rounding = false;
+        return of_gradient(bounds_of(forward_of(op), "a tensor of the data's type", of));
+    }
     static constexpr std::string_view always_fp32[] = {"mix",      "pre",       "post",     "rms",  "logits",
                                                        "next_pre", "next_post", "next_mix", "proj", "sqsum"};
     const bool is_coefficient = std::find(std::begin(always_fp32), std::end(always_fp32), tensor) != std::end(always_fp32);
     const jit::dtype type = is_coefficient ? jit::dtype::fp32 : spec.dtype;
     if (type == jit::dtype::bf16) return {0x1p-8, 0x1p-9};
-    if (type == jit::dtype::fp16) return {std::exp2(-10.5), 0x1p-11};
+    if (type == jit::dtype::fp16) return {std::exp2(-10.5), 0x1p-11, 0x1p-25};
 
     const std::int64_t flat_dim = spec.n_streams * spec.hidden_dim;
     const bool is_layer = op == jit::operation::static_layer_fwd || op == jit::operation::dynamic_layer_fwd;
@@ -93,7 +115,7 @@ comparison compare(std::span<const float> out, const reference::tensor& expected
         const auto got = static_cast<double>(out[i]);
         double bound = 0, ratio = 0;
         if (std::isfinite(value)) {
-            bound = 4 * allowed.unit * expected.terms[i] + allowed.relative * rms;
+            bound = 4 * allowed.unit * expected.terms[i] + allowed.relative * rms + allowed.smallest;
             if (!expected.rounding_doubt.empty()) bound += expected.rounding_doubt[i];
             ratio = ratio_of(std::abs(got - value), bound);
         } else {
@@ -105,7 +127,8 @@ comparison compare(std::span<const float> out, const reference::tensor& expected
             worst_bound = bound;
         }
     }
-    const double norm_bound = allowed.relative * (term_norm > cancelling * norm ? term_norm : norm);
+    const double norm_bound = allowed.relative * (term_norm > cancelling * norm ? term_norm : norm) +
+                              allowed.smallest * std::sqrt(static_cast<double>(finite));
     const double error_norm = std::sqrt(error_squares);
     found.norm_ratio = ratio_of(error_norm, norm_bound);
 

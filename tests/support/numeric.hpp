@@ -17,10 +17,20 @@ namespace mhc::testing {
 struct bounds {
     double relative = 0;  ///< of the tensor: norm(out - ref) <= relative * norm(ref)
     double unit = 0;      ///< u of the type stored: 2^-9 (bf16), 2^-11 (fp16), 2^-24 (fp32)
+    /// Half the spacing of the type's smallest numbers for fp16; for the others where float32 numbers become subnormal,
+    /// which a kernel may flush. Matters to gradients that vanish.
+    double smallest = 0x1p-126;
 };
 
 /// The bounds of `tensor` (its name in <mhc/jit/args.hpp>) as `op` of `spec` returns it.
 bounds bounds_of(jit::operation op, std::string_view tensor, const jit::layer_spec& spec);
+
+/// Those of a gradient of a tensor with these bounds: three times the relative one.
+constexpr bounds of_gradient(const bounds& of) { return {3 * of.relative, of.unit, of.smallest}; }
+
+/// Those of a layer_input in fp8, times its scale. Its elements are held to rounding as the reference does, but for those in
+/// doubt (rounding_doubt); the norm allows for some of them.
+inline constexpr bounds quantised_bounds = {0x1p-8, 0x1p-24};
 
 struct comparison {
     bool passed = false;
@@ -31,7 +41,8 @@ struct comparison {
 
 /// Both must hold, with rms(ref) = norm(ref) / sqrt(size):
 ///   norm(out - ref) <= relative * norm(ref)
-///   |out - ref| <= 4 u * terms + relative * rms(ref) (+ rounding_doubt) for every element.
+///   |out - ref| <= 4 u * terms + relative * rms(ref) (+ rounding_doubt) for every element,
+/// and `smallest` more in both.
 /// Where terms cancel, norm(terms) stands for norm(ref) in the first: when it is more than `cancelling` times as large.
 /// NaN and infinities must stand exactly where the reference has them. `dims` name the index in messages, such as
 /// {{"t", T}, {"i", n}, {"c", C}}.

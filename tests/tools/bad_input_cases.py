@@ -208,7 +208,7 @@ class OtherTools(ToolCase):
     def test_prebuild(self):
         for words, args in (("--level = '4'", ["--level", "4"]), ("--level = 'two'", ["--level", "two"]), ("--level", ["--level", "-1"]),
                             ("--jobs = '0'", ["--jobs", "0"]), ("--jobs", ["--jobs", "many"]), ("sideways", ["--operators", "sideways"]),
-                            ("no backward kernels", ["--operators", "backward"]), ("no tune kernels", ["--operators", "tune"]),
+                            ("no tune kernels", ["--operators", "tune"]),
                             ("excludes", ["--operators", "forward", "--level", "2"]), ("--shapes", ["--shapes", self.path("none")])):
             self.bad(2, words, "mhc-prebuild", "--archs", "gfx942", "--out", self.path("out"), *args)
         for words, archs in ((["gfx000", "gfx942"], "gfx000"), ("native", "native"), ("gfx000", "gfx942;gfx000"), ("architecture", ";"),
@@ -226,7 +226,7 @@ class OtherTools(ToolCase):
     def test_shapes_file(self):
         for line, words in (("hidden_dim=0", "hidden_dim"), ("n_streams=4", "hidden_dim is missing"), ("hidden_dim=64 colour=1", "colour"),
                             ("hidden_dim=64 hidden_dim=65", "twice"), ("hidden_dim=64 n_streams", "NAME=VALUE"),
-                            ("hidden_dim=64 operators=backward", "no such kernels"), ("hidden_dim=64 operators=x_fwd", "x_fwd"),
+                            ("hidden_dim=64 operators=tune", "no such kernels"), ("hidden_dim=64 operators=x_fwd", "x_fwd"),
                             ("hidden_dim=64 dtype=fp7", "fp7"), ("hidden_dim=64 norm_weight=on operators=post_fwd", "norm_weight")):
             file = self.write("shapes.txt", f"# shapes\nhidden_dim=64 operators=expand_fwd\n\n{line}\n")
             self.bad(2, [f"{file}:4: ", words], "mhc-prebuild", "--archs", "gfx942", "--shapes", file, "--out", self.path("out"))

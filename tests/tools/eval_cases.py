@@ -153,6 +153,120 @@ class Results(ToolCase):
         self.close(out["out"], ref.dynamic_layer(x, phi, alpha, b, weight, ref.PRESETS["mhc_cu"]), fp32_bound(n, channels))
 
 
+class Gradients(ToolCase):
+    """Each gradient along a random direction of every input, beside central differences of the formula in float64."""
+
+    def check(self, op, forward, inputs, outputs, *settings, skip=()):
+        """forward(**inputs) -> {output: array} in float64; `outputs`: shapes of those whose gradients are given."""
+        given = {f"d_{name}": self.normal(*shape) for name, shape in outputs.items()}
+        found, _ = self.evaluate(op, {**inputs, **given}, *settings)
+
+        def loss(name, step, direction):
+            moved = {key: np.asarray(value, np.float64) for key, value in inputs.items()}
+            moved[name] = moved[name] + step * direction
+            made = forward(**moved)
+            return sum(np.sum(made[output] * given[f"d_{output}"]) for output in outputs)
+
+        self.assertEqual(sorted(found), sorted(f"d_{name}" for name in inputs if name not in skip))
+        for name in inputs:
+            if name in skip:
+                continue
+            gradient = found[f"d_{name}"].astype(np.float64)
+            self.assertEqual(gradient.shape, np.shape(inputs[name]))
+            direction = self.rng.standard_normal(np.shape(inputs[name]))
+            h = 1e-5
+            slope = (loss(name, h, direction) - loss(name, -h, direction)) / (2 * h)
+            size = np.linalg.norm(gradient) * np.linalg.norm(direction)
+            self.assertLess(abs(np.sum(gradient * direction) - slope), 1e-5 * size + 1e-9, f"{op}: d_{name}")
+
+    def test_sinkhorn(self):
+        for preset in ("paper", "deepseek", "liger"):
+            forward = lambda logits: {"mix": ref.sinkhorn(logits, ref.PRESETS[preset])}
+            self.check("sinkhorn_bwd", forward, {"logits": self.normal(3, 4, 4)}, {"mix": (3, 4, 4)}, f"preset={preset}")
+
+    def test_rmsnorm(self):
+        forward = lambda x, weight: {"y": x / ref.rms(x, 1e-6)[:, None] * weight, "rms": ref.rms(x, 1e-6)}
+        self.check("rmsnorm_bwd", forward, {"x": self.normal(5, 37), "weight": self.normal(37)}, {"y": (5, 37), "rms": (5,)})
+
+    def test_apply_mix_and_post_static_and_per_token(self):
+        x, y = self.normal(5, 3, 37), self.normal(5, 37)
+        for pre in (self.normal(5, 3), self.normal(3)):
+            forward = lambda x, pre: {"layer_input": ref.apply_mix(x, pre)}
+            self.check("apply_mix_bwd", forward, {"x": x, "pre": pre}, {"layer_input": (5, 37)})
+        for preset in ("paper", "deepseek"):
+            for post, mix in ((self.normal(5, 3), self.normal(5, 3, 3)), (self.normal(3), self.normal(3, 3))):
+                forward = lambda y, x, post, mix: {"out": ref.post(y, x, post, mix, ref.PRESETS[preset])}
+                self.check("post_bwd", forward, {"y": y, "x": x, "post": post, "mix": mix}, {"out": (5, 3, 37)}, f"preset={preset}")
+
+    def test_expand(self):
+        out, _ = self.evaluate("expand_bwd", {"d_x": np.ones((2, 3, 8), np.float32)})
+        self.assertTrue((out["d_h"] == 3).all())
+
+    def test_pre_head_and_stages(self):
+        n, channels, m = 3, 37, 15
+        o = ref.PRESETS["deepseek"]
+        inputs = {"x": self.normal(5, n, channels), "fn": self.normal(m, n * channels, scale=0.1), "scale": self.normal(3), "base": self.normal(m)}
+        outputs = {"layer_input": (5, channels), "pre": (5, n), "post": (5, n), "mix": (5, n, n)}
+        forward = lambda x, fn, scale, base, norm_weight=None: ref.pre(x, fn, scale, base, o, norm_weight)
+        self.check("pre_bwd", forward, inputs, outputs, "preset=deepseek")
+        self.check("pre_bwd", forward, {**inputs, "norm_weight": self.normal(channels)}, outputs, "preset=deepseek")
+        head = {"x": inputs["x"], "fn": inputs["fn"][:n], "scale": self.normal(1), "base": self.normal(n)}
+        forward = lambda x, fn, scale, base: {"layer_input": ref.head(x, fn, scale, base, o)}
+        self.check("head_bwd", forward, head, {"layer_input": (5, channels)}, "preset=deepseek")
+        sizes = (f"n_streams={n}", f"hidden_dim={channels}", "preset=deepseek")
+        stage = {"proj": self.normal(2, 5, m), "sqsum": 1 + self.normal(2, 5) ** 2 * n * channels, "scale": self.normal(3), "base": self.normal(m)}
+        raw = lambda proj, sqsum, scale, base: ref.mixes(ref.logits(proj, sqsum, scale, base, n, channels, o), n, o)
+        named = lambda parts, last: dict(zip(("pre", "post", last), parts))
+        shapes = {"pre": (5, n), "post": (5, n)}
+        self.check("split_mixes_bwd", lambda **a: named(raw(**a), "logits"), stage, {**shapes, "logits": (5, n, n)}, *sizes)
+
+        def coeffs(**a):
+            p, q, z = raw(**a)
+            return named((p, q, ref.sinkhorn(z, o)), "mix")
+        self.check("coeffs_bwd", coeffs, stage, {**shapes, "mix": (5, n, n)}, *sizes)
+
+    def test_layers(self):
+        n, channels, o = 4, 24, ref.PRESETS["mhc_cu"]
+        x, weight = self.normal(5, n, channels), self.normal(channels)
+        h = {"h_pre": self.normal(n), "h_post": self.normal(n), "h_res": self.normal(n, n)}
+        forward = lambda x, h_pre, h_post, h_res, weight: {"out": ref.static_layer(x, h_pre, h_post, h_res, weight, o)}
+        self.check("static_layer_bwd", forward, {"x": x, **h, "weight": weight}, {"out": (5, n, channels)})
+        names = ("pre", "post", "res")
+        given = {"x": x, "weight": weight}
+        for prefix, shapes in (("phi", [(r, n * channels) for r in (n, n, n * n)]), ("alpha", [(1,)] * 3), ("b", [(n,), (n,), (n, n)])):
+            given.update({f"{prefix}_{name}": self.normal(*shape, scale=0.1 if prefix == "phi" else 1.0) for name, shape in zip(names, shapes)})
+
+        def dynamic(x, weight, **parts):
+            group = lambda prefix: [parts[f"{prefix}_{name}"] for name in names]
+            return {"out": ref.dynamic_layer(x, group("phi"), group("alpha"), group("b"), weight, o)}
+        self.check("dynamic_layer_bwd", dynamic, given, {"out": (5, n, channels)})
+
+    def test_what_is_given_under_an_outputs_name_is_added_to(self):
+        n, channels, m = 3, 37, 15
+        inputs = {"x": self.normal(5, n, channels), "fn": self.normal(m, n * channels, scale=0.1), "scale": self.normal(3), "base": self.normal(m),
+                  "d_layer_input": self.normal(5, channels)}
+        alone, _ = self.evaluate("pre_bwd", inputs)
+        earlier = {name: self.normal(*values.shape) for name, values in alone.items()}
+        for names in (["d_x"], ["d_fn", "d_scale", "d_base"], list(alone)):
+            got, _ = self.evaluate("pre_bwd", {**inputs, **{name: earlier[name] for name in names}})
+            for name, values in alone.items():
+                expected = values + earlier[name] if name in names else values
+                self.assertTrue(np.array_equal(got[name], expected), (names, name))
+        files = [self.save(name, array) for name, array in {**inputs, "d_fn": earlier["d_fn"]}.items()]
+        self.bad(2, ["d_fn", "d_base", "all parameters or none"], "mhc-eval", "pre_bwd", "--target", "host", "--in", *files, "--out-dir",
+                 self.path("out"))
+
+    def test_those_of_outputs_may_be_missing(self):
+        n, channels, m = 3, 37, 15
+        inputs = {"x": self.normal(5, n, channels), "fn": self.normal(m, n * channels, scale=0.1), "scale": self.normal(3), "base": self.normal(m),
+                  "d_layer_input": self.normal(5, channels)}
+        zeros = {"d_pre": np.zeros((5, n)), "d_post": np.zeros((5, n)), "d_mix": np.zeros((5, n, n))}
+        with_zeros, _ = self.evaluate("pre_bwd", {**inputs, **zeros})
+        without, _ = self.evaluate("pre_bwd", inputs)
+        for name, values in without.items():
+            self.assertTrue(np.array_equal(values, with_zeros[name]), name)
+
+
 class Types(ToolCase):
     """expand_fwd copies, so its result shows how data are rounded and widened."""
 
@@ -261,7 +375,9 @@ class Reports(ToolCase):
         table = {o["name"]: o for o in self.good_json("mhc-eval", "--list")["operators"]}
         self.assertEqual(list(table), ["sinkhorn_fwd", "rmsnorm_fwd", "apply_mix_fwd", "expand_fwd", "post_fwd", "pre_fwd",
                                        "static_layer_fwd", "dynamic_layer_fwd", "post_pre_fwd", "head_fwd", "pre_project_fwd",
-                                       "split_mixes_fwd", "coeffs_fwd", "pre_big_fuse"])
+                                       "split_mixes_fwd", "coeffs_fwd", "pre_big_fuse",
+                                       "sinkhorn_bwd", "rmsnorm_bwd", "apply_mix_bwd", "expand_bwd", "post_bwd", "pre_bwd",
+                                       "static_layer_bwd", "dynamic_layer_bwd", "post_pre_bwd", "head_bwd", "pre_project_bwd", "split_mixes_bwd", "coeffs_bwd"])
         pre = table["pre_fwd"]
         self.assertEqual([t["name"] for t in pre["inputs"]], ["x", "fn", "scale", "base", "norm_weight"])
         self.assertEqual([t["name"] for t in pre["outputs"]], ["layer_input", "pre", "post", "mix"])

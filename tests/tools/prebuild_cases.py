@@ -180,10 +180,15 @@ class Prebuild(ToolCase):
         families = lambda: {o["family"] for o in self.good_json("mhc-cache", "list", "--database", self.file())["objects"]}
         self.good(*call, "--operators", "expand_fwd")
         self.assertEqual(families(), {"expand"})
-        done = self.run_tool(*call, "--operators", "forward,backward")
+        done = self.run_tool(*call, "--operators", "forward,tune")
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("no backward kernels exist yet", done.stderr)
+        self.assertIn("no tune kernels exist yet", done.stderr)
         self.assertTrue({"expand", "post", "sinkhorn", "rmsnorm", "apply_mix", "layer"} <= families())
+        self.assertFalse({family for family in families() if family.endswith("_bwd")})
+        self.good(*call, "--operators", "backward")
+        self.assertTrue({"expand_bwd", "post_bwd", "sinkhorn_bwd", "matrix_sums", "static_input_bwd"} <= families())
+        self.good(*call, "--level", "1")
+        self.assertTrue({"post", "post_bwd"} <= families())
         self.good(*call, "--level", "3")
         self.assertTrue("post" in families() and "layer" not in families())
 

@@ -107,6 +107,31 @@ TEST_CASE("plan: an operator's stages and the whole have the same kernels, by ke
     }
 }
 
+TEST_CASE("plan: the gradient of a layer with reference_rounding is that of the layer without it")
+{
+    jit::layer_spec exact = spec_of(4, 1280), rounding = exact;
+    rounding.options.reference_rounding = true;
+    for (const operation op : {operation::static_layer_bwd, operation::dynamic_layer_bwd}) {
+        const operator_plan a = plan_of(exact, "gfx942", op), b = plan_of(rounding, "gfx942", op);
+        REQUIRE(a.kernels.size() == b.kernels.size());
+        for (std::size_t i = 0; i < a.kernels.size(); ++i)
+            CHECK(key_text_of(a.kernels[i], "gfx942") == key_text_of(b.kernels[i], "gfx942"));
+    }
+}
+
+TEST_CASE("plan: gradients make again what forward operators make, with their kernels")
+{
+    const jit::layer_spec s = spec_of(4, 4096);
+    const auto key = [&](operation op, std::size_t kernel) {
+        return key_text_of(plan_of(s, "gfx942", op).kernels.at(kernel), "gfx942");
+    };
+    CHECK(key(operation::post_pre_bwd, 0) == key(operation::post_fwd, 0));
+    CHECK(key(operation::post_pre_bwd, 1) == key(operation::pre_fwd, 0));
+    CHECK(key(operation::pre_bwd, 0) == key(operation::pre_fwd, 0));
+    CHECK(key(operation::dynamic_layer_bwd, 0) == key(operation::dynamic_layer_fwd, 0));
+    CHECK(key(operation::static_layer_bwd, 0) == key(operation::static_layer_fwd, 0));
+}
+
 TEST_CASE("plan: a parameter is fed from another operand, or from its place in the workspace")
 {
     const auto source_of = [](const kernel_plan& k, slot parameter) {

@@ -76,7 +76,8 @@ TEST_CASE("spec: options that contradict are refused")
     s.norm_weight = true;
     s.wanted = {operation::post_fwd};
     check_refused(s, "norm_weight", "on");
-    for (const operation op : {operation::pre_fwd, operation::post_pre_fwd, operation::head_fwd, operation::pre_big_fuse}) {
+    for (const operation op : {operation::pre_fwd, operation::post_pre_fwd, operation::head_fwd, operation::pre_big_fuse,
+                               operation::pre_bwd, operation::post_pre_bwd, operation::head_bwd}) {
         s.wanted = {op};
         CHECK(validate(s));
     }
@@ -171,4 +172,24 @@ TEST_CASE("spec: every operator has a name that reads back, and tensors")
         CHECK(tensors_of(op).size() >= 2);
     }
     CHECK_FALSE(parse_operation("pre"));
+}
+
+TEST_CASE("spec: a gradient takes its operator's inputs and the gradients of its outputs, and gives those of its inputs")
+{
+    for (int i = 0; i < operation_count; ++i) {
+        const auto of = operator_of_gradient(static_cast<operation>(i));
+        CHECK(of.has_value() == std::string(to_string(static_cast<operation>(i))).ends_with("_bwd"));
+        if (!of) continue;
+        CAPTURE(std::string(to_string(*of)));
+        std::vector<std::string> expected, found;
+        for (const bool is_output : {false, true})
+            for (const auto& tensor : tensors_of(*of))
+                if (tensor.is_output == is_output) expected.push_back((is_output ? "in d_" : "in ") + tensor.name);
+        for (const auto& tensor : tensors_of(*of))
+            if (!tensor.is_output) expected.push_back("out d_" + tensor.name);
+        for (const auto& tensor : tensors_of(static_cast<operation>(i)))
+            found.push_back((tensor.is_output ? "out " : "in ") + tensor.name);
+        CHECK(found == expected);
+    }
+    CHECK(operator_of_gradient(operation::post_pre_bwd) == operation::post_pre_fwd);
 }

@@ -44,6 +44,27 @@ TEST_CASE("traffic: n = 4, C = 1280, bf16 data, fp32 weights, 320 tokens")
     CHECK(traffic_of(operation::pre_big_fuse, s).bytes(320) == 320 * (5 * 2560 + 180) + 108);
 }
 
+TEST_CASE("traffic: gradients at n = 4, C = 1280, bf16 data, fp32 weights, 320 tokens")
+{
+    const jit::layer_spec s = spec_of(1280, 4, jit::dtype::bf16);
+    CHECK(traffic_of(operation::sinkhorn_bwd, s).bytes(320) == 320 * 192);
+    CHECK(traffic_of(operation::rmsnorm_bwd, s).bytes(320) == 320 * 7684 + 10'240);
+    CHECK(traffic_of(operation::apply_mix_bwd, s).bytes(320) == 320 * (9 * 2560 + 32));
+    CHECK(traffic_of(operation::expand_bwd, s).bytes(320) == 320 * 5 * 2560);
+    CHECK(traffic_of(operation::post_bwd, s).bytes(320) == 320 * (14 * 2560 + 160));
+    CHECK(traffic_of(operation::pre_bwd, s).bytes(320) == 320 * (9 * 2560 + 96) + 983'040 + 216);
+    CHECK(traffic_of(operation::static_layer_bwd, s).bytes(320) == 320 * 12 * 2560 + 10'240 + 192);
+    CHECK(traffic_of(operation::dynamic_layer_bwd, s).bytes(320) == 320 * 12 * 2560 + 983'040 + 10'240 + 216);
+    CHECK(traffic_of(operation::post_pre_bwd, s).bytes(320) == 320 * (15 * 2560 + 256) + 983'040 + 216);
+    CHECK(traffic_of(operation::head_bwd, s).bytes(320) == 320 * 9 * 2560 + 163'840 + 40);
+    CHECK(traffic_of(operation::pre_project_bwd, s).bytes(320) == 320 * (8 * 2560 + 100) + 983'040);
+    CHECK(traffic_of(operation::split_mixes_bwd, s).bytes(320) == 320 * 296 + 216);
+    CHECK(traffic_of(operation::coeffs_bwd, s).bytes(320) == 320 * 296 + 216);
+    jit::layer_spec normed = s;
+    normed.norm_weight = true;
+    CHECK(traffic_of(operation::pre_bwd, normed).bytes(1) == traffic_of(operation::pre_bwd, s).bytes(1) + 10'240);
+}
+
 TEST_CASE("traffic: other streams, types and a norm weight")
 {
     const jit::layer_spec wide = spec_of(4096, 8, jit::dtype::fp32, jit::dtype::bf16);  // a row is 16384 bytes, m is 80
@@ -72,7 +93,17 @@ TEST_CASE("traffic: the floor beside an operator moves as many rows, and about a
                                       {operation::post_pre_fwd, 5, 5},
                                       {operation::head_fwd, 4, 1},
                                       {operation::pre_project_fwd, 3, 1},
-                                      {operation::pre_big_fuse, 4, 1}}) {
+                                      {operation::pre_big_fuse, 4, 1},
+                                      {operation::rmsnorm_bwd, 2, 1},
+                                      {operation::apply_mix_bwd, 5, 4},
+                                      {operation::expand_bwd, 4, 1},
+                                      {operation::post_bwd, 9, 5},
+                                      {operation::pre_bwd, 5, 4},
+                                      {operation::static_layer_bwd, 8, 4},
+                                      {operation::dynamic_layer_bwd, 8, 4},
+                                      {operation::post_pre_bwd, 10, 5},
+                                      {operation::head_bwd, 5, 4},
+                                      {operation::pre_project_bwd, 4, 4}}) {
         const tools::floor_shape floor = tools::floor_of(op, s, 2048);
         CAPTURE(std::string(to_string(op)));
         CHECK(floor.rows_in == in);

@@ -1,35 +1,13 @@
 // tools/common/invoke.cpp -- calls an operator by name, with its tensors by name.
 #include "tools/common/invoke.hpp"
 
-#include <algorithm>
-#include <string_view>
+#include "tools/common/invoke_gradients.hpp"
 
 namespace mhc::tools {
 namespace {
 
 using jit::operation;
 using jit::result;
-
-struct call {
-    const jit::compiled_layer& layer;
-    const problem& what;
-    const pointers& tensors;
-    void* workspace;
-    jit::strides given;
-    void* stream;
-
-    template <class T>
-    void set(T*& field, std::string_view name) const
-    {
-        const auto found = tensors.find(name);
-        field = found == tensors.end() ? nullptr : static_cast<T*>(found->second);
-    }
-    bool is_static(std::string_view name) const
-    {
-        const auto is_it = [&](const operand& one) { return one.name == name && one.is_static; };
-        return std::any_of(what.operands.begin(), what.operands.end(), is_it);
-    }
-};
 
 result<void> sinkhorn(const call& c)
 {
@@ -272,8 +250,9 @@ result<void> invoke(const jit::compiled_layer& layer, const problem& what, const
             return coeffs(c);
         case operation::pre_big_fuse:
             return pre_big_fuse(c);
+        default:
+            return invoke_gradient(c);
     }
-    return {};
 }
 
 }  // namespace mhc::tools

@@ -15,7 +15,7 @@ problem problem_of(jit::operation op, const jit::layer_spec& spec, std::int64_t 
     const sizes known = {tokens, n, spec.hidden_dim, 1, rows};
     problem result{op, tokens, spec.hidden_dim, spec.n_streams, 1, rows, {}};
     for (const jit::tensor_description& tensor : jit::tensors_of(op)) {
-        if (tensor.name == "norm_weight" && !spec.norm_weight) continue;
+        if (tensor.name.ends_with("norm_weight") && !spec.norm_weight) continue;
         const shape_rule rule = parse_shape_rules(tensor.shape).front();
         const auto has_tokens = [](const size_rule& dim) { return dim.mentions(symbol::T); };
         operand one;

@@ -17,7 +17,7 @@ struct operand {
     bool is_strided = false;  ///< [T,n,C]
     std::string type;         ///< "data", "weight" or "fp32"
     std::vector<std::int64_t> shape;
-    std::vector<float> values;  ///< of an input, where the run has any
+    std::vector<float> values;  ///< of an input, where the run has any; of an output that is added to
     bool has_tokens = false;    ///< one for each set of tokens; without, a parameter that all tokens share
 };
 
@@ -26,11 +26,11 @@ struct problem {
     std::int64_t tokens = 0, hidden_dim = 0;
     std::int32_t n_streams = 0;
     std::int64_t splits = 1, rows = 0;  ///< of a projection in the operator's tensors
-    std::vector<operand> operands;  ///< in the operator's order; mhc-eval has inputs before outputs
+    std::vector<operand> operands;      ///< in the operator's order; mhc-eval has inputs before outputs
 };
 
 /// The operator for `tokens` tokens with every tensor it can take, per-token where a shape offers a choice; norm_weight
-/// as the spec has it. No values.
+/// and its gradient as the spec has it. No values.
 problem problem_of(jit::operation op, const jit::layer_spec& spec, std::int64_t tokens);
 
 /// The data type that an operand has in a layer of this spec.

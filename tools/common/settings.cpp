@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include <mhc/jit/describe.hpp>
+
 #include "tools/common/tool.hpp"
 
 namespace mhc::tools {
@@ -12,6 +14,7 @@ namespace {
 
 using jit::operation;
 
+// Of an operator that is no gradient; a gradient has its operator's options.
 bool is_layer(operation op) { return op == operation::static_layer_fwd || op == operation::dynamic_layer_fwd; }
 bool takes_norm_weight(operation op) { return jit::operations_with_norm_weight.contains(op); }
 bool has_projection(operation op)
@@ -71,6 +74,8 @@ const std::vector<setting_description>& setting_descriptions()
     return list;
 }
 
+bool setting_description::concerns(operation op) const { return of_operator(jit::operator_of_gradient(op).value_or(op)); }
+
 setting parse_setting(std::string_view text, std::string_view flag)
 {
     const std::size_t equals = text.find('=');
@@ -102,7 +107,10 @@ std::optional<std::string> take(std::vector<setting>& settings, std::string_view
     return value;
 }
 
-jit::preset default_preset(operation op) noexcept { return is_layer(op) ? jit::preset::mhc_cu : jit::preset::paper; }
+jit::preset default_preset(operation op) noexcept
+{
+    return is_layer(jit::operator_of_gradient(op).value_or(op)) ? jit::preset::mhc_cu : jit::preset::paper;
+}
 
 void apply_settings(jit::layer_spec& spec, operation op, const std::vector<setting>& settings,
                     const std::vector<std::string_view>& own)

@@ -36,7 +36,10 @@ void apply_settings(jit::layer_spec& spec, jit::operation op, const std::vector<
 struct setting_description {
     std::string_view name;
     std::string_view allowed;  ///< such as "out_in, src_dst"
-    bool (*concerns)(jit::operation);
+    bool (*of_operator)(jit::operation);
+
+    /// A gradient has its operator's options.
+    bool concerns(jit::operation op) const;
 };
 const std::vector<setting_description>& setting_descriptions();
 

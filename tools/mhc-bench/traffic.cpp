@@ -7,6 +7,38 @@ namespace mhc::tools {
 
 using jit::operation;
 
+namespace {
+
+/// One pass over what a gradient is given and what it makes. Gradients of parameters are written as their parameters are
+/// read: once.
+traffic gradient_traffic(operation op, const jit::layer_spec& spec)
+{
+    const std::int64_t n = spec.n_streams, C = spec.hidden_dim, m = n * n + 2 * n;
+    const std::int64_t s = jit::size_of(spec.dtype), w = jit::size_of(spec.weight_dtype);
+    const std::int64_t norm_weight = spec.norm_weight ? C * w : 0;
+    // clang-format off
+    switch (op) {
+        //                                     bytes a token                         bytes once, twice                     rows in,   out
+        case operation::sinkhorn_bwd:      return {3*n*n*4,                          0,                                        0,         0};
+        case operation::rmsnorm_bwd:       return {3*C*s + 4,                        2*(C*w),                                  2,         1};
+        case operation::apply_mix_bwd:     return {(2*n + 1)*C*s + 2*n*4,            0,                                        n + 1,     n};
+        case operation::expand_bwd:        return {(n + 1)*C*s,                      0,                                        n,         1};
+        case operation::post_bwd:          return {(3*n + 2)*C*s + 2*(n + n*n)*4,    0,                                        2*n + 1,   n + 1};
+        case operation::pre_bwd:           return {(2*n + 1)*C*s + m*4,              2*(m*n*C*w + (m + 3)*4 + norm_weight),    n + 1,     n};
+        case operation::static_layer_bwd:  return {3*n*C*s,                          2*(C*w + m*4),                            2*n,       n};
+        case operation::dynamic_layer_bwd: return {3*n*C*s,                          2*(m*n*C*w + C*w + (m + 3)*4),            2*n,       n};
+        case operation::post_pre_bwd:      return {(3*n + 3)*C*s + (2*(n + n*n) + m)*4, 2*(m*n*C*w + (m + 3)*4 + norm_weight), 2*n + 2,   n + 1};
+        case operation::head_bwd:          return {(2*n + 1)*C*s,                    2*(n*n*C*w + (n + 1)*4 + norm_weight),    n + 1,     n};
+        case operation::pre_project_bwd:   return {2*n*C*s + (m + 1)*4,              2*(m*n*C*w),                              n,         n};
+        case operation::split_mixes_bwd:   return {(3*m + 2)*4,                      2*((m + 3)*4),                            0,         0};
+        case operation::coeffs_bwd:        return {(3*m + 2)*4,                      2*((m + 3)*4),                            0,         0};
+        default:                           return {};
+    }
+    // clang-format on
+}
+
+}  // namespace
+
 traffic traffic_of(operation op, const jit::layer_spec& spec)
 {
     const std::int64_t n = spec.n_streams, C = spec.hidden_dim, m = n * n + 2 * n;
@@ -31,9 +63,9 @@ traffic traffic_of(operation op, const jit::layer_spec& spec)
         case operation::split_mixes_fwd:   return {(2*m + 1)*4,                      (m + 3)*4,                            0,     0};
         case operation::coeffs_fwd:        return {(2*m + 1)*4,                      (m + 3)*4,                            0,     0};
         case operation::pre_big_fuse:      return {(n + 1)*C*s + (m + 1 + n + n*n)*4, (m + 3)*4 + norm_weight,             n,     1};
+        default:                           return gradient_traffic(op, spec);
     }
     // clang-format on
-    return {};
 }
 
 floor_shape floor_of(operation op, const jit::layer_spec& spec, std::int64_t tokens)

@@ -46,7 +46,8 @@ struct evaluation {
 constexpr const char* examples =
     R"(Arrays are .npy files of little-endian float32 in C order. `--set dtype=bf16` (default fp32) rounds the data
 tensors to nearest even, runs, and widens the results exactly. Sizes come from the arrays; pre, post and mix are
-static when their array lacks the token index. Results: DIR/NAME.npy. `--list` names everything there is.
+static when their array lacks the token index. A gradient (NAME_bwd) adds its d_x, or all its parameters' gradients, to
+arrays of these names where --in gives them. Results: DIR/NAME.npy. `--list` names everything there is.
 
 Example:
   mhc-eval post_fwd --target host --in y=y.npy x=x.npy post=post.npy mix=mix.npy \

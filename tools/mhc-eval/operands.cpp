@@ -36,10 +36,23 @@ std::string joined_names(const std::vector<jit::tensor_description>& tensors, bo
     return fmt::format("{}", fmt::join(names, ", "));
 }
 
+// A parameter's gradient, or that of x: what a gradient can be added to.
+bool can_be_added_to(jit::operation op, const jit::tensor_description& tensor)
+{
+    const bool never =
+        !jit::operator_of_gradient(op) || op == jit::operation::sinkhorn_bwd || op == jit::operation::expand_bwd;
+    if (never || !tensor.is_output) return false;
+    const std::vector<shape_rule> rules = parse_shape_rules(tensor.shape);
+    const auto has_tokens = [](const size_rule& dim) { return dim.mentions(symbol::T); };
+    return tensor.name == "d_x" || std::none_of(rules.back().dims.begin(), rules.back().dims.end(), has_tokens);
+}
+
 void check_names(jit::operation op, const std::vector<jit::tensor_description>& tensors, const std::vector<setting>& inputs)
 {
     for (const setting& input : inputs) {
-        const auto has_name = [&](const auto& tensor) { return tensor.name == input.name && !tensor.is_output; };
+        const auto has_name = [&](const auto& tensor) {
+            return tensor.name == input.name && (!tensor.is_output || can_be_added_to(op, tensor));
+        };
         if (std::none_of(tensors.begin(), tensors.end(), has_name))
             fail_usage(fmt::format("--in {}={}: {} has no input '{}'; its inputs are {}", input.name, input.value,
                                    jit::to_string(op), input.name, joined_names(tensors, false)));
@@ -109,7 +122,8 @@ known_sizes find_sizes(const std::vector<given_array>& arrays, const std::vector
 bool is_needed(jit::operation op, const std::vector<jit::tensor_description>& tensors, symbol which)
 {
     // The mean of a token's squares is over n*C, though no tensor of these has channels.
-    const bool has_mean = op == jit::operation::split_mixes_fwd || op == jit::operation::coeffs_fwd;
+    const jit::operation forward = jit::operator_of_gradient(op).value_or(op);
+    const bool has_mean = forward == jit::operation::split_mixes_fwd || forward == jit::operation::coeffs_fwd;
     if (which == symbol::C && has_mean) return true;
     for (const auto& tensor : tensors)
         for (const shape_rule& rule : parse_shape_rules(tensor.shape))
@@ -170,6 +184,35 @@ void check_norm_weight(jit::operation op, bool is_given, const std::vector<setti
     spec.norm_weight = is_given && jit::operations_with_norm_weight.contains(op);
 }
 
+// A gradient has the shape of the array that it is the gradient of.
+bool is_gradient_of_static(const std::string& name, const std::vector<operand>& inputs)
+{
+    return std::any_of(inputs.begin(), inputs.end(),
+                       [&](const operand& one) { return one.is_static && name == "d_" + one.name; });
+}
+
+void add_earlier_values(operand& output, given_array& given)
+{
+    if (output.has_tokens && output.name != "d_x")
+        fail_usage(fmt::format(
+            "--in {}: the gradient of coefficients of each token is written, never added to; leave it out", output.name));
+    if (given.array.shape != output.shape)
+        fail_usage(fmt::format("{} has shape {}, expected {}: that of its result, which is added to it", output.name,
+                               shape_text(given.array.shape), shape_text(output.shape)));
+    output.values = std::move(given.array.values);
+}
+
+// The library adds to all gradients of parameters or to none.
+void check_additions(const problem& what)
+{
+    const operand *added = nullptr, *written = nullptr;
+    for (const operand& one : what.operands)
+        if (one.is_output && one.name != "d_x" && !one.has_tokens) (one.values.empty() ? written : added) = &one;
+    if (added != nullptr && written != nullptr)
+        fail_usage(fmt::format("--in {} is given to be added to, but --in {} is not; give those of all parameters or none",
+                               added->name, written->name));
+}
+
 }  // namespace
 
 problem read_problem(jit::operation op, const std::vector<setting>& inputs, const std::vector<setting>& settings,
@@ -192,14 +235,23 @@ problem read_problem(jit::operation op, const std::vector<setting>& inputs, cons
     spec.hidden_dim = values[2];
 
     problem result{op, values[0], values[2], spec.n_streams, values[3], values[4], {}};
-    for (given_array& given : arrays)
+    for (given_array& given : arrays) {
+        if (given.tensor.is_output) continue;
         result.operands.push_back({given.tensor.name, false, given.is_static, given.rule.is("[T,n,C]"), given.tensor.type,
                                    std::move(given.array.shape), std::move(given.array.values)});
-    for (const auto& tensor : tensors)
-        if (tensor.is_output) {
-            const shape_rule rule = parse_shape_rules(tensor.shape).front();
-            result.operands.push_back({tensor.name, true, false, rule.is("[T,n,C]"), tensor.type, rule.shape(values), {}});
-        }
+    }
+    for (const auto& tensor : tensors) {
+        if (!tensor.is_output || (tensor.name == "d_norm_weight" && !spec.norm_weight)) continue;
+        const bool is_static = is_gradient_of_static(tensor.name, result.operands);
+        const std::vector<shape_rule> rules = parse_shape_rules(tensor.shape);
+        const shape_rule& rule = is_static ? rules.back() : rules.front();
+        result.operands.push_back({tensor.name, true, is_static, rule.is("[T,n,C]"), tensor.type, rule.shape(values), {}});
+        const auto has_tokens = [](const size_rule& dim) { return dim.mentions(symbol::T); };
+        result.operands.back().has_tokens = std::any_of(rule.dims.begin(), rule.dims.end(), has_tokens);
+        for (given_array& given : arrays)
+            if (given.tensor.name == tensor.name) add_earlier_values(result.operands.back(), given);
+    }
+    check_additions(result);
     return result;
 }
 

@@ -122,7 +122,8 @@ void staged_tensor::for_each_row(Row row) const
             row(from, static_cast<std::size_t>(t * layout_.token_stride + i * layout_.stream_stride) * element);
 }
 
-staged_tensor::staged_tensor(device_memory& where, const operand& what, const jit::layer_spec& spec, const jit::strides& given)
+staged_tensor::staged_tensor(device_memory& where, const operand& what, const jit::layer_spec& spec,
+                             const jit::strides& given)
     : name_(what.name), type_(type_of(what, spec))
 {
     if (what.is_strided) {
@@ -137,7 +138,7 @@ staged_tensor::staged_tensor(device_memory& where, const operand& what, const ji
     pointer_ = where.allocate(bytes_, std::max(promised, element));
 
     std::vector<std::byte> staged(bytes_, poison);
-    if (!what.is_output) {
+    if (!what.values.empty()) {
         for_each_row([&](std::int64_t from, std::size_t at) {
             round_values(what.values.data() + from, layout_.length, type_, staged.data() + at);
         });

@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include <mhc/jit/describe.hpp>
+
 #include "tools/common/tool.hpp"
 
 namespace mhc::tools {
@@ -37,12 +39,22 @@ int parse_whole_number(const sourced_value& from, int least, int most, std::stri
     return value;
 }
 
+jit::operations operators_that_are(bool gradients)
+{
+    jit::operations found;
+    for (int i = 0; i < jit::operation_count; ++i) {
+        const auto op = static_cast<jit::operation>(i);
+        if (jit::operator_of_gradient(op).has_value() == gradients) found = found | jit::operations{op};
+    }
+    return found;
+}
+
 std::vector<jit::prebuild_item> from_catalogue(int level, const std::optional<operator_choice>& choice)
 {
     std::vector<jit::prebuild_item> items = jit::catalogue(level).value();
     if (!choice) return items;
     for (jit::prebuild_item& item : items) {
-        item.spec.wanted = item.spec.wanted & choice->forward;
+        item.spec.wanted = item.spec.wanted & choice->chosen;
         item.spec.norm_weight = item.spec.norm_weight && !(item.spec.wanted & jit::operations_with_norm_weight).empty();
     }
     std::erase_if(items, [](const jit::prebuild_item& item) { return item.spec.wanted.empty(); });
@@ -66,15 +78,17 @@ prebuild_request resolve_request(const prebuild_flags& flags)
     if (!flags.operators.empty()) {
         choice = parse_operators(flags.operators);
         request.not_yet = choice->not_yet;
-        request.level = 2;  // every forward operator to choose from, whatever PREBUILD_KERNELS says
+        request.level = 1;  // every operator to choose from, whatever PREBUILD_KERNELS says
     }
     if (request.level == 0) return request;
     if (flags.shapes.empty()) {
         request.items = from_catalogue(request.level, choice);
     } else {
-        // As for the catalogue: level 3 is what `layer` makes by default, the others every forward operator.
-        const jit::operations by_level = request.level == 3 ? jit::layer_spec().wanted : jit::operations::all();
-        request.items = read_shapes(flags.shapes, choice ? choice->forward : by_level);
+        // As for the catalogue: level 3 is what `layer` makes by default, 2 every forward operator, 1 their gradients too.
+        const jit::operations by_level = request.level == 3   ? jit::layer_spec().wanted
+                                         : request.level == 2 ? operators_that_are(false)
+                                                              : jit::operations::all();
+        request.items = read_shapes(flags.shapes, choice ? choice->chosen : by_level);
     }
     return request;
 }
@@ -86,12 +100,14 @@ operator_choice parse_operators(std::string_view text)
         const std::size_t comma = text.find(',');
         const std::string word(text.substr(0, comma));
         text.remove_prefix(comma == std::string_view::npos ? text.size() : comma + 1);
-        if (word == "backward" || word == "tune") {
+        if (word == "tune") {
             choice.not_yet.push_back(word);
-        } else if (word == "forward" || word == "all") {
-            choice.forward = jit::operations::all();
+        } else if (word == "all") {
+            choice.chosen = jit::operations::all();
+        } else if (word == "forward" || word == "backward") {
+            choice.chosen = choice.chosen | operators_that_are(word == "backward");
         } else if (const auto op = jit::parse_operation(word)) {
-            choice.forward = choice.forward | jit::operations{*op};
+            choice.chosen = choice.chosen | jit::operations{*op};
         } else {
             fail_usage(fmt::format("operators = '{}': allowed are forward, backward, tune, all, or names of operators: {}",
                                    word, op.error().message));

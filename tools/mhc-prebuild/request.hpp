@@ -16,8 +16,8 @@ struct prebuild_flags {
 
 /// What `--operators` asked for.
 struct operator_choice {
-    jit::operations forward;
-    std::vector<std::string> not_yet;  ///< "backward", "tune": kinds that have no kernels yet
+    jit::operations chosen;
+    std::vector<std::string> not_yet;  ///< "tune": kinds that have no kernels yet
 };
 
 struct prebuild_request {

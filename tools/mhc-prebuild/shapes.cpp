@@ -10,7 +10,8 @@
 namespace mhc::tools {
 namespace {
 
-constexpr jit::operations layer_operators = {jit::operation::static_layer_fwd, jit::operation::dynamic_layer_fwd};
+constexpr jit::operations layer_operators = {jit::operation::static_layer_fwd, jit::operation::dynamic_layer_fwd,
+                                             jit::operation::static_layer_bwd, jit::operation::dynamic_layer_bwd};
 
 std::vector<std::string> words_of(const std::string& line)
 {
@@ -30,7 +31,7 @@ jit::operations line_operators(const std::string& text)
     const operator_choice choice = parse_operators(text);
     if (!choice.not_yet.empty())
         fail_usage(fmt::format("operators = '{}': no such kernels exist yet; name forward ones", text));
-    return choice.forward;
+    return choice.chosen;
 }
 
 // The part of a line that shares a default preset: `part`, of the operators that the line asked for.

@@ -36,10 +36,12 @@ struct resource_description {
 struct launch_description {
     std::string symbol;
     std::string key;         ///< 64 hex digits; with the toolchain when the object was compiled
-    std::int64_t grid = 0;   ///< work-groups; 0 when tokens is 0
+    std::int64_t grid = 0;   ///< work-groups; 0 where nothing is launched because tokens is 0
     std::int32_t block = 0;  ///< work-items of a work-group
     std::int32_t lds_bytes_dynamic = 0;
     std::vector<argument_description> args;
+    /// Tensors of which at least one must be given, not null, for this launch to be made; empty: it always is.
+    std::vector<std::string> only_for;
     std::string plan;         ///< one line: the choices made
     std::string source;       ///< the text the compiler sees
     std::string code_object;  ///< empty unless compiled
@@ -73,5 +75,8 @@ struct tensor_description {
     std::string type;   ///< "data", "weight" or "fp32"
 };
 std::vector<tensor_description> tensors_of(operation op);
+
+/// The operator that a gradient is one of: post_fwd of post_bwd. Empty for an operator that is no gradient.
+std::optional<operation> operator_of_gradient(operation gradient);
 
 }  // namespace mhc::jit

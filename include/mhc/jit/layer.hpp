@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <mhc/jit/args.hpp>
+#include <mhc/jit/gradient_args.hpp>
 #include <mhc/jit/result.hpp>
 #include <mhc/jit/spec.hpp>
 
@@ -49,6 +50,21 @@ public:
     result<void> split_mixes_fwd(const split_mixes_fwd_args& args, void* stream = nullptr) const;
     result<void> coeffs_fwd(const coeffs_fwd_args& args, void* stream = nullptr) const;
     result<void> pre_big_fuse(const pre_big_fuse_args& args, void* stream = nullptr) const;
+
+    // Gradients: tensors and formulas in <mhc/jit/gradient_args.hpp>.
+    result<void> sinkhorn_bwd(const sinkhorn_bwd_args& args, void* stream = nullptr) const;
+    result<void> rmsnorm_bwd(const rmsnorm_bwd_args& args, void* stream = nullptr) const;
+    result<void> apply_mix_bwd(const apply_mix_bwd_args& args, void* stream = nullptr) const;
+    result<void> expand_bwd(const expand_bwd_args& args, void* stream = nullptr) const;
+    result<void> post_bwd(const post_bwd_args& args, void* stream = nullptr) const;
+    result<void> pre_bwd(const pre_bwd_args& args, void* stream = nullptr) const;
+    result<void> static_layer_bwd(const static_layer_bwd_args& args, void* stream = nullptr) const;
+    result<void> dynamic_layer_bwd(const dynamic_layer_bwd_args& args, void* stream = nullptr) const;
+    result<void> post_pre_bwd(const post_pre_bwd_args& args, void* stream = nullptr) const;
+    result<void> head_bwd(const head_bwd_args& args, void* stream = nullptr) const;
+    result<void> pre_project_bwd(const pre_project_bwd_args& args, void* stream = nullptr) const;
+    result<void> split_mixes_bwd(const split_mixes_bwd_args& args, void* stream = nullptr) const;
+    result<void> coeffs_bwd(const coeffs_bwd_args& args, void* stream = nullptr) const;
 
     /// Bytes of scratch memory `op` needs for `tokens`; 0 for operators without a workspace argument, and for tokens <= 0.
     std::int64_t workspace_bytes(operation op, std::int64_t tokens) const;

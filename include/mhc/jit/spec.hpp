@@ -55,8 +55,21 @@ enum class operation : std::uint8_t {
     split_mixes_fwd,
     coeffs_fwd,
     pre_big_fuse,
+    sinkhorn_bwd,
+    rmsnorm_bwd,
+    apply_mix_bwd,
+    expand_bwd,
+    post_bwd,
+    pre_bwd,
+    static_layer_bwd,
+    dynamic_layer_bwd,
+    post_pre_bwd,
+    head_bwd,
+    pre_project_bwd,
+    split_mixes_bwd,
+    coeffs_bwd,
 };
-inline constexpr int operation_count = 14;
+inline constexpr int operation_count = 27;
 
 /// A set of operators, as `operations{operation::pre_fwd, operation::post_fwd}`.
 class operations {
@@ -66,24 +79,25 @@ public:
     {
         for (operation op : list) bits_ |= bit(op);
     }
-    static constexpr operations all() { return operations((1U << operation_count) - 1); }
+    static constexpr operations all() { return operations((std::uint64_t{1} << operation_count) - 1); }
 
     constexpr bool contains(operation op) const { return (bits_ & bit(op)) != 0; }
     constexpr bool empty() const { return bits_ == 0; }
-    constexpr std::uint32_t bits() const { return bits_; }
+    constexpr std::uint64_t bits() const { return bits_; }
     constexpr bool operator==(const operations&) const = default;
     friend constexpr operations operator|(operations a, operations b) { return operations(a.bits_ | b.bits_); }
     friend constexpr operations operator&(operations a, operations b) { return operations(a.bits_ & b.bits_); }
 
 private:
-    constexpr explicit operations(std::uint32_t bits) : bits_(bits) {}
-    static constexpr std::uint32_t bit(operation op) { return 1U << static_cast<unsigned>(op); }
-    std::uint32_t bits_ = 0;
+    constexpr explicit operations(std::uint64_t bits) : bits_(bits) {}
+    static constexpr std::uint64_t bit(operation op) { return std::uint64_t{1} << static_cast<unsigned>(op); }
+    std::uint64_t bits_ = 0;
 };
 
 /// Those that normalise their layer_input where the spec has norm_weight.
-inline constexpr operations operations_with_norm_weight = {operation::pre_fwd, operation::post_pre_fwd, operation::head_fwd,
-                                                           operation::pre_big_fuse};
+inline constexpr operations operations_with_norm_weight = {
+    operation::pre_fwd, operation::post_pre_fwd, operation::head_fwd, operation::pre_big_fuse,
+    operation::pre_bwd, operation::post_pre_bwd, operation::head_bwd};
 
 /// The options of the mathematics. `options_of(preset)` fills every one; change what differs.
 struct layer_options {

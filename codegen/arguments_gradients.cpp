@@ -1,0 +1,123 @@
+// codegen/arguments_gradients.cpp -- the parameters of the gradients' kernels.
+#include "codegen/arguments.hpp"
+
+namespace mhc::codegen {
+namespace {
+
+constexpr element data = element::data, f32 = element::f32, of_weight = element::weight;
+
+using arguments = std::vector<argument>;
+
+/// Parameters in order, then what every kernel has last.
+arguments with_tokens(arguments list, const std::vector<slot>& numbers, const std::vector<slot>& flags = {})
+{
+    list.push_back(number(slot::tokens));
+    for (const slot each : numbers) list.push_back(number(each));
+    for (const slot each : flags) list.push_back(number_32(each));
+    list.push_back(grid_groups());
+    return list;
+}
+
+/// Where a projection's gradient goes, and the sums that scale's and base's are made of.
+arguments with_affine_gradient(arguments list)
+{
+    list.insert(list.end(), {writes(slot::d_proj, f32), writes(slot::d_sqsum, f32), writes(slot::sums, f32)});
+    return with_tokens(std::move(list), {slot::splits});
+}
+
+std::vector<family_row> make_table()
+{
+    using enum slot;
+    const std::vector<slot> x_strides{x_token_stride, x_stream_stride}, d_x_strides{d_x_token_stride, d_x_stream_stride};
+    const std::vector<slot> both{x_token_stride, x_stream_stride, d_x_token_stride, d_x_stream_stride};
+    const std::vector<slot> all{x_token_stride,      x_stream_stride,  d_out_token_stride,
+                                d_out_stream_stride, d_x_token_stride, d_x_stream_stride};
+    const auto more = [](std::vector<slot> list, std::initializer_list<slot> others) {
+        list.insert(list.end(), others);
+        return list;
+    };
+    const arguments splits_in{reads(proj, f32), reads(sqsum, f32)};
+    const auto after_splits = [&](std::initializer_list<argument> others) {
+        arguments list = splits_in;
+        list.insert(list.end(), others);
+        return list;
+    };
+    return {
+        {"expand_bwd", with_tokens({reads(d_x, data), writes(d_h, data)}, d_x_strides)},
+        {"apply_mix_bwd", with_tokens({reads(x, data), reads(pre, f32), reads(d_layer_input, data), writes(d_x, data),
+                                       writes(d_pre, f32), writes(sums, f32)},
+                                      more(both, {pre_token_stride}), {accumulate_inputs})},
+        {"post_bwd",
+         with_tokens({reads(y, data), reads(x, data), reads(post, f32), reads(mix, f32), reads(d_out, data),
+                      writes(d_y, data), writes(d_x, data), writes(d_post, f32), writes(d_mix, f32), writes(sums, f32)},
+                     more(all, {post_token_stride, mix_token_stride}), {accumulate_inputs})},
+        {"sinkhorn_bwd",
+         with_tokens({reads(logits, f32), reads(d_mix, f32), writes(d_logits, f32), writes(history, f32)}, {})},
+        {"rmsnorm_terms",
+         with_tokens(
+             {reads(x, data), may_read(weight, of_weight), reads(d_y, data), may_read(d_rms, f32), writes(norm, f32)}, {})},
+        {"rmsnorm_bwd", with_tokens({reads(x, data), may_read(weight, of_weight), reads(d_y, data), reads(norm, f32),
+                                     writes(d_x, data), writes(sums, f32)},
+                                    {}, {accumulate_inputs})},
+        {"pre_products",
+         with_tokens({reads(x, data), reads(pre, f32), may_read(norm_weight, of_weight), reads(d_layer_input, data),
+                      may_read(d_pre, f32), writes(d_coefficients, f32), writes(norm, f32)},
+                     x_strides)},
+        {"layer_products",
+         with_tokens({reads(x, data), reads(coefficients, f32), reads(weight, of_weight), reads(d_out, data),
+                      writes(d_coefficients, f32), writes(norm, f32)},
+                     {x_token_stride, x_stream_stride, d_out_token_stride, d_out_stream_stride, coefficients_token_stride})},
+        {"coefficients_bwd",
+         with_affine_gradient(after_splits({reads(scale, f32), reads(base, f32), may_read(d_pre, f32), may_read(d_post, f32),
+                                            may_read(d_mix, f32), writes(history, f32)}))},
+        {"split_mixes_bwd", with_affine_gradient(after_splits({reads(scale, f32), reads(base, f32), may_read(d_pre, f32),
+                                                               may_read(d_post, f32), may_read(d_logits, f32)}))},
+        {"head_coefficients_bwd",
+         with_affine_gradient(after_splits({reads(scale, f32), reads(base, f32), reads(d_pre, f32)}))},
+        {"dynamic_coefficients_bwd",
+         with_affine_gradient(
+             after_splits({reads(alpha_pre, f32), reads(alpha_post, f32), reads(alpha_res, f32), reads(b_pre, f32),
+                           reads(b_post, f32), reads(b_res, f32), reads(d_coefficients, f32), writes(history, f32)}))},
+        {"static_coefficients_bwd",
+         with_tokens({reads(h_pre, f32), reads(h_post, f32), reads(h_res, f32), reads(totals, f32), writes(history, f32),
+                      writes(d_h_pre, f32), writes(d_h_post, f32), writes(d_h_res, f32)},
+                     {}, {accumulate_parameters})},
+        {"pre_input_bwd", with_tokens({reads(x, data), reads(d_layer_input, data), reads(pre, f32), reads(norm, f32),
+                                       may_read(norm_weight, of_weight), reads(d_proj, f32), reads(d_sqsum, f32),
+                                       reads(fn, of_weight), writes(d_x, data), writes(sums, f32)},
+                                      more(both, {rows}), {accumulate_inputs})},
+        {"post_pre_input_bwd",
+         with_tokens({reads(x, data), reads(d_layer_input, data), reads(pre, f32), reads(norm, f32),
+                      may_read(norm_weight, of_weight), reads(d_proj, f32), reads(d_sqsum, f32), reads(fn, of_weight),
+                      may_read(d_out, data), writes(d_x, f32), writes(sums, f32)},
+                     more(all, {rows}))},
+        {"project_input_bwd",
+         with_tokens({reads(x, data), reads(d_proj, f32), reads(d_sqsum, f32), reads(fn, of_weight), writes(d_x, data)},
+                     more(both, {rows, splits}), {accumulate_inputs})},
+        {"static_input_bwd", with_tokens({reads(x, data), reads(d_out, data), reads(coefficients, f32), reads(norm, f32),
+                                          reads(weight, of_weight), writes(d_x, data), writes(sums, f32)},
+                                         more(all, {coefficients_token_stride}), {accumulate_inputs})},
+        {"dynamic_input_bwd",
+         with_tokens({reads(x, data), reads(d_out, data), reads(coefficients, f32), reads(norm, f32),
+                      reads(weight, of_weight), reads(d_proj, f32), reads(d_sqsum, f32), reads(phi_pre, of_weight),
+                      reads(phi_post, of_weight), reads(phi_res, of_weight), writes(d_x, data), writes(sums, f32)},
+                     more(all, {coefficients_token_stride, rows}), {accumulate_inputs})},
+        {"matrix_sums",
+         with_tokens({reads(x, data), reads(d_proj, f32), writes(sums, f32)}, more(x_strides, {rows, splits}))},
+        {"sum_rows", with_tokens({reads(sums, f32), writes(totals, f32)}, {tokens_per_row, width})},
+        {"finish_vector", with_tokens({reads(totals, f32), writes(d_vector, f32)}, {tokens_per_row, width, first, length},
+                                      {accumulate_parameters})},
+        {"finish_weight", with_tokens({reads(totals, f32), writes(d_vector, of_weight)},
+                                      {tokens_per_row, width, first, length}, {accumulate_parameters})},
+    };
+}
+
+}  // namespace
+
+const std::vector<family_row>& gradient_families()
+{
+    static const std::vector<family_row> table = make_table();
+    return table;
+}
+
+}  // namespace mhc::codegen

@@ -1,0 +1,299 @@
+// codegen/plan_backward.cpp -- which kernels the gradient of an operator launches, and where they leave what they make.
+//
+// Gradients of what tokens share are sums over the tokens in a promised order: a first kernel sums some tokens, a second
+// some of its sums, a last one the rest. Where the caller does not ask for such a gradient its kernels are not launched.
+#include "codegen/plan_backward.hpp"
+
+#include "codegen/plan_gradients.hpp"
+#include "codegen/plan_parts.hpp"
+
+namespace mhc::codegen {
+namespace {
+
+using jit::operation;
+
+/// Hands out the workspace of an operator, in areas that begin at multiples of 16 bytes.
+class areas {
+public:
+    areas(const facts& f, operator_plan& made) : f_(f), made_(made) {}
+
+    /// `floats` numbers for each token.
+    feed of_tokens(slot parameter, std::int64_t floats) { return take(parameter, floats * 4, 0); }
+    feed once(slot parameter, std::int64_t floats) { return take(parameter, 0, floats * 4); }
+    /// `floats` numbers for every so many tokens.
+    feed of_sums(slot parameter, std::int64_t floats, std::int64_t tokens)
+    {
+        return take(parameter, ceil_div(floats * 4, tokens), floats * 4);
+    }
+    /// A tensor [T, n, C] of the data's type, or of floats.
+    feed streams(slot parameter, bool is_f32)
+    {
+        feed made = take(parameter, f_.n * f_.C * (is_f32 ? 4 : size_of(f_.spec.dtype)), 0);
+        made.is_f32 = is_f32;
+        return made;
+    }
+
+private:
+    feed take(slot parameter, std::int64_t per_token, std::int64_t fixed)
+    {
+        const feed made{parameter, slot::workspace, made_.workspace_bytes_per_token, made_.workspace_bytes_fixed};
+        made_.workspace_bytes_per_token += round_up(per_token, 16);
+        made_.workspace_bytes_fixed += round_up(fixed, 16);
+        return made;
+    }
+
+    const facts& f_;
+    operator_plan& made_;
+};
+
+/// The gradient of a projection that the workspace holds is that of the sum over the splits.
+constexpr feed one_split{.parameter = slot::splits, .what = slot::zero, .bytes_fixed = 1};
+
+/// The same place for a parameter of another name.
+feed as(slot parameter, feed of)
+{
+    of.parameter = parameter;
+    return of;
+}
+
+/// A gradient that is some columns of a sum over the tokens.
+struct column_range {
+    slot to;
+    std::int64_t first, length;
+    bool is_weight = false;
+    slot only_if = to;
+};
+
+/// Rows of `width` numbers, one for every `tokens` tokens, summed into the gradients of `parts`. `only_if`: of the sums.
+void add_sums(const facts& f, operator_plan& made, areas& space, const feed& rows, std::int64_t tokens, std::int64_t width,
+              slot only_if, const std::vector<column_range>& parts)
+{
+    const feed totals = space.of_sums(slot::totals, width, tokens * rows_of_sum);
+    made.kernels.push_back(plan_sum_rows(f, {as(slot::sums, rows), totals}, tokens, width));
+    made.kernels.back().only_if = only_if;
+    for (const column_range& part : parts) {
+        made.kernels.push_back(plan_finish(f, {totals, {slot::d_vector, part.to}}, part.is_weight,
+                                           {tokens * rows_of_sum, width, part.first, part.length}));
+        made.kernels.back().only_if = part.only_if;
+    }
+}
+
+void add_apply_mix(const facts& f, operator_plan& made, areas& space)
+{
+    const feed rows = space.of_tokens(slot::sums, f.n);
+    made.kernels.push_back(plan_apply_mix_bwd(f, {rows}));
+    add_sums(f, made, space, rows, 1, f.n, slot::pre_is_static,
+             {{.to = slot::d_pre, .first = 0, .length = f.n, .only_if = slot::pre_is_static}});
+}
+
+/// post_bwd, and the sums of coefficients that all tokens share.
+void add_post(const facts& f, operator_plan& made, areas& space, feeds from)
+{
+    const std::int64_t width = f.n + f.n * f.n;
+    const feed rows = space.of_tokens(slot::sums, width);
+    from.push_back(rows);
+    made.kernels.push_back(plan_post_bwd(f, from));
+    add_sums(f, made, space, rows, 1, width, slot::statics_are_wanted,
+             {{.to = slot::d_post, .first = 0, .length = f.n, .only_if = slot::post_is_static},
+              {.to = slot::d_mix, .first = f.n, .length = f.n * f.n, .only_if = slot::mix_is_static}});
+}
+
+void add_sinkhorn(const facts& f, operator_plan& made, areas& space)
+{
+    made.kernels.push_back(plan_sinkhorn_bwd(f, {space.of_tokens(slot::history, history_floats(f))}));
+}
+
+void add_rmsnorm(const facts& f, operator_plan& made, areas& space)
+{
+    const feed norm = space.of_tokens(slot::norm, 2), sums = space.of_sums(slot::sums, f.C, tokens_of_weight_sum);
+    made.kernels.push_back(plan_rmsnorm_terms(f, {norm}));
+    made.kernels.push_back(plan_rmsnorm_bwd(f, {norm, sums}));
+    add_sums(f, made, space, sums, tokens_of_weight_sum, f.C, slot::d_weight,
+             {{.to = slot::d_weight, .first = 0, .length = f.C, .is_weight = true}});
+}
+
+/// d_fn from d_proj.
+void add_matrix(const facts& f, operator_plan& made, areas& space, feeds from, std::int64_t rows)
+{
+    const feed sums = space.of_sums(slot::sums, rows * f.n * f.C, tokens_of_matrix_sum);
+    from.push_back(sums);
+    made.kernels.push_back(plan_matrix_sums(f, from, rows));
+    made.kernels.back().only_if = slot::d_fn;
+    made.kernels.push_back(plan_finish(f, {as(slot::totals, sums), {slot::d_vector, slot::d_fn}}, true,
+                                       {tokens_of_matrix_sum, 0, 0, rows * f.n * f.C}));
+    made.kernels.back().only_if = slot::d_fn;
+}
+
+/// What scale and base get from the rows of sums that the coefficients' gradient leaves.
+std::vector<column_range> scale_and_base(std::int64_t rows, std::int64_t scales)
+{
+    return {{.to = slot::d_base, .first = 0, .length = rows}, {.to = slot::d_scale, .first = rows, .length = scales}};
+}
+
+/// pre_bwd and head_bwd: `rows` rows of fn. `from` says where x is and where d_x goes; `input` is the last kernel's family.
+void add_pre(const facts& f, operator_plan& made, areas& space, feeds from, bool is_head, const std::string& input)
+{
+    const std::int64_t rows = is_head ? f.n : f.m, scales = is_head ? 1 : 3;
+    const feed pre = space.of_tokens(slot::pre, f.n), d_pre = space.of_tokens(slot::d_coefficients, f.n);
+    const feed norm = space.of_tokens(slot::norm, 2), proj = space.of_tokens(slot::proj, f.slices() * rows);
+    const feed sqsum = space.of_tokens(slot::sqsum, f.slices());
+    const feed d_proj = space.of_tokens(slot::d_proj, rows), d_sqsum = space.of_tokens(slot::d_sqsum, 1);
+    const feed affine = space.of_tokens(slot::sums, rows + scales);
+    from.insert(from.end(), {pre, norm, proj, sqsum, d_proj, d_sqsum});
+    const auto with = [&](std::initializer_list<feed> more) {
+        feeds list = from;
+        list.insert(list.end(), more);  // of two feeds of a parameter the later counts
+        return list;
+    };
+
+    made.kernels.push_back(plan_project(f, "project", from));
+    made.kernels.push_back(plan_coefficients(f, "head_coefficients", from, rows));
+    made.kernels.push_back(plan_pre_products(f, with({d_pre})));
+    if (is_head) {
+        made.kernels.push_back(
+            plan_coefficients_bwd(f, "head_coefficients_bwd", with({as(slot::d_pre, d_pre), affine}), false));
+    } else {
+        const feed history = space.of_tokens(slot::history, history_floats(f));
+        made.kernels.push_back(
+            plan_coefficients_bwd(f, "coefficients_bwd", with({as(slot::d_pre, d_pre), affine, history}), false));
+    }
+    const feed weight_sums = space.of_sums(slot::sums, f.spec.norm_weight ? f.C : 0, tokens_of_weight_sum);
+    made.kernels.push_back(plan_input_bwd(f, input, with({weight_sums})));
+    add_matrix(f, made, space, with({one_split}), rows);
+    add_sums(f, made, space, affine, 1, rows + scales, slot::affine_is_wanted, scale_and_base(rows, scales));
+    if (f.spec.norm_weight)
+        add_sums(f, made, space, weight_sums, tokens_of_weight_sum, f.C, slot::d_norm_weight,
+                 {{.to = slot::d_norm_weight, .first = 0, .length = f.C, .is_weight = true}});
+}
+
+/// The residual is made again; its gradient, which nobody asks for, stays in float.
+void add_post_pre(const facts& f, operator_plan& made, areas& space)
+{
+    const feed out = space.streams(slot::out, false), d_out = space.streams(slot::d_x, true);
+    const feed dense_out[] = {{slot::out_token_stride, slot::dense_token_stride},
+                              {slot::out_stream_stride, slot::dense_stream_stride}};
+    made.kernels.push_back(plan_post(f, {out, dense_out[0], dense_out[1]}));
+    add_pre(f, made, space,
+            {as(slot::x, out),
+             {slot::x_token_stride, slot::dense_token_stride},
+             {slot::x_stream_stride, slot::dense_stream_stride},
+             d_out,
+             {slot::d_x_token_stride, slot::dense_token_stride},
+             {slot::d_x_stream_stride, slot::dense_stream_stride},
+             {slot::d_pre, slot::d_next_pre},
+             {slot::d_post, slot::d_next_post},
+             {slot::d_mix, slot::d_next_mix}},
+            false, "post_pre_input_bwd");
+    add_post(f, made, space,
+             {as(slot::d_out, d_out),
+              {slot::d_out_token_stride, slot::dense_token_stride},
+              {slot::d_out_stream_stride, slot::dense_stream_stride}});
+}
+
+void add_project(const facts& f, operator_plan& made, areas& space)
+{
+    made.kernels.push_back(plan_input_bwd(f, "project_input_bwd", {}));
+    add_matrix(f, made, space, {}, f.m);
+}
+
+/// split_mixes_bwd and coeffs_bwd.
+void add_coefficients(const facts& f, operator_plan& made, areas& space, const std::string& family)
+{
+    const feed affine = space.of_tokens(slot::sums, f.m + 3);
+    const bool has_history = family == "coefficients_bwd";
+    const feed history = space.of_tokens(slot::history, has_history ? history_floats(f) : 0);
+    made.kernels.push_back(plan_coefficients_bwd(f, family, {affine, history}, true));
+    add_sums(f, made, space, affine, 1, f.m + 3, slot::affine_is_wanted, scale_and_base(f.m, 3));
+}
+
+void add_static_layer(const facts& f, operator_plan& made, areas& space)
+{
+    const feed coefficients = space.once(slot::coefficients, f.m);
+    const feed norm = space.of_tokens(slot::norm, 2), d_coefficients = space.of_tokens(slot::d_coefficients, f.m);
+    const feed sums = space.of_sums(slot::sums, f.C, tokens_of_weight_sum);
+    const feed totals = space.of_sums(slot::totals, f.m, tokens_of_sum);
+    const feed history = space.once(slot::history, history_floats(f));
+    made.kernels.push_back(plan_static_coefficients(f, {as(slot::workspace, coefficients)}));
+    made.kernels.push_back(plan_layer_products(f, {coefficients, norm, d_coefficients}));
+    made.kernels.push_back(plan_input_bwd(f, "static_input_bwd", {coefficients, norm, sums}));
+    made.kernels.push_back(plan_sum_rows(f, {as(slot::sums, d_coefficients), totals}, 1, f.m));
+    made.kernels.push_back(plan_static_coefficients_bwd(f, {totals, history}));
+    add_sums(f, made, space, sums, tokens_of_weight_sum, f.C, slot::d_weight,
+             {{.to = slot::d_weight, .first = 0, .length = f.C, .is_weight = true}});
+}
+
+void add_dynamic_layer(const facts& f, operator_plan& made, areas& space)
+{
+    const feed coefficients = space.of_tokens(slot::coefficients, f.m);
+    const feed norm = space.of_tokens(slot::norm, 2), d_coefficients = space.of_tokens(slot::d_coefficients, f.m);
+    const feed proj = space.of_tokens(slot::proj, f.slices() * f.m), sqsum = space.of_tokens(slot::sqsum, f.slices());
+    const feed d_proj = space.of_tokens(slot::d_proj, f.m), d_sqsum = space.of_tokens(slot::d_sqsum, 1);
+    const feed affine = space.of_tokens(slot::sums, f.m + 3), history = space.of_tokens(slot::history, history_floats(f));
+    const feed weight_sums = space.of_sums(slot::sums, f.C, tokens_of_weight_sum);
+    const feed matrix = space.of_sums(slot::sums, f.m * f.n * f.C, tokens_of_matrix_sum);
+    made.kernels.push_back(plan_project(f, "project_three", {proj, sqsum}));
+    made.kernels.push_back(plan_coefficients(f, "dynamic_coefficients", {proj, sqsum, as(slot::workspace, coefficients)}));
+    made.kernels.push_back(plan_layer_products(f, {coefficients, norm, d_coefficients}));
+    made.kernels.push_back(plan_coefficients_bwd(f, "dynamic_coefficients_bwd",
+                                                 {proj, sqsum, d_coefficients, history, d_proj, d_sqsum, affine}, false));
+    made.kernels.push_back(plan_input_bwd(f, "dynamic_input_bwd", {coefficients, norm, d_proj, d_sqsum, weight_sums}));
+    made.kernels.push_back(plan_matrix_sums(f, {d_proj, matrix, one_split}, f.m));
+    const std::int64_t K = f.n * f.C;
+    for (const column_range& part : {column_range{.to = slot::d_phi_pre, .first = 0, .length = f.n},
+                                     column_range{.to = slot::d_phi_post, .first = f.n, .length = f.n},
+                                     column_range{.to = slot::d_phi_res, .first = 2 * f.n, .length = f.n * f.n}})
+        made.kernels.push_back(plan_finish(f, {as(slot::totals, matrix), {slot::d_vector, part.to}}, true,
+                                           {tokens_of_matrix_sum, f.m * K, part.first * K, part.length * K}));
+    add_sums(f, made, space, affine, 1, f.m + 3, slot::tokens,
+             {{.to = slot::d_b_pre, .first = 0, .length = f.n},
+              {.to = slot::d_b_post, .first = f.n, .length = f.n},
+              {.to = slot::d_b_res, .first = 2 * f.n, .length = f.n * f.n},
+              {.to = slot::d_alpha_pre, .first = f.m, .length = 1},
+              {.to = slot::d_alpha_post, .first = f.m + 1, .length = 1},
+              {.to = slot::d_alpha_res, .first = f.m + 2, .length = 1}});
+    add_sums(f, made, space, weight_sums, tokens_of_weight_sum, f.C, slot::d_weight,
+             {{.to = slot::d_weight, .first = 0, .length = f.C, .is_weight = true}});
+}
+
+}  // namespace
+
+bool add_gradient_kernels(const facts& of, operator_plan& made)
+{
+    // The gradients of a layer with reference_rounding are those of the layer without it.
+    jit::layer_spec exact = of.spec;
+    exact.options.reference_rounding = false;
+    const facts f(exact, of.on);
+    areas space(f, made);
+    switch (made.op) {
+        case operation::sinkhorn_bwd:
+            return add_sinkhorn(f, made, space), true;
+        case operation::rmsnorm_bwd:
+            return add_rmsnorm(f, made, space), true;
+        case operation::apply_mix_bwd:
+            return add_apply_mix(f, made, space), true;
+        case operation::expand_bwd:
+            return made.kernels.push_back(plan_expand_bwd(f)), true;
+        case operation::post_bwd:
+            return add_post(f, made, space, {}), true;
+        case operation::pre_bwd:
+            return add_pre(f, made, space, {}, false, "pre_input_bwd"), true;
+        case operation::head_bwd:
+            return add_pre(f, made, space, {}, true, "pre_input_bwd"), true;
+        case operation::post_pre_bwd:
+            return add_post_pre(f, made, space), true;
+        case operation::pre_project_bwd:
+            return add_project(f, made, space), true;
+        case operation::split_mixes_bwd:
+            return add_coefficients(f, made, space, "split_mixes_bwd"), true;
+        case operation::coeffs_bwd:
+            return add_coefficients(f, made, space, "coefficients_bwd"), true;
+        case operation::static_layer_bwd:
+            return add_static_layer(f, made, space), true;
+        case operation::dynamic_layer_bwd:
+            return add_dynamic_layer(f, made, space), true;
+        default:
+            return false;
+    }
+}
+
+}  // namespace mhc::codegen

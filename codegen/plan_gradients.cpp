@@ -1,0 +1,245 @@
+// codegen/plan_gradients.cpp -- the kernels of the gradients: tile sizes, blocks and grids.
+#include "codegen/plan_gradients.hpp"
+
+#include <fmt/format.h>
+
+#include "codegen/plan_parts.hpp"
+
+namespace mhc::codegen {
+namespace {
+
+std::string flag(bool v) { return v ? "true" : "false"; }
+
+/// Channels that one wave sums before sums are added: shorter than the forward's, since a token has one work-group.
+std::int64_t product_slice(const facts& f)
+{
+    return f.is_host ? f.slice : std::max<std::int64_t>(512, round_up(ceil_div(f.C, 64), 512));
+}
+
+/// A work-group has a token and makes `sums` sums over its channels at once.
+kernel_plan plan_products(const facts& f, const std::string& family, const feeds& from, std::int64_t sums)
+{
+    kernel_plan k = start(f, family, arguments_of(family, from), f.row_block());
+    bindings rows = rows_of(f, round_up(f.C, f.vector));
+    const std::int64_t slice = product_slice(f);
+    rows["slice"] = fmt::to_string(slice);
+    add(k, rows);
+    k.bindings["lds_floats"] = fmt::to_string((ceil_div(f.C, slice) + 1) * sums);
+    return k;
+}
+
+void add_weight(const facts& f, kernel_plan& k)
+{
+    k.bindings["weight_align"] = fmt::to_string(weight_alignment_bytes(f.spec));
+}
+
+/// LDS of one token: `gradient_floats` of templates/device/coefficients_gradient.hpp.
+std::int64_t gradient_floats(const facts& f) { return f.n * f.n + 4 * f.n + f.n * f.n + f.m; }
+
+/// A work item is some tokens and a chunk of channels.
+kernel_plan plan_slices(const facts& f, const std::string& family, const feeds& from, std::int64_t tokens)
+{
+    kernel_plan k = start(f, family, arguments_of(family, from), f.row_block());
+    const std::int64_t chunk = f.is_host ? round_up(f.C, f.vector) : std::int64_t{k.block} * f.vector;
+    add(k, rows_of(f, chunk));
+    k.grid.tokens_per_unit = tokens;
+    k.grid.items_per_unit = ceil_div(f.C, chunk);
+    return k;
+}
+
+/// Lanes share single numbers.
+kernel_plan plan_numbers(const facts& f, const std::string& family, const feeds& from)
+{
+    const std::int32_t block = f.is_host ? 1 : 256;
+    kernel_plan k = start(f, family, arguments_of(family, from), block);
+    k.grid.items_per_group = f.is_host ? 4096 : block;
+    return k;
+}
+
+feed constant(slot parameter, std::int64_t value)
+{
+    return {.parameter = parameter, .what = slot::zero, .bytes_fixed = value};
+}
+
+/// Of a kernel that knows neither streams nor channels: the name says no more than the key holds.
+void name(kernel_plan& k, jit::dtype type)
+{
+    k.hidden_dim = k.n_streams = 0;
+    k.dtype = to_string(type);
+    k.symbol_base = "mhc_" + k.family + "_" + k.dtype;
+}
+
+}  // namespace
+
+std::int64_t history_floats(const facts& f)
+{
+    const jit::layer_options& o = f.spec.options;
+    using jit::sinkhorn_eps_mode, jit::sinkhorn_start;
+    // As sinkhorn_steps in templates/device/sinkhorn.hpp counts them.
+    const bool adds = o.eps_mode == sinkhorn_eps_mode::add || o.eps_mode == sinkhorn_eps_mode::add_both;
+    const bool is_softmax = o.start == sinkhorn_start::softmax;
+    const bool stays_in_logs = o.start == sinkhorn_start::log || (o.start == sinkhorn_start::exp && adds);
+    const bool starts_with_entries = o.start == sinkhorn_start::identity || (is_softmax && adds);
+    const std::int64_t iterations = o.sinkhorn_iters, first = std::min<std::int64_t>(iterations, 1);
+    const std::int64_t on_logits = starts_with_entries ? 0
+                                   : is_softmax        ? 1 + first
+                                                       : 2 * (stays_in_logs ? iterations : first);
+    const std::int64_t all = is_softmax ? (iterations == 0 ? 0 : 2 * iterations - 1) + (adds ? 0 : 1) : 2 * iterations;
+    return on_logits * 3 * f.n + (all - on_logits) * f.n;
+}
+
+kernel_plan plan_expand_bwd(const facts& f)
+{
+    kernel_plan k = plan_chunks(f, "expand_bwd", arguments_of("expand_bwd"));
+    finish(f, k, true);
+    return k;
+}
+
+kernel_plan plan_apply_mix_bwd(const facts& f, const feeds& from)
+{
+    kernel_plan k = plan_products(f, "apply_mix_bwd", from, std::min<std::int64_t>(f.n, 8));
+    finish(f, k, true);
+    return k;
+}
+
+/// As product_tile in templates/device/mix_gradient.hpp.
+static std::int64_t mix_products(const facts& f)
+{
+    return std::min<std::int64_t>(f.n, 4) * std::min<std::int64_t>(f.n + 1, 5);
+}
+
+/// As norm_products in templates/device/norm_gradient.hpp.
+static std::int64_t norm_products(const facts& f) { return 2 + 2 * std::min<std::int64_t>(f.n, 4); }
+
+kernel_plan plan_post_bwd(const facts& f, const feeds& from)
+{
+    kernel_plan k = plan_products(f, "post_bwd", from, mix_products(f));
+    k.bindings["layout"] = to_string(f.spec.options.layout);
+    finish(f, k, true);
+    return k;
+}
+
+kernel_plan plan_sinkhorn_bwd(const facts& f, const feeds& from)
+{
+    kernel_plan k = plan_matrices(f, "sinkhorn_bwd", arguments_of("sinkhorn_bwd", from), f.n * f.n + 4 * f.n + f.n * f.n);
+    add_sinkhorn(f, k.bindings);
+    finish(f, k, false);
+    return k;
+}
+
+kernel_plan plan_rmsnorm_terms(const facts& f, const feeds& from)
+{
+    kernel_plan k = plan_products(f, "rmsnorm_terms", from, 2);
+    add_weight(f, k);
+    k.bindings["norm_eps"] = real(f.norm_eps());
+    finish(f, k, true, false);
+    return k;
+}
+
+kernel_plan plan_rmsnorm_bwd(const facts& f, const feeds& from)
+{
+    kernel_plan k = plan_slices(f, "rmsnorm_bwd", from, tokens_of_weight_sum);
+    add_weight(f, k);
+    finish(f, k, true, false);
+    return k;
+}
+
+kernel_plan plan_pre_products(const facts& f, const feeds& from)
+{
+    const bool has_norm = f.spec.norm_weight;
+    kernel_plan k = plan_products(f, "pre_products", from, has_norm ? norm_products(f) : std::min<std::int64_t>(f.n, 8));
+    add_weight(f, k);
+    add(k, {{"norm_eps", real(f.norm_eps())}, {"has_norm", flag(has_norm)}});
+    finish(f, k, true);
+    return k;
+}
+
+kernel_plan plan_layer_products(const facts& f, const feeds& from)
+{
+    kernel_plan k = plan_products(f, "layer_products", from, std::max(norm_products(f), mix_products(f)));
+    add_weight(f, k);
+    add(k, {{"norm_eps", real(f.norm_eps())}, {"layout", std::string(to_string(f.spec.options.layout))}});
+    finish(f, k, true);
+    return k;
+}
+
+kernel_plan plan_coefficients_bwd(const facts& f, const std::string& family, const feeds& from, bool is_stage)
+{
+    kernel_plan k = plan_matrices(f, family, arguments_of(family, from), gradient_floats(f));
+    add_sigmoids(f, k, family != "head_coefficients_bwd");
+    k.bindings.erase("pre_eps");  // a constant has no gradient
+    add(k, {{"hidden_dim", fmt::to_string(f.C)},
+            {"rms_eps", real(f.spec.options.rms_eps)},
+            {"d_splits", is_stage ? "splits" : "1"}});
+    if (family == "coefficients_bwd" || family == "dynamic_coefficients_bwd") add_sinkhorn(f, k.bindings);
+    finish(f, k, false);
+    k.hidden_dim = f.C;
+    return k;
+}
+
+kernel_plan plan_static_coefficients_bwd(const facts& f, const feeds& from)
+{
+    kernel_plan k =
+        plan_matrices(f, "static_coefficients_bwd", arguments_of("static_coefficients_bwd", from), gradient_floats(f));
+    k.grid.ignores_tokens = k.runs_without_tokens = true;
+    add_sigmoids(f, k, true);
+    k.bindings.erase("pre_eps");
+    add_sinkhorn(f, k.bindings);
+    k.bindings["tokens_per_row"] = fmt::to_string(tokens_of_sum);
+    finish(f, k, false);
+    return k;
+}
+
+kernel_plan plan_input_bwd(const facts& f, const std::string& family, const feeds& from)
+{
+    kernel_plan k = plan_slices(f, family, from, tokens_of_weight_sum);
+    add_weight(f, k);
+    k.bindings["tile_tokens"] = family == "static_input_bwd" ? "1" : f.is_host ? "2" : "4";
+    if (family == "pre_input_bwd" || family == "post_pre_input_bwd") k.bindings["has_norm"] = flag(f.spec.norm_weight);
+    if (family == "static_input_bwd" || family == "dynamic_input_bwd")
+        k.bindings["layout"] = to_string(f.spec.options.layout);
+    add(k, {{"dtype", std::string(to_string(f.spec.dtype))}, {"weight_dtype", std::string(to_string(f.spec.weight_dtype))}});
+    finish(f, k, true);
+    return k;
+}
+
+kernel_plan plan_matrix_sums(const facts& f, const feeds& from, std::int64_t rows_max)
+{
+    kernel_plan k = plan_slices(f, "matrix_sums", from, tokens_of_matrix_sum);
+    const std::int64_t tile = std::min<std::int64_t>(8, rows_max);
+    k.grid.items_per_unit *= f.n * ceil_div(rows_max, tile);
+    add(k, {{"tile_rows", fmt::to_string(tile)},
+            {"rows_max", fmt::to_string(rows_max)},
+            {"tokens_per_sum", fmt::to_string(tokens_of_matrix_sum)}});
+    finish(f, k, true);
+    return k;
+}
+
+kernel_plan plan_sum_rows(const facts& f, feeds from, std::int64_t tokens_per_row, std::int64_t width)
+{
+    from.push_back(constant(slot::tokens_per_row, tokens_per_row));
+    from.push_back(constant(slot::width, width));
+    kernel_plan k = plan_numbers(f, "sum_rows", from);
+    k.grid.tokens_per_unit = tokens_per_row * rows_of_sum;
+    k.grid.items_per_unit = width;
+    k.bindings["rows_of_sum"] = fmt::to_string(rows_of_sum);
+    name(k, jit::dtype::fp32);
+    return k;
+}
+
+kernel_plan plan_finish(const facts& f, feeds from, bool is_weight, const vector_part& part)
+{
+    from.push_back(constant(slot::tokens_per_row, part.tokens_per_row));
+    from.push_back(constant(slot::first, part.first));
+    // A projection's rows are known at launch alone, where they are all that there is.
+    const bool is_known = part.width != 0;
+    from.push_back(is_known ? constant(slot::width, part.width) : feed{slot::width, slot::fn_size});
+    from.push_back(is_known ? constant(slot::length, part.length) : feed{slot::length, slot::fn_size});
+    kernel_plan k = plan_numbers(f, is_weight ? "finish_weight" : "finish_vector", from);
+    k.grid.ignores_tokens = k.runs_without_tokens = true;
+    k.grid.items_per_unit = part.length;
+    name(k, is_weight ? f.spec.weight_dtype : jit::dtype::fp32);
+    return k;
+}
+
+}  // namespace mhc::codegen

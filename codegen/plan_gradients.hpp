@@ -1,0 +1,51 @@
+// codegen/plan_gradients.hpp -- the kernels that the gradients of operators are made of.
+#pragma once
+
+#include <string>
+
+#include "codegen/plan_kernels.hpp"
+
+namespace mhc::codegen {
+
+/// Tokens that a first sum over tokens adds up, and rows of sums that a second one does: constants, since they are the order
+/// of the sums (templates/device/token_sums.hpp).
+inline constexpr std::int64_t tokens_of_weight_sum = 8, tokens_of_matrix_sum = 256, rows_of_sum = 128;
+/// Of a sum whose rows are tokens.
+inline constexpr std::int64_t tokens_of_sum = rows_of_sum;
+
+/// Floats that the factors of Sinkhorn's steps take for one token.
+std::int64_t history_floats(const facts& f);
+
+kernel_plan plan_expand_bwd(const facts& f);
+kernel_plan plan_apply_mix_bwd(const facts& f, const feeds& from);
+kernel_plan plan_post_bwd(const facts& f, const feeds& from);
+kernel_plan plan_sinkhorn_bwd(const facts& f, const feeds& from);
+kernel_plan plan_rmsnorm_terms(const facts& f, const feeds& from);
+kernel_plan plan_rmsnorm_bwd(const facts& f, const feeds& from);
+
+/// Gradients of coefficients from those of what they made: of pre, and of all of a layer's.
+kernel_plan plan_pre_products(const facts& f, const feeds& from);
+kernel_plan plan_layer_products(const facts& f, const feeds& from);
+
+/// "coefficients_bwd", "split_mixes_bwd", "head_coefficients_bwd", "dynamic_coefficients_bwd". A stage's projection has the
+/// caller's splits; otherwise its gradient has one.
+kernel_plan plan_coefficients_bwd(const facts& f, const std::string& family, const feeds& from, bool is_stage);
+kernel_plan plan_static_coefficients_bwd(const facts& f, const feeds& from);
+
+/// "pre_input_bwd", "project_input_bwd", "static_input_bwd", "dynamic_input_bwd": the gradient of x.
+kernel_plan plan_input_bwd(const facts& f, const std::string& family, const feeds& from);
+
+/// The gradient of fn, summed over some tokens each.
+kernel_plan plan_matrix_sums(const facts& f, const feeds& from, std::int64_t rows_max);
+
+/// Sums of rows of `width` numbers, each of which stands for some tokens.
+kernel_plan plan_sum_rows(const facts& f, feeds from, std::int64_t tokens_per_row, std::int64_t width);
+
+/// Columns [first, first + length) of rows of `width` numbers; width 0: all of a projection's, `length` at most.
+struct vector_part {
+    std::int64_t tokens_per_row, width, first, length;
+};
+/// Their sums over all rows, in float or in the weights' type.
+kernel_plan plan_finish(const facts& f, feeds from, bool is_weight, const vector_part& part);
+
+}  // namespace mhc::codegen

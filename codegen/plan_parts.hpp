@@ -1,0 +1,36 @@
+// codegen/plan_parts.hpp -- what plans of kernels are put together from: arguments, bindings, and how work is shared out.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "codegen/plan_kernels.hpp"
+
+namespace mhc::codegen {
+
+using bindings = std::map<std::string, std::string>;
+
+/// The shortest text that reads back as the same float.
+std::string real(float v);
+
+/// What `mhc::rows` is made of, with work items of `chunk` channels.
+bindings rows_of(const facts& f, std::int64_t chunk);
+
+void add_sinkhorn(const facts& f, bindings& b);
+void add_sigmoids(const facts& f, kernel_plan& k, bool has_post);
+
+/// A kernel with its arguments and what every stub needs.
+kernel_plan start(const facts& f, std::string family, std::vector<argument> args, std::int32_t block);
+inline void add(kernel_plan& k, bindings more) { k.bindings.merge(more); }
+/// Gives the kernel its name for people.
+void finish(const facts& f, kernel_plan& k, bool has_channels, bool has_streams = true);
+
+/// A work item is one token and one chunk of channels: post, apply_mix, expand.
+kernel_plan plan_chunks(const facts& f, std::string family, std::vector<argument> args);
+/// A work-group has a whole token, because it needs a sum over its channels: rmsnorm, apply_mix_norm, layer.
+kernel_plan plan_tokens(const facts& f, std::string family, std::vector<argument> args);
+/// A group of lanes has a token's n x n matrix, in `floats` floats of LDS: sinkhorn and the coefficients.
+kernel_plan plan_matrices(const facts& f, std::string family, std::vector<argument> args, std::int64_t floats);
+
+}  // namespace mhc::codegen

@@ -1,0 +1,88 @@
+// mhc/device/token_sums.hpp -- gradients of what all tokens share: sums over the tokens, in two stages and a promised order.
+//
+// A first stage sums a fixed number of tokens, one after the other; the next ones add such sums, again one after the other.
+// So the order depends on the number of tokens alone, and on no grid.
+#pragma once
+
+#include <mhc/device/project.hpp>
+
+namespace mhc {
+
+constexpr i64 ceil_div_long(i64 a, i64 b) { return (a + b - 1) / b; }
+
+/// to[s, k] = sum of up to Each rows from[s*Each ..., k], in their order; k < width.
+template <int Each, class Grid>
+MHC_DEVICE void sum_rows(Grid at, const float* from, float* to, i64 count, i64 width)
+{
+    const i64 sums = ceil_div_long(count, Each) * width;
+    for (i64 e = at.group * Grid::block + at.thread(); e < sums; e += at.groups * Grid::block) {
+        const i64 k = e % width, first = e / width * Each, end = first + Each < count ? first + Each : count;
+        float total = from[first * width + k];
+        for (i64 r = first + 1; r < end; ++r) total += from[r * width + k];
+        to[e] = total;
+    }
+}
+
+/// The sum of `count` rows of `width`, in column k, in their order; no rows, nothing read, 0.
+MHC_DEVICE float column_sum(const float* from, i64 count, i64 width, i64 k)
+{
+    if (count == 0) return 0.0f;
+    float total = from[k];
+    for (i64 r = 1; r < count; ++r) total += from[r * width + k];
+    return total;
+}
+
+/// One number of a parameter's gradient.
+template <class T>
+MHC_DEVICE void store_parameter(T* to, float v, bool adds)
+{
+    if (adds) v = load<1, int(sizeof(T))>(to)[0] + v;
+    store<1, int(sizeof(T))>(to, splat<1>(v));
+}
+
+/// to[k] = sum over `count` rows of from[r, first + k]; k < length. A matrix is a vector of all its numbers.
+template <class Grid, class T>
+MHC_DEVICE void finish_vector(Grid at, const float* from, i64 count, i64 width, i64 first, T* to, i64 length, bool adds)
+{
+    for (i64 k = at.group * Grid::block + at.thread(); k < length; k += at.groups * Grid::block)
+        store_parameter(to + k, column_sum(from, count, width, first + k), adds);
+}
+
+/// sums[s, r, i*C + c] = sum over the tokens of slice s (Slice tokens) of d_proj[t, r] * x[t, i, c], d_proj of the split
+/// that c is in; r < fn_rows.
+/// A work item is a slice, a stream, a chunk of channels and TileRows rows.
+template <class Rows, int n, int TileRows, int Slice, int RowsMax, class Grid, class Data>
+MHC_DEVICE void matrix_sums(Grid at, const Data* x, const float* d_proj, float* sums, i64 fn_rows, int splits, i64 tokens,
+                            i64 x_token, i64 x_stream)
+{
+    using lanes = typename Rows::lanes;
+    constexpr int row_tiles = ceil_div(RowsMax, TileRows), each = row_tiles * n * Rows::chunks;
+    const i64 items = ceil_div_long(tokens, Slice) * each;
+    for (i64 item = at.group; item < items; item += at.groups) {
+        const int first_row = int(item % row_tiles) * TileRows, i = int(item / row_tiles % n);
+        const int begin = int(item / (row_tiles * n) % Rows::chunks) * Rows::chunk;
+        const i64 slice = item / each, first = slice * Slice, end = first + Slice < tokens ? first + Slice : tokens;
+        if (first_row >= fn_rows) continue;
+        for_each_vector<Rows>(at, begin, smaller(begin + Rows::chunk, Rows::C), [=](int c) MHC_INLINE {
+            const i64 split = split_of<Rows>(c, splits) * tokens;
+            lanes totals[TileRows];
+#pragma unroll
+            for (int r = 0; r < TileRows; ++r) totals[r] = splat<Rows::W>(0.0f);
+            for (i64 t = first; t < end; ++t) {
+                const lanes v = Rows::load(x + t * x_token + i * x_stream, c);
+                const float* d = d_proj + (split + t) * fn_rows;
+#pragma unroll
+                for (int r = 0; r < TileRows; ++r) {
+                    const i64 row = first_row + r < fn_rows ? first_row + r : fn_rows - 1;
+                    totals[r] = fma<Rows::W>(splat<Rows::W>(d[row]), v, totals[r]);
+                }
+            }
+#pragma unroll
+            for (int r = 0; r < TileRows; ++r)
+                if (first_row + r < fn_rows)
+                    Rows::store(sums + ((slice * fn_rows + first_row + r) * n + i) * Rows::C, c, totals[r]);
+        });
+    }
+}
+
+}  // namespace mhc
