@@ -101,7 +101,11 @@ MHC_DEVICE void token_coefficients_gradient(Grid at, float* shared, projected fr
         for (int part = lane; part < width - m; part += lanes) {
             const int begin = part * n, end = part == 2 ? m : begin + n;
             float parts[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-            for (int o = begin; o < end; ++o) parts[(o - begin) % 4] += products[o];
+            for (int o = begin; o < end; o += 4) {
+#pragma unroll
+                for (int k = 0; k < 4; ++k)  // numbers of parts must be constants, or they are no registers
+                    if (o + k < end) parts[k] += products[o + k];
+            }
             const float total = sum_of(parts);
             s.entries[part] = total;
             if (is_live) sums[t * width + m + part] = total;
