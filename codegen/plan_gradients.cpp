@@ -24,7 +24,8 @@ kernel_plan plan_products(const facts& f, const std::string& family, const feeds
     const std::int64_t slice = product_slice(f);
     rows["slice"] = fmt::to_string(slice);
     add(k, rows);
-    k.bindings["lds_floats"] = fmt::to_string((ceil_div(f.C, slice) + 1) * sums);
+    constexpr std::int64_t totals = 20;  // channel_sums_max in templates/device/products.hpp
+    k.bindings["lds_floats"] = fmt::to_string(totals + ceil_div(f.C, slice) * sums);
     return k;
 }
 

@@ -30,20 +30,22 @@ MHC_DEVICE vec<float, A> add_products(vec<float, A> sums, vec<float, W> a, vec<f
     return sums;
 }
 
-/// Floats of LDS that `channel_sums` needs.
-template <class Rows, int Count>
-constexpr int channel_sums_floats = (Rows::slices + 1) * Count;
+/// The most sums that are made together: four outputs by four inputs and y. `channel_sums` needs as many floats of LDS, and
+/// Count more for each slice.
+constexpr int channel_sums_max = 20;
 
 /// Count sums over all channels; terms(c, sums) adds those of W channels at c. The result is in shared memory, for every
-/// lane, until the next call.
+/// lane, until the next call, whatever the Count of that.
 ///
 /// As in `channel_sum` the order is a function of C and the kind of target alone: a slice is summed by one wave, slices are
 /// added in their order.
 template <int Count, class Rows, class Grid, class Terms>
 MHC_DEVICE const float* channel_sums(Grid at, float* shared, Terms terms)
 {
+    static_assert(Count <= channel_sums_max, "the totals have room");
     constexpr int A = sum_width(Rows::W);
-    float* const totals = shared + Rows::slices * Count;
+    // The totals have a place of their own: waves may still read them while others are at the next call's slices.
+    float *const totals = shared, *const slices = shared + channel_sums_max;
     for (int s = at.wave(); s < Rows::slices; s += Grid::waves) {
         partial_sum<Rows> sums[Count];
 #pragma unroll
@@ -53,13 +55,13 @@ MHC_DEVICE const float* channel_sums(Grid at, float* shared, Terms terms)
 #pragma unroll
         for (int e = 0; e < Count; ++e) {
             const float slice_sum = wave_sum<Grid::wave_size>(sum<A>(sums[e]));
-            if (at.lane() == 0) shared[s * Count + e] = slice_sum;
+            if (at.lane() == 0) slices[s * Count + e] = slice_sum;
         }
     }
     barrier();
     for (int e = at.thread(); e < Count; e += Grid::block) {
         float total = 0.0f;
-        for (int s = 0; s < Rows::slices; ++s) total += shared[s * Count + e];
+        for (int s = 0; s < Rows::slices; ++s) total += slices[s * Count + e];
         totals[e] = total;
     }
     // After this barrier the slices' sums may be overwritten; the totals are, only after the next call's first barrier.
