@@ -5,13 +5,20 @@
 namespace mhc::emulator {
 namespace {
 
+/// The word of a source that op_sel asks for. What hardware takes as the upper half of a constant is not documented: only
+/// that of 0 is the same by every reading.
+u32 chosen_word(const operand& from, u32 word)
+{
+    if (word == 0 || from.kind != operand_kind::constant) return word;
+    if (from.value != 0) throw fault("the upper half of a constant in packed arithmetic is not modelled");
+    return 0;
+}
+
 /// Source `number` of half `half`: op_sel and op_sel_hi choose the word, neg_lo and neg_hi the sign.
 const u32* read_half(const wave& w, const operation& op, u32 number, u32 half, row& buffer)
 {
     operand from = op.from[number];
-    const u32 word = (half == 0 ? op.op_sel : op.op_sel_hi) >> number & 1U;
-    if (word == 1 && from.kind == operand_kind::constant)
-        throw fault("the upper half of a constant in packed arithmetic is not modelled");
+    const u32 word = chosen_word(from, (half == 0 ? op.op_sel : op.op_sel_hi) >> number & 1U);
     from.is_negated = ((half == 0 ? op.neg_lo : op.neg_hi) >> number & 1U) != 0;
     return read_single(w, op, from, buffer, word);
 }
@@ -47,9 +54,7 @@ void move(wave& w, const operation& op)
 {
     row buffer, results[2];
     for (u32 half = 0; half < 2; ++half) {
-        const u32 word = op.op_sel >> half & 1U;
-        if (word == 1 && op.from[half].kind == operand_kind::constant)
-            throw fault("the upper half of a constant in a packed move is not modelled");
+        const u32 word = chosen_word(op.from[half], op.op_sel >> half & 1U);
         const u32* a = read(w, op, op.from[half], word, buffer);
         row& result = results[half];
         each_lane(w, [&](u32 i) { result[i] = a[i]; });

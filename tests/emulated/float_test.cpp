@@ -170,6 +170,9 @@ TEST_CASE("emulator: packed fp32 chooses words and signs; mixed fma chooses halv
     m.run("v_pk_fma_f32 v[2:3], v[2:3], v[2:3], 1.0 op_sel_hi:[1,0,0]");  // the destination is a source
     CHECK(to_float(m.vector(2, 0)) == 5.0F);
     CHECK(to_float(m.vector(3, 0)) == 7.0F);
+    m.run("v_pk_add_f32 v[0:1], v[4:5], 0 neg_lo:[1,1] neg_hi:[1,1]");  // the upper half of 0 is 0
+    CHECK(pair() == std::pair(-4.0F, -5.0F));
+    CHECK_THROWS_AS(m.run("v_pk_add_f32 v[0:1], v[4:5], 1.0"), fault);
 
     lane_machine later(11);
     later.set_vector(1, 0x40003C00U);  // 2, 1
