@@ -97,6 +97,16 @@ class Show(ToolCase):
         self.assertIn("clang", text)
         self.assertIn("gfx942", text)
 
+    def test_support_is_the_page_that_ships(self):
+        with open(os.path.join(os.path.dirname(__file__), "..", "..", "docs", "SUPPORT.md")) as page:
+            self.assertEqual(self.good("mhc-show", "--support"), page.read())
+        support = self.good_json("mhc-show", "--support")
+        self.assertEqual([one["operator"] for one in support["operators"]], list(OPERATORS))
+        self.assertIn("gfx942", [one["name"] for one in support["targets"]])
+        for one in support["operators"]:
+            self.assertEqual(set(one["refused"]), {target["name"] for target in support["targets"]})
+        self.assertEqual(len(support["limits"]), 4)  # below and above, of both sizes
+
     def test_source_is_what_the_compiler_sees(self):
         text = self.good(*self.asked("post_fwd"), "--source")
         symbol = re.search(r"\bmhc_post_n4_c256_bf16_[0-9a-f]{8}\b", text)

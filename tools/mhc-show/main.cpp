@@ -18,7 +18,7 @@ struct arguments {
     std::string op, hidden_dim, n_streams, dtype;
     std::vector<std::string> settings;
     std::int64_t tokens = 1024;
-    bool is_source = false, is_assembly = false, is_json = false, is_toolchains = false;
+    bool is_source = false, is_assembly = false, is_json = false, is_toolchains = false, is_support = false;
     std::string extract;
     engine_flags engine;
 };
@@ -52,6 +52,8 @@ void declare(CLI::App& app, arguments& args)
     assembly->excludes(extract);
     app.add_flag("--json", args.is_json, "Print one JSON object on standard output");
     app.add_flag("--toolchains", args.is_toolchains, "Print the compilers found here and what they can compile for");
+    app.add_flag("--support", args.is_support,
+                 "Print which operators, types and shapes exist for which target, and what has run");
     add_target_flag(app, args.engine);
     add_cache_flag(app, args.engine);
     add_compiler_flags(app, args.engine);
@@ -122,6 +124,10 @@ int show(const arguments& args)
     const jit::engine_options options = options_of(args.engine);
     if (args.is_toolchains) {
         print(args.is_json ? toolchains_json(options) : toolchains_text(options));
+        return exit_ok;
+    }
+    if (args.is_support) {
+        print(args.is_json ? support_json(options) : support_text(options));
         return exit_ok;
     }
     shown_operator shown = asked(args);

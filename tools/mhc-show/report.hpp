@@ -28,4 +28,8 @@ std::string report_json(const shown_operator& shown);  ///< one object, with a l
 std::string toolchains_text(const jit::engine_options& options);
 std::string toolchains_json(const jit::engine_options& options);
 
+/// Every operator by target: which shapes have a plan, what limits them, and what has run. The text is docs/SUPPORT.md.
+std::string support_text(const jit::engine_options& options);
+std::string support_json(const jit::engine_options& options);
+
 }  // namespace mhc::tools
