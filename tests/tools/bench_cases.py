@@ -133,7 +133,7 @@ class Comparisons(ToolCase):
         text = self.good("mhc-bench", "-?")
         self.assertEqual(text, self.good("mhc-bench", "--help"))
         for flag in ("--op", "--target", "--tokens", "--batch-sizes", "--hidden-dim", "--hidden-dims", "--n-streams", "--dtype", "--warmup",
-                     "--iters", "--output", "--baseline", "--last-level-cache-mb", "--emulator-speed", "--json", "--set", "--first-use", "--cache-dir", "--strict", "Example:", "Exit codes:"):
+                     "--iters", "--copy-mb", "--output", "--baseline", "--last-level-cache-mb", "--emulator-speed", "--json", "--set", "--first-use", "--cache-dir", "--strict", "Example:", "Exit codes:"):
             self.assertIn(flag, text)
         self.assertTrue(text.isascii())
         self.assertRegex(self.good("mhc-bench", "--version"), r"^mhc-bench \d+\.\d+\.\d+\n$")
@@ -212,7 +212,7 @@ class Counts(ToolCase):
         for value in ("-1", "x", "1.5", "65537"):
             self.bad(2, ["--last-level-cache-mb", value, "0 to 65536"], "mhc-bench", "--target", "emu:gfx942", *args,
                      f"--last-level-cache-mb={value}")
-        for flag in (["--warmup", "1"], ["--iters", "1"]):
+        for flag in (["--warmup", "1"], ["--iters", "1"], ["--copy-mb", "1"]):
             self.bad(2, [flag[0], "counted"], "mhc-bench", "--target", "emu:gfx942", *args, *flag)
         for flag in (["--last-level-cache-mb", "1"], ["--emulator-speed"]):
             self.bad(2, [flag[0], "emulated targets", "emu:gfx942"], "mhc-bench", "--target", "host", *args, *flag)
@@ -231,7 +231,8 @@ class Refusals(ToolCase):
         self.refused(["--n-streams", "33"], "--n-streams", "33")
         self.refused(["post_fw", "post_fwd", "sinkhorn_fwd"], "--op", "post_fw")
         self.refused(["int8", "bf16"], "--dtype", "int8")
-        for flag, value, allowed in (("--iters", "0", "1 to"), ("--warmup", "-1", "0 to"), ("--iters", "many", "whole number")):
+        for flag, value, allowed in (("--iters", "0", "1 to"), ("--warmup", "-1", "0 to"), ("--iters", "many", "whole number"),
+                                     ("--copy-mb", "0", "1 to 65536")):
             self.bad(2, [flag, value, allowed], "mhc-bench", "--target", "host", f"{flag}={value}")
 
     def test_settings(self):

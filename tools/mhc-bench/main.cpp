@@ -61,6 +61,7 @@ void declare(CLI::App& app, bench_arguments& args)
     app.add_option("--warmup", args.warmup, "Replays (calls, on host) before timing (default: 3)")->type_name("N");
     app.add_option("--iters", args.iters, "Replays (calls, on host) that are timed (default: 20; 50 on host)")
         ->type_name("N");
+    app.add_option("--copy-mb", args.copy_mb, "GPUs: megabytes that the large copy reads (default: 1024)")->type_name("MB");
     app.add_option("--output", args.output, "Write the results as JSON to this file")->type_name("FILE.json");
     app.add_option("--baseline", args.baseline, "Compare with the medians of a file that --output wrote")
         ->type_name("FILE.json");
@@ -84,7 +85,7 @@ jit::engine_options options_for(const bench_arguments& args, const std::string& 
 }
 
 void measure_all(const std::vector<bench_case>& cases, const repetition& asked, const counting_request& counting,
-                 bench_report& report)
+                 std::int64_t copy_bytes, bench_report& report)
 {
     progress_line progress;
     random_source random;
@@ -97,7 +98,7 @@ void measure_all(const std::vector<bench_case>& cases, const repetition& asked, 
     };
     for (bench_target& target : report.targets) {
         progress.show(target.name, done++, total, "copy");
-        target.copy_gbps = measure_copy(target, random, asked);
+        target.copy_gbps = measure_copy(target, copy_bytes, random, asked);
     }
     for (const bench_case& what : cases) {
         for (bench_target& target : report.targets) {
@@ -139,7 +140,7 @@ int bench(const bench_arguments& args, const std::string& command)
         for (const std::string& target : targets)
             for (first_use_row& row : time_first_uses(options_for(args, target), cases))
                 report.first_uses.push_back(std::move(row));
-    measure_all(cases, asked, counting, report);
+    measure_all(cases, asked, counting, copy_bytes_of(args), report);
 
     if (!args.output.empty()) {
         pending_files files;

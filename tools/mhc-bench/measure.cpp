@@ -73,7 +73,7 @@ bench_target open_target(const jit::engine_options& options)
     return made;
 }
 
-double measure_copy(bench_target& on, random_source& random, const repetition& asked)
+double measure_copy(bench_target& on, std::int64_t gpu_bytes, random_source& random, const repetition& asked)
 {
     if (on.device->id() == "host") {
         const std::int64_t bytes = std::max<std::int64_t>(cold_bytes(*on.device), 64 << 20);
@@ -83,7 +83,8 @@ double measure_copy(bench_target& on, random_source& random, const repetition& a
         const timing time = time_calls(*on.device, 1, call, {asked.warmup, asked.iters.value_or(20)});
         return 2.0 * static_cast<double>(bytes) / time.median_us / 1e3;
     }
-    const floor_shape copy{1, 1, 8192, jit::dtype::bf16, 65536};
+    constexpr std::int64_t row_bytes = 2 * 8192;
+    const floor_shape copy{1, 1, 8192, jit::dtype::bf16, gpu_bytes / row_bytes};
     return static_cast<double>(copy.bytes()) / time_floor(on, copy, 1, random, asked).median_us / 1e3;
 }
 

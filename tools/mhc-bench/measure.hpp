@@ -31,9 +31,9 @@ struct bench_target {
 /// Opens what `options.target` names. Throws mhc::jit::exception, saying why it cannot be.
 bench_target open_target(const jit::engine_options& options);
 
-/// GB/s of a large copy, read and written bytes: the floor kernel with 1 row in and 1 out over 1 GiB on a GPU; memcpy on all
-/// threads on host.
-double measure_copy(bench_target& on, random_source& random, const repetition& asked);
+/// GB/s of a large copy, read and written bytes: the floor kernel with 1 row in and 1 out over `bytes` on a GPU; memcpy on
+/// all threads on host.
+double measure_copy(bench_target& on, std::int64_t bytes, random_source& random, const repetition& asked);
 
 /// One row of the result.
 struct bench_row {

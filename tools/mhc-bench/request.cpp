@@ -17,6 +17,7 @@ namespace {
 struct shape {
     std::int64_t tokens, hidden_dim;
 };
+constexpr std::int64_t mb = 1024 * 1024, mb_max = 65536;
 constexpr std::array default_shapes = {shape{320, 1280}, shape{512, 1920}, shape{256, 2560}};
 
 std::vector<std::string> words_of(const std::vector<std::string>& texts, std::string_view flag)
@@ -144,9 +145,13 @@ repetition repetition_of(const bench_arguments& args)
     return asked;
 }
 
+std::int64_t copy_bytes_of(const bench_arguments& args)
+{
+    return mb * (args.copy_mb.empty() ? 1024 : number(args.copy_mb, "--copy-mb", 1, mb_max));
+}
+
 counting_request counting_of(const bench_arguments& args)
 {
-    constexpr std::int64_t mb = 1024 * 1024, mb_max = 65536;
     counting_request asked;
     asked.wants_speed = args.wants_emulator_speed;
     if (!args.last_level_cache_mb.empty())
@@ -160,7 +165,9 @@ void check_options_apply(const bench_arguments& args, bool has_timed, bool has_c
         const char* flag;
         bool is_given, is_of_timing;
     };
-    const std::array options = {option{"--warmup", !args.warmup.empty(), true}, option{"--iters", !args.iters.empty(), true},
+    const std::array options = {option{"--warmup", !args.warmup.empty(), true},
+                                option{"--iters", !args.iters.empty(), true},
+                                option{"--copy-mb", !args.copy_mb.empty(), true},
                                 option{"--baseline", !args.baseline.empty(), true},
                                 option{"--last-level-cache-mb", !args.last_level_cache_mb.empty(), false},
                                 option{"--emulator-speed", args.wants_emulator_speed, false}};

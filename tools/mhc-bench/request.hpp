@@ -14,7 +14,7 @@ namespace mhc::tools {
 /// The command line as it was given: a list may stand in one argument, separated by commas, or in several.
 struct bench_arguments {
     std::vector<std::string> ops, targets, tokens, hidden_dims, n_streams, dtypes, settings;
-    std::string warmup, iters, output, baseline, last_level_cache_mb;
+    std::string warmup, iters, copy_mb, output, baseline, last_level_cache_mb;
     bool is_json = false, is_first_use = false, wants_emulator_speed = false;
     engine_flags engine;
 };
@@ -28,6 +28,7 @@ std::vector<bench_case> cases_of(const bench_arguments& args);
 std::vector<std::string> targets_of(const bench_arguments& args);
 
 repetition repetition_of(const bench_arguments& args);
+std::int64_t copy_bytes_of(const bench_arguments& args);  ///< that the large copy reads on a GPU
 counting_request counting_of(const bench_arguments& args);
 
 /// Fails with exit code 2 where an option says how to time and no target is timed, or how to count and none is counted.
