@@ -18,46 +18,49 @@ const std::vector<family_row>& forward_families()
 {
     using enum slot;
     static const std::vector<family_row> table{
-        {"sinkhorn", {reads(logits, f32), writes(mix, f32), number(tokens), grid_groups()}},
+        {"sinkhorn", {reads(logits, f32), writes(mix, f32), number(tokens), valid_tokens(), grid_groups()}},
         {"rmsnorm",
-         {reads(x, data), may_read(weight, of_weight), writes(y, data), writes(rms, f32), number(tokens), grid_groups()}},
+         {reads(x, data), may_read(weight, of_weight), writes(y, data), writes(rms, f32), number(tokens), valid_tokens(),
+          grid_groups()}},
         {"apply_mix",
-         {reads(x, data), reads(pre, f32), writes(layer_input, data), number(tokens), number(x_token_stride),
+         {reads(x, data), reads(pre, f32), writes(layer_input, data), number(tokens), valid_tokens(), number(x_token_stride),
           number(x_stream_stride), number(pre_token_stride), grid_groups()}},
         {"apply_mix_norm",
          {reads(x, data), reads(pre, f32), reads(norm_weight, of_weight), writes(layer_input, data), number(tokens),
-          number(x_token_stride), number(x_stream_stride), number(pre_token_stride), grid_groups()}},
+          valid_tokens(), number(x_token_stride), number(x_stream_stride), number(pre_token_stride), grid_groups()}},
         {"expand",
-         {reads(h, data), writes(x, data), number(tokens), number(x_token_stride), number(x_stream_stride), grid_groups()}},
+         {reads(h, data), writes(x, data), number(tokens), valid_tokens(), number(x_token_stride), number(x_stream_stride),
+          grid_groups()}},
         {"floor", {reads(x, data), writes(out, data), number(tokens), grid_groups()}},
         {"post",
-         {reads(y, data), reads(x, data), reads(post, f32), reads(mix, f32), writes(out, data), number(tokens),
-          number(x_token_stride), number(x_stream_stride), number(out_token_stride), number(out_stream_stride),
-          number(post_token_stride), number(mix_token_stride), grid_groups()}},
+         {reads(y, data), may_read(bias, of_weight), in_place(reads(x, data)), reads(post, f32), reads(mix, f32),
+          in_place(writes(out, data)), number(tokens), valid_tokens(), number(x_token_stride), number(x_stream_stride),
+          number(out_token_stride), number(out_stream_stride), number(post_token_stride), number(mix_token_stride),
+          grid_groups()}},
         {"project",
          {reads(x, data), reads(fn, of_weight), writes(proj, f32), writes(sqsum, f32), number(rows), number(splits),
-          number(tokens), number(x_token_stride), number(x_stream_stride), grid_groups()}},
+          number(tokens), valid_tokens(), number(x_token_stride), number(x_stream_stride), grid_groups()}},
         {"project_three",
          {reads(x, data), reads(phi_pre, of_weight), reads(phi_post, of_weight), reads(phi_res, of_weight),
-          writes(proj, f32), writes(sqsum, f32), number(rows), number(splits), number(tokens), number(x_token_stride),
-          number(x_stream_stride), grid_groups()}},
+          writes(proj, f32), writes(sqsum, f32), number(rows), number(splits), number(tokens), valid_tokens(),
+          number(x_token_stride), number(x_stream_stride), grid_groups()}},
         {"coefficients",
          {reads(proj, f32), reads(sqsum, f32), number(splits), reads(scale, f32), reads(base, f32), writes(pre, f32),
-          writes(post, f32), writes(mix, f32), number(tokens), grid_groups()}},
+          writes(post, f32), writes(mix, f32), number(tokens), valid_tokens(), grid_groups()}},
         {"split_mixes",
          {reads(proj, f32), reads(sqsum, f32), number(splits), reads(scale, f32), reads(base, f32), writes(pre, f32),
-          writes(post, f32), writes(logits, f32), number(tokens), grid_groups()}},
+          writes(post, f32), writes(logits, f32), number(tokens), valid_tokens(), grid_groups()}},
         {"head_coefficients",
          {reads(proj, f32), reads(sqsum, f32), number(splits), reads(scale, f32), reads(base, f32), writes(pre, f32),
-          number(tokens), grid_groups()}},
+          number(tokens), valid_tokens(), grid_groups()}},
         {"dynamic_coefficients",
          {scratch(access::out), reads(proj, f32), reads(sqsum, f32), number(splits), reads(alpha_pre, f32),
           reads(alpha_post, f32), reads(alpha_res, f32), reads(b_pre, f32), reads(b_post, f32), reads(b_res, f32),
-          number(tokens), grid_groups()}},
+          number(tokens), valid_tokens(), grid_groups()}},
         {"static_coefficients",
          {reads(h_pre, f32), reads(h_post, f32), reads(h_res, f32), scratch(access::out), grid_groups()}},
         {"layer",
-         {reads(x, data), scratch(access::in), reads(weight, of_weight), writes(out, data), number(tokens),
+         {reads(x, data), scratch(access::in), reads(weight, of_weight), writes(out, data), number(tokens), valid_tokens(),
           number(x_token_stride), number(x_stream_stride), number(out_token_stride), number(out_stream_stride),
           number(coefficients_token_stride), grid_groups()}},
     };
@@ -91,8 +94,8 @@ std::string_view name_of(slot what) noexcept
 {
     // clang-format off
     static constexpr std::array<std::string_view, slot_count> names{
-        "x", "y", "h", "out", "layer_input", "logits", "mix", "pre", "post", "rms", "weight", "norm_weight", "fn", "scale",
-        "base", "proj", "sqsum", "h_pre", "h_post", "h_res", "phi_pre", "phi_post", "phi_res", "alpha_pre", "alpha_post",
+        "x", "y", "h", "out", "layer_input", "logits", "mix", "pre", "post", "rms", "weight", "norm_weight", "bias",
+        "num_valid_tokens", "previous_pre", "fn", "scale", "base", "proj", "sqsum", "h_pre", "h_post", "h_res", "phi_pre", "phi_post", "phi_res", "alpha_pre", "alpha_post",
         "alpha_res", "b_pre", "b_post", "b_res", "next_pre", "next_post", "next_mix", "d_x", "d_y", "d_h", "d_out",
         "d_layer_input", "d_logits", "d_mix", "d_pre", "d_post", "d_rms", "d_weight", "d_norm_weight", "d_fn", "d_scale",
         "d_base", "d_proj", "d_sqsum", "d_h_pre", "d_h_post", "d_h_res", "d_phi_pre", "d_phi_post", "d_phi_res",
@@ -141,7 +144,7 @@ std::string parameter_type(const argument& arg, const jit::layer_spec& spec)
 {
     const std::string type = element_type(arg.element, spec);
     if (arg.access == access::scalar) return type;
-    return (arg.access == access::in ? "const " : "") + type + "* __restrict__";
+    return (arg.access == access::in ? "const " : "") + type + (arg.may_alias ? "*" : "* __restrict__");
 }
 
 std::string parameters(const std::vector<argument>& args, const jit::layer_spec& spec)

@@ -37,6 +37,12 @@ inline argument pointer(slot what, access how, element type, bool optional = fal
 inline argument reads(slot what, element type) { return pointer(what, access::in, type); }
 inline argument may_read(slot what, element type) { return pointer(what, access::in, type, true); }
 inline argument writes(slot what, element type) { return pointer(what, access::out, type); }
+/// Of two tensors that may be one.
+inline argument in_place(argument arg)
+{
+    arg.may_alias = true;
+    return arg;
+}
 inline argument scratch(access how) { return pointer(slot::workspace, how, element::bytes); }
 inline argument number(slot what)
 {
@@ -46,6 +52,7 @@ inline argument number_32(slot what)
 {
     return {.parameter = what, .what = what, .access = access::scalar, .element = element::i32, .size = 4};
 }
+inline argument valid_tokens() { return may_read(slot::num_valid_tokens, element::i32); }
 inline argument grid_groups() { return number_32(slot::groups); }
 
 /// Gives each argument its offset, naturally aligned, and returns the block's bytes.

@@ -38,7 +38,8 @@ kernel_plan plan_expand(const facts& f)
 kernel_plan plan_post(const facts& f, const feeds& from)
 {
     kernel_plan k = plan_chunks(f, "post", arguments_of("post", from));
-    k.bindings["layout"] = to_string(f.spec.options.layout);
+    add(k, {{"layout", std::string(to_string(f.spec.options.layout))},
+            {"weight_align", fmt::to_string(weight_alignment_bytes(f.spec))}});
     finish(f, k, true);
     return k;
 }
@@ -67,8 +68,8 @@ struct tile {
 
 /// Sums of a tile live in registers, beside its operands. 32 vector registers of a CPU hold 4 x 4, 16 hold 2 x 2. A GPU's
 /// lane has 4 x 4 or 2 x 8 of them, vectors all: Clang keeps the second in 222 registers on AMD GPUs and the first in 260,
-/// NVRTC both in 255; on an H200 they take the same time within 6 %. Rows that end within a vector need registers for the end,
-/// which 8 rows do not leave on waves of 32: there Clang 19 spilled, and what it restored was not what it had spilled.
+/// NVRTC both in 255; on an H200 they take the same time within 6 %. Rows that end within a vector need registers for the
+/// end, which 8 rows do not leave on waves of 32: there Clang 19 spilled, and what it restored was not what it had spilled.
 tile project_tile(const facts& f)
 {
     const auto has = [&](const char* feature) {

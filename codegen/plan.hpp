@@ -29,6 +29,9 @@ enum class slot : std::uint8_t {
     rms,
     weight,
     norm_weight,
+    bias,
+    num_valid_tokens,
+    previous_pre,
     fn,
     scale,
     base,
@@ -137,6 +140,7 @@ struct argument {
     mhc::codegen::access access{};
     mhc::codegen::element element{};
     bool optional = false;
+    bool may_alias = false;              ///< may be another tensor: x and out of a post in place
     std::int64_t bytes_per_token = 0;    ///< times tokens, added to the value: where in the workspace it begins
     std::int64_t bytes_fixed = 0;        ///< added to that
     std::uint32_t offset = 0, size = 0;  ///< in the argument block, bytes

@@ -27,14 +27,16 @@ struct sums_in_workspace {
     }
 };
 
-/// Projection, coefficients and layer_input; `from` says where x is and where pre, post and mix go.
-void add_pre(const facts& f, operator_plan& made, feeds from)
+/// Projection, coefficients and layer_input; `from` says where x is and where pre, post and mix go, `sum_from` what the sum
+/// of the streams is fed besides.
+void add_pre(const facts& f, operator_plan& made, feeds from, const feeds& sum_from = {})
 {
     const sums_in_workspace sums(f, f.m, 0);
     sums.add_to(from);
     made.workspace_bytes_per_token = sums.end;
     made.kernels.push_back(plan_project(f, "project", from));
     made.kernels.push_back(plan_coefficients(f, "coefficients", from));
+    from.insert(from.end(), sum_from.begin(), sum_from.end());
     made.kernels.push_back(plan_apply_mix(f, from, true));
 }
 
@@ -94,7 +96,10 @@ void add_kernels(const facts& f, operator_plan& made)
         case operation::post_fwd:
             return made.kernels.push_back(plan_post(f));
         case operation::pre_fwd:
+        case operation::broadcast_pre_fwd:  // whose strides repeat a row
             return add_pre(f, made, {});
+        case operation::delayed_pre_fwd:
+            return add_pre(f, made, {}, {{slot::pre, slot::previous_pre}});
         case operation::static_layer_fwd:
             return add_static_layer(f, made);
         case operation::dynamic_layer_fwd:

@@ -57,12 +57,14 @@ std::int64_t scalar_value(slot what, const layer_spec& spec, const codegen::oper
         case slot::splits:  // of a projection in the workspace: its slices; in the caller's memory: one
             return is_stage.contains(op) ? 1 : plan.slices;
         case slot::x_token_stride:
+            return op == operation::broadcast_pre_fwd ? C : n * C;
         case slot::out_token_stride:
         case slot::d_out_token_stride:
         case slot::d_x_token_stride:
         case slot::dense_token_stride:
             return n * C;
         case slot::x_stream_stride:
+            return op == operation::broadcast_pre_fwd ? 0 : C;
         case slot::out_stream_stride:
         case slot::d_out_stream_stride:
         case slot::d_x_stream_stride:

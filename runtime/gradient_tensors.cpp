@@ -43,6 +43,9 @@ bool may_be_unwanted(const std::string& parameter)
     return std::find(parameters.begin(), parameters.end(), parameter) != parameters.end();
 }
 
+/// What gradients know nothing of.
+bool is_of_forward_alone(const std::string& input) { return input == "bias" || input == "num_valid_tokens"; }
+
 }  // namespace
 
 std::optional<operation> operator_of_gradient(operation gradient)
@@ -54,7 +57,8 @@ std::optional<operation> operator_of_gradient(operation gradient)
 
 std::vector<tensor_description> gradient_tensors(operation of)
 {
-    const std::vector<tensor_description> forward = tensors_of(of);
+    std::vector<tensor_description> forward = tensors_of(of);
+    std::erase_if(forward, [](const tensor_description& tensor) { return is_of_forward_alone(tensor.name); });
     std::vector<tensor_description> list;
     for (tensor_description tensor : forward) {
         if (tensor.is_output) continue;

@@ -15,6 +15,8 @@ launch_check::launch_check(const jit::compiled_layer::impl& layer, jit::operatio
 {
     if (tokens < 0 || tokens > (std::int64_t{1} << 40)) fail("tokens", fmt::to_string(tokens), "0 to 2^40");
     number(slot::tokens, tokens);
+    number(slot::num_valid_tokens, 0);  // what only some launches give
+    number(slot::bias, 0);
 }
 
 void launch_check::fail(std::string_view argument, const std::string& value, const std::string& allowed)
@@ -149,6 +151,44 @@ bool launch_check::rows_overlap(std::int64_t token, std::int64_t stream) const
         if (tokens > 1 && std::abs(above * token - distance) < C) return true;
     }
     return false;
+}
+
+bool launch_check::out_meets_x() const
+{
+    const std::int64_t n = layer_.spec.n_streams, C = layer_.spec.hidden_dim, element = size_of(layer_.spec.dtype);
+    const std::int64_t x_token = value_of(slot::x_token_stride), x_stream = value_of(slot::x_stream_stride),
+                       token = value_of(slot::out_token_stride), stream = value_of(slot::out_stream_stride);
+    const auto x = static_cast<std::uint64_t>(value_of(slot::x)), out = static_cast<std::uint64_t>(value_of(slot::out));
+    const auto bytes = [&](std::int64_t token_stride, std::int64_t stream_stride) {
+        return static_cast<std::uint64_t>(((tokens_ - 1) * token_stride + (n - 1) * stream_stride + C) * element);
+    };
+    if (x + bytes(x_token, x_stream) <= out || out + bytes(token, stream) <= x) return false;
+    if (tokens_ > 1 && token != x_token) return true;  // as far as can be told without going through the tokens
+    const std::int64_t distance = static_cast<std::int64_t>(out - x) / element;
+    for (std::int64_t i = 0; i < n; ++i)
+        for (std::int64_t j = 0; j < n; ++j) {
+            // Rows of one token difference k are distance + k * token apart: the two k nearest to 0 decide.
+            const std::int64_t apart = distance + j * stream - i * x_stream;
+            const std::int64_t most = tokens_ - 1,
+                               k = token == 0 ? 0 : std::clamp<std::int64_t>(-apart / token, -most, most);
+            for (const std::int64_t near : {k - 1, k, k + 1})
+                if (std::abs(near) <= most && std::abs(apart + near * token) < C) return true;
+        }
+    return false;
+}
+
+void launch_check::out_beside_x(bool may_be_x)
+{
+    if (!is_ok() || tokens_ == 0 || !out_meets_x()) return;
+    constexpr std::int32_t streams_in_place = 8;  // which a kernel reads before it writes the first
+    const bool is_x = value_of(slot::out) == value_of(slot::x) &&
+                      (tokens_ == 1 || value_of(slot::out_token_stride) == value_of(slot::x_token_stride)) &&
+                      (layer_.spec.n_streams == 1 || value_of(slot::out_stream_stride) == value_of(slot::x_stream_stride));
+    if (is_x && may_be_x && layer_.spec.n_streams <= streams_in_place) return;
+    fail(name_of(slot::out), fmt::format("{:#x}, whose rows overlap those of x", value_of(slot::out)),
+         may_be_x
+             ? fmt::format("memory apart from x, or, with up to {} streams, x itself with its strides", streams_in_place)
+             : "memory apart from x");
 }
 
 void launch_check::streams(slot token_slot, slot stream_slot, const jit::strides& given, bool is_output)

@@ -30,12 +30,19 @@ public:
     void optional_f32(codegen::slot what, const float* p);
     void optional_data(codegen::slot what, const void* p);
 
+    void valid_tokens(const std::int32_t* p)
+    {
+        if (p != nullptr) pointer(codegen::slot::num_valid_tokens, p, 4);
+    }
+
     void must_be_null(codegen::slot what, const void* p, const char* allowed);
     void norm_weight(const void* p);     ///< there iff the spec's norm_weight is set
     void norm_weight_gradient(void* p);  ///< may be there then
 
     /// Strides of a [T, n, C] tensor. An output's rows must not overlap.
     void streams(codegen::slot token_slot, codegen::slot stream_slot, const jit::strides& given, bool is_output);
+    /// `out` shares no row with `x`, after the pointers and strides of both; or, where it may, it is `x`.
+    void out_beside_x(bool may_be_x);
     /// Of a projection between kernels of one operator: `rows` rows, and a split for each slice.
     void projection(std::int64_t rows);
     /// What a gradient adds to, and the values that are the same at every launch.
@@ -56,6 +63,11 @@ private:
     void pointer(codegen::slot what, const void* p, std::int32_t align);
     void fail(std::string_view argument, const std::string& value, const std::string& allowed);
     bool rows_overlap(std::int64_t token, std::int64_t stream) const;
+    bool out_meets_x() const;
+    std::int64_t value_of(codegen::slot what) const
+    {
+        return static_cast<std::int64_t>(values_[static_cast<std::size_t>(what)]);
+    }
 
     const jit::compiled_layer::impl& layer_;
     jit::operation op_;

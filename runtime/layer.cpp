@@ -10,6 +10,20 @@ using runtime::launch_check;
 using runtime::ready_operator;
 using runtime::rows_of_fn;
 
+namespace {
+
+/// Of an operator that can be told of a padded batch: all but gradients.
+template <class Args, class Check>
+result<void> launch_valid(const compiled_layer::impl& layer, operation op, const Args& a, void* stream, Check check)
+{
+    return launch(layer, op, a.tokens, stream, [&](launch_check& c) {
+        check(c);
+        c.valid_tokens(a.num_valid_tokens);
+    });
+}
+
+}  // namespace
+
 const char* to_string(origin from) noexcept
 {
     constexpr std::array<const char*, 4> names{"memory", "user", "prebuilt", "compiled"};
@@ -29,7 +43,7 @@ std::int64_t compiled_layer::workspace_bytes(operation op, std::int64_t tokens) 
 
 result<void> compiled_layer::sinkhorn_fwd(const sinkhorn_fwd_args& a, void* stream) const
 {
-    return launch(*impl_, operation::sinkhorn_fwd, a.tokens, stream, [&](launch_check& c) {
+    return launch_valid(*impl_, operation::sinkhorn_fwd, a, stream, [&](launch_check& c) {
         c.f32(slot::logits, a.logits);
         c.f32(slot::mix, a.mix);
     });
@@ -37,7 +51,7 @@ result<void> compiled_layer::sinkhorn_fwd(const sinkhorn_fwd_args& a, void* stre
 
 result<void> compiled_layer::rmsnorm_fwd(const rmsnorm_fwd_args& a, void* stream) const
 {
-    return launch(*impl_, operation::rmsnorm_fwd, a.tokens, stream, [&](launch_check& c) {
+    return launch_valid(*impl_, operation::rmsnorm_fwd, a, stream, [&](launch_check& c) {
         c.data_in(slot::x, a.x);
         c.optional_weight(slot::weight, a.weight);
         c.data_out(slot::y, a.y);
@@ -47,7 +61,7 @@ result<void> compiled_layer::rmsnorm_fwd(const rmsnorm_fwd_args& a, void* stream
 
 result<void> compiled_layer::apply_mix_fwd(const apply_mix_fwd_args& a, void* stream) const
 {
-    return launch(*impl_, operation::apply_mix_fwd, a.tokens, stream, [&](launch_check& c) {
+    return launch_valid(*impl_, operation::apply_mix_fwd, a, stream, [&](launch_check& c) {
         c.data_in(slot::x, a.x);
         c.streams(slot::x_token_stride, slot::x_stream_stride, a.x_strides, false);
         c.f32(slot::pre, a.pre);
@@ -58,7 +72,7 @@ result<void> compiled_layer::apply_mix_fwd(const apply_mix_fwd_args& a, void* st
 
 result<void> compiled_layer::expand_fwd(const expand_fwd_args& a, void* stream) const
 {
-    return launch(*impl_, operation::expand_fwd, a.tokens, stream, [&](launch_check& c) {
+    return launch_valid(*impl_, operation::expand_fwd, a, stream, [&](launch_check& c) {
         c.data_in(slot::h, a.h);
         c.data_out(slot::x, a.x);
         c.streams(slot::x_token_stride, slot::x_stream_stride, a.x_strides, true);
@@ -80,6 +94,23 @@ void collect_post(launch_check& c, const Args& a, std::int64_t n)
     c.number(slot::mix_token_stride, a.mix_is_static ? 0 : n * n);
     c.data_out(slot::out, a.out);
     c.streams(slot::out_token_stride, slot::out_stream_stride, a.out_strides, true);
+    c.out_beside_x(true);
+    c.optional_weight(slot::bias, a.bias);
+}
+
+/// What pre_fwd and its relatives share, but for x.
+template <class Args>
+void collect_pre(launch_check& c, const Args& a)
+{
+    c.weight(slot::fn, a.fn);
+    c.f32(slot::scale, a.scale);
+    c.f32(slot::base, a.base);
+    c.norm_weight(a.norm_weight);
+    c.data_out(slot::layer_input, a.layer_input);
+    c.f32(slot::pre, a.pre);
+    c.f32(slot::post, a.post);
+    c.f32(slot::mix, a.mix);
+    c.workspace(a.workspace);
 }
 
 /// What the operators share that read a projection in the caller's memory.
@@ -99,32 +130,48 @@ void collect_splits(launch_check& c, const Args& a)
 
 result<void> compiled_layer::post_fwd(const post_fwd_args& a, void* stream) const
 {
-    return launch(*impl_, operation::post_fwd, a.tokens, stream,
-                  [&](launch_check& c) { collect_post(c, a, impl_->spec.n_streams); });
+    return launch_valid(*impl_, operation::post_fwd, a, stream,
+                        [&](launch_check& c) { collect_post(c, a, impl_->spec.n_streams); });
 }
 
 result<void> compiled_layer::pre_fwd(const pre_fwd_args& a, void* stream) const
 {
-    return launch(*impl_, operation::pre_fwd, a.tokens, stream, [&](launch_check& c) {
+    return launch_valid(*impl_, operation::pre_fwd, a, stream, [&](launch_check& c) {
         c.data_in(slot::x, a.x);
         c.streams(slot::x_token_stride, slot::x_stream_stride, a.x_strides, false);
-        c.weight(slot::fn, a.fn);
-        c.f32(slot::scale, a.scale);
-        c.f32(slot::base, a.base);
-        c.norm_weight(a.norm_weight);
-        c.data_out(slot::layer_input, a.layer_input);
-        c.f32(slot::pre, a.pre);
+        collect_pre(c, a);
         c.number(slot::pre_token_stride, impl_->spec.n_streams);
-        c.f32(slot::post, a.post);
-        c.f32(slot::mix, a.mix);
         c.projection(rows_of_fn(impl_->spec));
-        c.workspace(a.workspace);
+    });
+}
+
+result<void> compiled_layer::broadcast_pre_fwd(const broadcast_pre_fwd_args& a, void* stream) const
+{
+    return launch_valid(*impl_, operation::broadcast_pre_fwd, a, stream, [&](launch_check& c) {
+        c.data_in(slot::x, a.x);
+        c.number(slot::x_token_stride, impl_->spec.hidden_dim);
+        c.number(slot::x_stream_stride, 0);
+        collect_pre(c, a);
+        c.number(slot::pre_token_stride, impl_->spec.n_streams);
+        c.projection(rows_of_fn(impl_->spec));
+    });
+}
+
+result<void> compiled_layer::delayed_pre_fwd(const delayed_pre_fwd_args& a, void* stream) const
+{
+    return launch_valid(*impl_, operation::delayed_pre_fwd, a, stream, [&](launch_check& c) {
+        c.data_in(slot::x, a.x);
+        c.streams(slot::x_token_stride, slot::x_stream_stride, a.x_strides, false);
+        collect_pre(c, a);
+        c.f32(slot::previous_pre, a.previous_pre);
+        c.number(slot::pre_token_stride, a.previous_pre_is_static ? 0 : impl_->spec.n_streams);
+        c.projection(rows_of_fn(impl_->spec));
     });
 }
 
 result<void> compiled_layer::static_layer_fwd(const static_layer_fwd_args& a, void* stream) const
 {
-    return launch(*impl_, operation::static_layer_fwd, a.tokens, stream, [&](launch_check& c) {
+    return launch_valid(*impl_, operation::static_layer_fwd, a, stream, [&](launch_check& c) {
         c.data_in(slot::x, a.x);
         c.streams(slot::x_token_stride, slot::x_stream_stride, a.x_strides, false);
         c.f32(slot::h_pre, a.h_pre);
@@ -133,6 +180,7 @@ result<void> compiled_layer::static_layer_fwd(const static_layer_fwd_args& a, vo
         c.weight(slot::weight, a.weight);
         c.data_out(slot::out, a.out);
         c.streams(slot::out_token_stride, slot::out_stream_stride, a.out_strides, true);
+        c.out_beside_x(false);
         c.number(slot::coefficients_token_stride, 0);
         c.workspace(a.workspace);
     });
@@ -140,7 +188,7 @@ result<void> compiled_layer::static_layer_fwd(const static_layer_fwd_args& a, vo
 
 result<void> compiled_layer::dynamic_layer_fwd(const dynamic_layer_fwd_args& a, void* stream) const
 {
-    return launch(*impl_, operation::dynamic_layer_fwd, a.tokens, stream, [&](launch_check& c) {
+    return launch_valid(*impl_, operation::dynamic_layer_fwd, a, stream, [&](launch_check& c) {
         c.data_in(slot::x, a.x);
         c.streams(slot::x_token_stride, slot::x_stream_stride, a.x_strides, false);
         c.weight(slot::phi_pre, a.phi_pre);
@@ -155,6 +203,7 @@ result<void> compiled_layer::dynamic_layer_fwd(const dynamic_layer_fwd_args& a, 
         c.weight(slot::weight, a.weight);
         c.data_out(slot::out, a.out);
         c.streams(slot::out_token_stride, slot::out_stream_stride, a.out_strides, true);
+        c.out_beside_x(false);
         c.number(slot::coefficients_token_stride, rows_of_fn(impl_->spec));
         c.projection(rows_of_fn(impl_->spec));
         c.workspace(a.workspace);
@@ -163,7 +212,7 @@ result<void> compiled_layer::dynamic_layer_fwd(const dynamic_layer_fwd_args& a, 
 
 result<void> compiled_layer::post_pre_fwd(const post_pre_fwd_args& a, void* stream) const
 {
-    return launch(*impl_, operation::post_pre_fwd, a.tokens, stream, [&](launch_check& c) {
+    return launch_valid(*impl_, operation::post_pre_fwd, a, stream, [&](launch_check& c) {
         collect_post(c, a, impl_->spec.n_streams);
         c.weight(slot::fn, a.fn);
         c.f32(slot::scale, a.scale);
@@ -181,7 +230,7 @@ result<void> compiled_layer::post_pre_fwd(const post_pre_fwd_args& a, void* stre
 
 result<void> compiled_layer::head_fwd(const head_fwd_args& a, void* stream) const
 {
-    return launch(*impl_, operation::head_fwd, a.tokens, stream, [&](launch_check& c) {
+    return launch_valid(*impl_, operation::head_fwd, a, stream, [&](launch_check& c) {
         c.data_in(slot::x, a.x);
         c.streams(slot::x_token_stride, slot::x_stream_stride, a.x_strides, false);
         c.weight(slot::fn, a.fn);
@@ -197,7 +246,7 @@ result<void> compiled_layer::head_fwd(const head_fwd_args& a, void* stream) cons
 
 result<void> compiled_layer::pre_project_fwd(const pre_project_fwd_args& a, void* stream) const
 {
-    return launch(*impl_, operation::pre_project_fwd, a.tokens, stream, [&](launch_check& c) {
+    return launch_valid(*impl_, operation::pre_project_fwd, a, stream, [&](launch_check& c) {
         c.data_in(slot::x, a.x);
         c.streams(slot::x_token_stride, slot::x_stream_stride, a.x_strides, false);
         c.weight(slot::fn, a.fn);
@@ -210,7 +259,7 @@ result<void> compiled_layer::pre_project_fwd(const pre_project_fwd_args& a, void
 
 result<void> compiled_layer::split_mixes_fwd(const split_mixes_fwd_args& a, void* stream) const
 {
-    return launch(*impl_, operation::split_mixes_fwd, a.tokens, stream, [&](launch_check& c) {
+    return launch_valid(*impl_, operation::split_mixes_fwd, a, stream, [&](launch_check& c) {
         collect_splits(c, a);
         c.f32(slot::logits, a.logits);
     });
@@ -218,7 +267,7 @@ result<void> compiled_layer::split_mixes_fwd(const split_mixes_fwd_args& a, void
 
 result<void> compiled_layer::coeffs_fwd(const coeffs_fwd_args& a, void* stream) const
 {
-    return launch(*impl_, operation::coeffs_fwd, a.tokens, stream, [&](launch_check& c) {
+    return launch_valid(*impl_, operation::coeffs_fwd, a, stream, [&](launch_check& c) {
         collect_splits(c, a);
         c.f32(slot::mix, a.mix);
     });
@@ -226,7 +275,7 @@ result<void> compiled_layer::coeffs_fwd(const coeffs_fwd_args& a, void* stream) 
 
 result<void> compiled_layer::pre_big_fuse(const pre_big_fuse_args& a, void* stream) const
 {
-    return launch(*impl_, operation::pre_big_fuse, a.tokens, stream, [&](launch_check& c) {
+    return launch_valid(*impl_, operation::pre_big_fuse, a, stream, [&](launch_check& c) {
         collect_splits(c, a);
         c.f32(slot::mix, a.mix);
         c.data_in(slot::x, a.x);

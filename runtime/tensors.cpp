@@ -1,7 +1,7 @@
 // runtime/tensors.cpp -- the operators' tensors: the table that tools, descriptions and tests read.
 #include "runtime/tensors.hpp"
 
-#include <array>
+#include <algorithm>
 #include <map>
 #include <string>
 
@@ -9,7 +9,10 @@
 
 namespace mhc::jit {
 
-std::vector<tensor_description> tensors_of(operation op)
+namespace {
+
+/// Without what every forward operator may be given besides.
+std::vector<tensor_description> own_tensors_of(operation op)
 {
     const auto in = [](const char* name, const char* shape, const char* type) {
         return tensor_description{name, false, false, shape, type};
@@ -20,7 +23,6 @@ std::vector<tensor_description> tensors_of(operation op)
     const auto out = [](const char* name, const char* shape, const char* type) {
         return tensor_description{name, true, false, shape, type};
     };
-    if (const auto of = operator_of_gradient(op)) return gradient_tensors(*of);
     switch (op) {
         case operation::sinkhorn_fwd:
             return {in("logits", "[T,n,n]", "fp32"), out("mix", "[T,n,n]", "fp32")};
@@ -32,12 +34,23 @@ std::vector<tensor_description> tensors_of(operation op)
         case operation::expand_fwd:
             return {in("h", "[T,C]", "data"), out("x", "[T,n,C]", "data")};
         case operation::post_fwd:
-            return {in("y", "[T,C]", "data"), in("x", "[T,n,C]", "data"), in("post", "[T,n] or [n]", "fp32"),
-                    in("mix", "[T,n,n] or [n,n]", "fp32"), out("out", "[T,n,C]", "data")};
+            return {in("y", "[T,C]", "data"),           in("x", "[T,n,C]", "data"),
+                    in("post", "[T,n] or [n]", "fp32"), in("mix", "[T,n,n] or [n,n]", "fp32"),
+                    may("bias", "[C]", "weight"),       out("out", "[T,n,C]", "data")};
         case operation::pre_fwd:
             return {in("x", "[T,n,C]", "data"),     in("fn", "[n*n+2n,n*C]", "weight"),  in("scale", "[3]", "fp32"),
                     in("base", "[n*n+2n]", "fp32"), may("norm_weight", "[C]", "weight"), out("layer_input", "[T,C]", "data"),
                     out("pre", "[T,n]", "fp32"),    out("post", "[T,n]", "fp32"),        out("mix", "[T,n,n]", "fp32")};
+        case operation::broadcast_pre_fwd:
+            return {in("x", "[T,C]", "data"),       in("fn", "[n*n+2n,n*C]", "weight"),  in("scale", "[3]", "fp32"),
+                    in("base", "[n*n+2n]", "fp32"), may("norm_weight", "[C]", "weight"), out("layer_input", "[T,C]", "data"),
+                    out("pre", "[T,n]", "fp32"),    out("post", "[T,n]", "fp32"),        out("mix", "[T,n,n]", "fp32")};
+        case operation::delayed_pre_fwd:
+            return {in("x", "[T,n,C]", "data"),          in("previous_pre", "[T,n] or [n]", "fp32"),
+                    in("fn", "[n*n+2n,n*C]", "weight"),  in("scale", "[3]", "fp32"),
+                    in("base", "[n*n+2n]", "fp32"),      may("norm_weight", "[C]", "weight"),
+                    out("layer_input", "[T,C]", "data"), out("pre", "[T,n]", "fp32"),
+                    out("post", "[T,n]", "fp32"),        out("mix", "[T,n,n]", "fp32")};
         case operation::static_layer_fwd:
             return {in("x", "[T,n,C]", "data"),   in("h_pre", "[n]", "fp32"),    in("h_post", "[n]", "fp32"),
                     in("h_res", "[n,n]", "fp32"), in("weight", "[C]", "weight"), out("out", "[T,n,C]", "data")};
@@ -49,12 +62,19 @@ std::vector<tensor_description> tensors_of(operation op)
                     in("b_post", "[n]", "fp32"),         in("b_res", "[n,n]", "fp32"),
                     in("weight", "[C]", "weight"),       out("out", "[T,n,C]", "data")};
         case operation::post_pre_fwd:
-            return {in("y", "[T,C]", "data"),           in("x", "[T,n,C]", "data"),
-                    in("post", "[T,n] or [n]", "fp32"), in("mix", "[T,n,n] or [n,n]", "fp32"),
-                    in("fn", "[n*n+2n,n*C]", "weight"), in("scale", "[3]", "fp32"),
-                    in("base", "[n*n+2n]", "fp32"),     may("norm_weight", "[C]", "weight"),
-                    out("out", "[T,n,C]", "data"),      out("layer_input", "[T,C]", "data"),
-                    out("next_pre", "[T,n]", "fp32"),   out("next_post", "[T,n]", "fp32"),
+            return {in("y", "[T,C]", "data"),
+                    in("x", "[T,n,C]", "data"),
+                    in("post", "[T,n] or [n]", "fp32"),
+                    in("mix", "[T,n,n] or [n,n]", "fp32"),
+                    in("fn", "[n*n+2n,n*C]", "weight"),
+                    in("scale", "[3]", "fp32"),
+                    in("base", "[n*n+2n]", "fp32"),
+                    may("norm_weight", "[C]", "weight"),
+                    may("bias", "[C]", "weight"),
+                    out("out", "[T,n,C]", "data"),
+                    out("layer_input", "[T,C]", "data"),
+                    out("next_pre", "[T,n]", "fp32"),
+                    out("next_post", "[T,n]", "fp32"),
                     out("next_mix", "[T,n,n]", "fp32")};
         case operation::head_fwd:
             return {in("x", "[T,n,C]", "data"), in("fn", "[n,n*C]", "weight"),       in("scale", "[1]", "fp32"),
@@ -78,6 +98,18 @@ std::vector<tensor_description> tensors_of(operation op)
         default:
             return {};
     }
+}
+
+}  // namespace
+
+std::vector<tensor_description> tensors_of(operation op)
+{
+    if (const auto of = operator_of_gradient(op)) return gradient_tensors(*of);
+    std::vector<tensor_description> list = own_tensors_of(op);
+    const auto first_output =
+        std::find_if(list.begin(), list.end(), [](const tensor_description& tensor) { return tensor.is_output; });
+    list.insert(first_output, {"num_valid_tokens", false, true, "[1]", "int32"});
+    return list;
 }
 
 }  // namespace mhc::jit

@@ -66,13 +66,14 @@ MHC_DEVICE float sum_of_splits(const float* first, i64 distance, i64 splits)
 }
 
 /// z = (sum of a row's splits) * r * scale + base with r = 1 / sqrt(sum of squares / K + rms_eps), then `coefficients`.
-/// The projection has Rows rows, of which the first are read.
+/// The projection is of all `tokens`, of which the first `valid` are read; it has Rows rows, of which the first are read.
 template <matrix M, class Options, int n, int K, int Rows = rows_of_z<M, n>, class Grid>
 MHC_DEVICE void token_coefficients(Grid at, float* shared, projected from, affine by, float* pre, float* post, float* mix,
-                                   i64 tokens, i64 pre_token, i64 post_token, i64 mix_token, coefficient_constants k)
+                                   i64 tokens, i64 valid, i64 pre_token, i64 post_token, i64 mix_token,
+                                   coefficient_constants k)
 {
     constexpr int lanes = lanes_of(n, Grid::wave_size);
-    for_each_matrix<n>(at, shared, tokens, [=](i64 t, bool is_live, balance<n> s, int lane) MHC_INLINE {
+    for_each_matrix<n>(at, shared, valid, [=](i64 t, bool is_live, balance<n> s, int lane) MHC_INLINE {
         const float squares = sum_of_splits(from.sqsum + t, tokens, from.splits);
         const float r = 1.0f / square_root(squares * (1.0f / float(K)) + k.rms_eps);
         auto z = [=](int o) MHC_INLINE {

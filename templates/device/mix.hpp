@@ -52,8 +52,8 @@ MHC_DEVICE void expand(Grid at, const Data* h, Data* x, i64 tokens, i64 x_token,
 
 /// out[i,c] = q[i] * y + sum_j M[i,j] x[j,c] for W channels at c, in the order of j.
 ///
-/// Up to 8 streams are held in registers, and all are asked for before the first is used; more are read again for each 8
-/// outputs, from cache.
+/// Up to 8 streams are held in registers, and all are asked for before the first is used, so that `out` may be `x`; more are
+/// read again for each 8 outputs, from cache.
 template <class Rows, int n, layout L, class Data>
 MHC_DEVICE void post_vector(typename Rows::lanes y, const Data* x, i64 x_stream, const float* q, const float* mix, Data* out,
                             i64 out_stream, int c)
@@ -89,15 +89,17 @@ MHC_DEVICE void post_vector(typename Rows::lanes y, const Data* x, i64 x_stream,
     }
 }
 
-/// out[t,i,c] = post[t,i] * y[t,c] + sum_j M[t,i,j] * x[t,j,c]
-template <class Rows, int n, layout L, class Grid, class Data>
-MHC_DEVICE void post(Grid at, const Data* y, const Data* x, const float* q, const float* mix, Data* out, i64 tokens,
-                     i64 x_token, i64 x_stream, i64 out_token, i64 out_stream, i64 q_token, i64 mix_token)
+/// out[t,i,c] = post[t,i] * (y[t,c] + bias[c]) + sum_j M[t,i,j] * x[t,j,c]; without a bias, that is null, plus 0.
+template <class Rows, int n, layout L, int WeightAlign, class Grid, class Data, class Weight>
+MHC_DEVICE void post(Grid at, const Data* y, const Weight* bias, const Data* x, const float* q, const float* mix, Data* out,
+                     i64 tokens, i64 x_token, i64 x_stream, i64 out_token, i64 out_stream, i64 q_token, i64 mix_token)
 {
     for_each_item<Rows>(at, tokens, [=](i64 t, int begin, int end) MHC_INLINE {
         for_each_vector<Rows>(at, begin, end, [=](int c) MHC_INLINE {
-            post_vector<Rows, n, L>(Rows::load(y + t * Rows::C, c), x + t * x_token, x_stream, q + t * q_token,
-                                    mix + t * mix_token, out + t * out_token, out_stream, c);
+            typename Rows::lanes sum = Rows::load(y + t * Rows::C, c);
+            if (bias) sum = sum + Rows::template load<WeightAlign>(bias, c);
+            post_vector<Rows, n, L>(sum, x + t * x_token, x_stream, q + t * q_token, mix + t * mix_token,
+                                    out + t * out_token, out_stream, c);
         });
     });
 }

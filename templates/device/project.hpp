@@ -34,11 +34,11 @@ struct tile_sums {
     typename Rows::lanes products[TileTokens][TileRows], squares[TileTokens];
 };
 
-/// Sums over the channels of `slice` of all n streams. Tokens and rows past the end stand for the last one.
+/// Sums over the channels of `slice` of all n streams. Tokens past the valid ones and rows past the end stand for the last.
 /// RoundAsReference: x and fn pass through bf16, as in mHC.cu.
 template <class Rows, int n, bool RoundAsReference, int WeightAlign, int TileTokens, int TileRows, class Grid, class Data,
           class Matrix>
-MHC_DEVICE void sum_slice(Grid at, const Data* x, Matrix fn, i64 first_token, i64 tokens, int first_row, int fn_rows,
+MHC_DEVICE void sum_slice(Grid at, const Data* x, Matrix fn, i64 first_token, i64 valid, int first_row, int fn_rows,
                           int slice, i64 x_token, i64 x_stream, tile_sums<Rows, TileTokens, TileRows>& sums)
 {
     constexpr int W = Rows::W;
@@ -55,7 +55,7 @@ MHC_DEVICE void sum_slice(Grid at, const Data* x, Matrix fn, i64 first_token, i6
             lanes xs[TileTokens];
 #pragma unroll
             for (int k = 0; k < TileTokens; ++k) {
-                const i64 t = first_token + k < tokens ? first_token + k : tokens - 1;
+                const i64 t = first_token + k < valid ? first_token + k : valid - 1;
                 xs[k] = Rows::load(x + t * x_token + i * x_stream, c);
                 if (RoundAsReference) xs[k] = rounded_to<bf16, W>(xs[k]);
                 sums.squares[k] = fma<W>(xs[k], xs[k], sums.squares[k]);
@@ -75,7 +75,7 @@ MHC_DEVICE void sum_slice(Grid at, const Data* x, Matrix fn, i64 first_token, i6
 /// Sums of a split's slices meet where they are stored, since registers are full of the tile.
 template <class Rows, int TileTokens, int TileRows, class Grid>
 MHC_DEVICE void store_sums(Grid at, const tile_sums<Rows, TileTokens, TileRows>& sums, float* proj, float* sqsum, int split,
-                           i64 first_token, i64 tokens, int first_row, int fn_rows, bool is_first)
+                           i64 first_token, i64 tokens, i64 valid, int first_row, int fn_rows, bool is_first)
 {
     constexpr int W = Rows::W, wave = Grid::wave_size, width = TileRows + 1;  // the last of a token is its sum of squares
     constexpr int count = TileTokens * width, turns = ceil_div(count, wave);
@@ -91,7 +91,7 @@ MHC_DEVICE void store_sums(Grid at, const tile_sums<Rows, TileTokens, TileRows>&
         const int e = turn * wave + at.lane(), r = e % width;
         const i64 t = first_token + e / width;
         const bool is_square = r == TileRows;
-        if (e >= count || t >= tokens || (is_square ? first_row != 0 : first_row + r >= fn_rows)) continue;
+        if (e >= count || t >= valid || (is_square ? first_row != 0 : first_row + r >= fn_rows)) continue;
         const i64 place = split * tokens + t;
         float* const to = is_square ? sqsum + place : proj + place * fn_rows + first_row + r;
         *to = is_first ? mine[turn] : *to + mine[turn];
@@ -106,24 +106,27 @@ MHC_DEVICE int split_of(int c, int splits)
     return used == 1 ? 0 : ((c / Rows::slice + 1) * used - 1) / Rows::slices;
 }
 
-/// Zeros, by all lanes of the grid.
+/// Zeros in `rows` rows of `width` numbers, `distance` from each other, by all lanes of the grid.
 template <class Grid>
-MHC_DEVICE void clear(Grid at, float* first, i64 count)
+MHC_DEVICE void clear(Grid at, float* first, i64 rows, i64 width, i64 distance)
 {
-    for (i64 i = at.group * Grid::block + at.thread(); i < count; i += at.groups * Grid::block) first[i] = 0.0f;
+    for (i64 r = 0; r < rows; ++r)
+        for (i64 i = at.group * Grid::block + at.thread(); i < width; i += at.groups * Grid::block)
+            first[r * distance + i] = 0.0f;
 }
 
 /// One wave makes TileTokens x TileRows sums of one split: in each slice every lane its channels, then over the lanes.
 ///
 /// Work is dealt out by numbers that are constants, a row tile of all m and a split of all slices; a wave whose row or
 /// split is not asked for has none. Division by what only the launch knows would cost the registers of its reciprocals.
+/// Of all `tokens` the first `valid` are read and written.
 template <class Rows, int n, int TileTokens, int TileRows, bool RoundAsReference, int WeightAlign, class Grid, class Data,
           class Matrix>
 MHC_DEVICE void project(Grid at, const Data* x, Matrix fn, float* proj, float* sqsum, int fn_rows, int splits, i64 tokens,
-                        i64 x_token, i64 x_stream)
+                        i64 valid, i64 x_token, i64 x_stream)
 {
     constexpr int slices = Rows::slices, row_tiles = ceil_div(n * n + 2 * n, TileRows);
-    const i64 items = (tokens + TileTokens - 1) / TileTokens * (slices * row_tiles);
+    const i64 items = (valid + TileTokens - 1) / TileTokens * (slices * row_tiles);
     for (i64 item = at.group * Grid::waves + at.wave(); item < items; item += at.groups * Grid::waves) {
         const int first_row = int(item % row_tiles) * TileRows, split = int(item / row_tiles % slices);
         const i64 first_token = item / (slices * row_tiles) * TileTokens;
@@ -131,14 +134,14 @@ MHC_DEVICE void project(Grid at, const Data* x, Matrix fn, float* proj, float* s
         const int used = smaller(splits, slices), begin = split * slices / used, end = (split + 1) * slices / used;
         for (int slice = begin; slice < end; ++slice) {
             tile_sums<Rows, TileTokens, TileRows> sums;
-            sum_slice<Rows, n, RoundAsReference, WeightAlign>(at, x, fn, first_token, tokens, first_row, fn_rows, slice,
+            sum_slice<Rows, n, RoundAsReference, WeightAlign>(at, x, fn, first_token, valid, first_row, fn_rows, slice,
                                                               x_token, x_stream, sums);
-            store_sums(at, sums, proj, sqsum, split, first_token, tokens, first_row, fn_rows, slice == begin);
+            store_sums(at, sums, proj, sqsum, split, first_token, tokens, valid, first_row, fn_rows, slice == begin);
         }
     }
     if (splits > slices) {  // there is nothing left for the others
-        clear(at, proj + slices * tokens * fn_rows, (splits - slices) * tokens * fn_rows);
-        clear(at, sqsum + slices * tokens, (splits - slices) * tokens);
+        clear(at, proj + slices * tokens * fn_rows, splits - slices, valid * fn_rows, tokens * fn_rows);
+        clear(at, sqsum + slices * tokens, splits - slices, valid, tokens);
     }
 }
 

@@ -29,4 +29,13 @@ struct storage<fp32> {
 constexpr int ceil_div(int a, int b) { return (a + b - 1) / b; }
 constexpr int smaller(int a, int b) { return a < b ? a : b; }
 
+/// Tokens that a launch reads and writes: all, or the first `*valid` of them where it is given. What lies behind them keeps
+/// its place, so that the distance of two splits stays that of all tokens.
+MHC_DEVICE i64 tokens_of(i64 tokens, const int* valid)
+{
+    if (!valid) return tokens;
+    const i64 some = *valid;
+    return some < tokens ? some : tokens;
+}
+
 }  // namespace mhc

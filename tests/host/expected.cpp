@@ -59,12 +59,21 @@ std::map<std::string, reference::tensor> expected_of(const jit::layer_spec& spec
             expected["x"] = reference::expand_fwd(shape, data("h"));
             break;
         case operation::post_fwd:
-            expected["out"] = reference::post_fwd(options.layout, shape, data("y"), rows("x"),
-                                                  of_token("post", of.post_is_static), of_token("mix", of.mix_is_static));
+            expected["out"] =
+                reference::post_fwd(options.layout, shape, data("y"), rows("x"), of_token("post", of.post_is_static),
+                                    of_token("mix", of.mix_is_static), data("bias"));
             break;
         case operation::pre_fwd:
             put(expected,
                 reference::pre_fwd(options, shape, rows("x"), data("fn"), data("scale"), data("base"), data("norm_weight")));
+            break;
+        case operation::broadcast_pre_fwd:
+            put(expected, reference::broadcast_pre_fwd(options, shape, data("x"), data("fn"), data("scale"), data("base"),
+                                                       data("norm_weight")));
+            break;
+        case operation::delayed_pre_fwd:
+            put(expected, reference::delayed_pre_fwd(options, shape, rows("x"), of_token("previous_pre", of.pre_is_static),
+                                                     data("fn"), data("scale"), data("base"), data("norm_weight")));
             break;
         case operation::static_layer_fwd:
             expected["out"] = reference::static_layer_fwd(options, shape, rows("x"), data("h_pre"), data("h_post"),
@@ -86,8 +95,9 @@ std::map<std::string, reference::tensor> expected_of(const jit::layer_spec& spec
         case operation::post_pre_fwd: {
             const std::vector<float>& stored = got.outputs.at("out");
             const reference::strided_rows out{stored.data(), shape.flat_dim(), shape.hidden_dim};
-            expected["out"] = reference::post_fwd(options.layout, shape, data("y"), rows("x"),
-                                                  of_token("post", of.post_is_static), of_token("mix", of.mix_is_static));
+            expected["out"] =
+                reference::post_fwd(options.layout, shape, data("y"), rows("x"), of_token("post", of.post_is_static),
+                                    of_token("mix", of.mix_is_static), data("bias"));
             put(expected,
                 reference::pre_fwd(options, shape, out, data("fn"), data("scale"), data("base"), data("norm_weight")),
                 "next_");

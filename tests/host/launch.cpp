@@ -7,8 +7,9 @@ using jit::operation;
 
 bool takes_workspace(operation op)
 {
-    constexpr jit::operations with_workspace = {operation::pre_fwd, operation::static_layer_fwd,
-                                                operation::dynamic_layer_fwd, operation::post_pre_fwd, operation::head_fwd};
+    constexpr jit::operations with_workspace = {
+        operation::pre_fwd,  operation::static_layer_fwd,  operation::dynamic_layer_fwd, operation::post_pre_fwd,
+        operation::head_fwd, operation::broadcast_pre_fwd, operation::delayed_pre_fwd};
     return with_workspace.contains(op) || (is_gradient(op) && op != operation::expand_bwd);
 }
 
@@ -16,23 +17,34 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
 {
     if (is_gradient(of.op)) return launch_gradient(layer, of, pointer, stream);
     const auto f32 = [&](std::string_view name) { return static_cast<float*>(pointer(name)); };
+    const auto* const valid = static_cast<const std::int32_t*>(pointer("num_valid_tokens"));
     switch (of.op) {
         case operation::sinkhorn_fwd:
-            return layer.sinkhorn_fwd({.logits = f32("logits"), .mix = f32("mix"), .tokens = of.tokens}, stream);
+            return layer.sinkhorn_fwd(
+                {.logits = f32("logits"), .mix = f32("mix"), .tokens = of.tokens, .num_valid_tokens = valid}, stream);
         case operation::rmsnorm_fwd:
-            return layer.rmsnorm_fwd(
-                {.x = pointer("x"), .weight = pointer("weight"), .y = pointer("y"), .rms = f32("rms"), .tokens = of.tokens},
-                stream);
+            return layer.rmsnorm_fwd({.x = pointer("x"),
+                                      .weight = pointer("weight"),
+                                      .y = pointer("y"),
+                                      .rms = f32("rms"),
+                                      .tokens = of.tokens,
+                                      .num_valid_tokens = valid},
+                                     stream);
         case operation::apply_mix_fwd:
             return layer.apply_mix_fwd({.x = pointer("x"),
                                         .pre = f32("pre"),
                                         .layer_input = pointer("layer_input"),
                                         .tokens = of.tokens,
                                         .x_strides = of.x_strides,
-                                        .pre_is_static = of.pre_is_static},
+                                        .pre_is_static = of.pre_is_static,
+                                        .num_valid_tokens = valid},
                                        stream);
         case operation::expand_fwd:
-            return layer.expand_fwd({.h = pointer("h"), .x = pointer("x"), .tokens = of.tokens, .x_strides = of.x_strides},
+            return layer.expand_fwd({.h = pointer("h"),
+                                     .x = pointer("x"),
+                                     .tokens = of.tokens,
+                                     .x_strides = of.x_strides,
+                                     .num_valid_tokens = valid},
                                     stream);
         case operation::post_fwd:
             return layer.post_fwd({.y = pointer("y"),
@@ -44,7 +56,9 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
                                    .x_strides = of.x_strides,
                                    .out_strides = of.out_strides,
                                    .post_is_static = of.post_is_static,
-                                   .mix_is_static = of.mix_is_static},
+                                   .mix_is_static = of.mix_is_static,
+                                   .bias = pointer("bias"),
+                                   .num_valid_tokens = valid},
                                   stream);
         case operation::pre_fwd:
             return layer.pre_fwd({.x = pointer("x"),
@@ -58,8 +72,40 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
                                   .mix = f32("mix"),
                                   .workspace = pointer("workspace"),
                                   .tokens = of.tokens,
-                                  .x_strides = of.x_strides},
+                                  .x_strides = of.x_strides,
+                                  .num_valid_tokens = valid},
                                  stream);
+        case operation::broadcast_pre_fwd:
+            return layer.broadcast_pre_fwd({.x = pointer("x"),
+                                            .fn = pointer("fn"),
+                                            .scale = f32("scale"),
+                                            .base = f32("base"),
+                                            .norm_weight = pointer("norm_weight"),
+                                            .layer_input = pointer("layer_input"),
+                                            .pre = f32("pre"),
+                                            .post = f32("post"),
+                                            .mix = f32("mix"),
+                                            .workspace = pointer("workspace"),
+                                            .tokens = of.tokens,
+                                            .num_valid_tokens = valid},
+                                           stream);
+        case operation::delayed_pre_fwd:
+            return layer.delayed_pre_fwd({.x = pointer("x"),
+                                          .previous_pre = f32("previous_pre"),
+                                          .fn = pointer("fn"),
+                                          .scale = f32("scale"),
+                                          .base = f32("base"),
+                                          .norm_weight = pointer("norm_weight"),
+                                          .layer_input = pointer("layer_input"),
+                                          .pre = f32("pre"),
+                                          .post = f32("post"),
+                                          .mix = f32("mix"),
+                                          .workspace = pointer("workspace"),
+                                          .tokens = of.tokens,
+                                          .x_strides = of.x_strides,
+                                          .previous_pre_is_static = of.pre_is_static,
+                                          .num_valid_tokens = valid},
+                                         stream);
         case operation::static_layer_fwd:
             return layer.static_layer_fwd({.x = pointer("x"),
                                            .h_pre = f32("h_pre"),
@@ -70,7 +116,8 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
                                            .workspace = pointer("workspace"),
                                            .tokens = of.tokens,
                                            .x_strides = of.x_strides,
-                                           .out_strides = of.out_strides},
+                                           .out_strides = of.out_strides,
+                                           .num_valid_tokens = valid},
                                           stream);
         case operation::dynamic_layer_fwd:
             return layer.dynamic_layer_fwd({.x = pointer("x"),
@@ -88,7 +135,8 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
                                             .workspace = pointer("workspace"),
                                             .tokens = of.tokens,
                                             .x_strides = of.x_strides,
-                                            .out_strides = of.out_strides},
+                                            .out_strides = of.out_strides,
+                                            .num_valid_tokens = valid},
                                            stream);
         case operation::post_pre_fwd:
             return layer.post_pre_fwd({.y = pointer("y"),
@@ -109,7 +157,9 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
                                        .x_strides = of.x_strides,
                                        .out_strides = of.out_strides,
                                        .post_is_static = of.post_is_static,
-                                       .mix_is_static = of.mix_is_static},
+                                       .mix_is_static = of.mix_is_static,
+                                       .bias = pointer("bias"),
+                                       .num_valid_tokens = valid},
                                       stream);
         case operation::head_fwd:
             return layer.head_fwd({.x = pointer("x"),
@@ -120,7 +170,8 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
                                    .layer_input = pointer("layer_input"),
                                    .workspace = pointer("workspace"),
                                    .tokens = of.tokens,
-                                   .x_strides = of.x_strides},
+                                   .x_strides = of.x_strides,
+                                   .num_valid_tokens = valid},
                                   stream);
         case operation::pre_project_fwd:
             return layer.pre_project_fwd({.x = pointer("x"),
@@ -130,7 +181,8 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
                                           .tokens = of.tokens,
                                           .rows = of.rows,
                                           .splits = of.splits,
-                                          .x_strides = of.x_strides},
+                                          .x_strides = of.x_strides,
+                                          .num_valid_tokens = valid},
                                          stream);
         case operation::split_mixes_fwd:
             return layer.split_mixes_fwd({.proj = f32("proj"),
@@ -141,7 +193,8 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
                                           .post = f32("post"),
                                           .logits = f32("logits"),
                                           .tokens = of.tokens,
-                                          .splits = of.splits},
+                                          .splits = of.splits,
+                                          .num_valid_tokens = valid},
                                          stream);
         case operation::coeffs_fwd:
             return layer.coeffs_fwd({.proj = f32("proj"),
@@ -152,7 +205,8 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
                                      .post = f32("post"),
                                      .mix = f32("mix"),
                                      .tokens = of.tokens,
-                                     .splits = of.splits},
+                                     .splits = of.splits,
+                                     .num_valid_tokens = valid},
                                     stream);
         case operation::pre_big_fuse:
             return layer.pre_big_fuse({.proj = f32("proj"),
@@ -167,7 +221,8 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
                                        .mix = f32("mix"),
                                        .tokens = of.tokens,
                                        .splits = of.splits,
-                                       .x_strides = of.x_strides},
+                                       .x_strides = of.x_strides,
+                                       .num_valid_tokens = valid},
                                       stream);
         default:
             break;

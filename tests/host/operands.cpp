@@ -2,6 +2,7 @@
 #include "tests/host/operands.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <stdexcept>
@@ -106,6 +107,7 @@ public:
     {
         make_forward();
         if (is_gradient(case_.op)) make_gradients();
+        if (case_.is_padded) pad();
         return std::move(made_);
     }
 
@@ -140,6 +142,21 @@ private:
                 break;
             case operation::pre_fwd:
                 streams_input();
+                projection_inputs(m, 3);
+                rows_output("layer_input");
+                coefficients_outputs("pre", "post", "mix");
+                break;
+            case operation::broadcast_pre_fwd:
+                made_.x_strides = {c_, 0};
+                data_input("x", dense_rows(tokens_, c_));
+                projection_inputs(m, 3);
+                rows_output("layer_input");
+                coefficients_outputs("pre", "post", "mix");
+                break;
+            case operation::delayed_pre_fwd:
+                made_.pre_is_static = case_.coefficients != coefficient_kind::per_token;
+                streams_input();
+                coefficients("previous_pre", made_.pre_is_static, n_, 0.5F, 0.3F);
                 projection_inputs(m, 3);
                 rows_output("layer_input");
                 coefficients_outputs("pre", "post", "mix");
@@ -241,6 +258,23 @@ private:
 
     const jit::layer_spec& spec() const { return case_.spec; }
 
+    /// Tokens behind the valid ones hold NaN, which no result may show. Rows that all tokens share have none behind them.
+    void pad()
+    {
+        const auto valid = static_cast<std::int32_t>(tokens_ / 2);
+        for (operand& of : made_.list) {
+            if (!of.is_per_token || of.is_output || (of.place.token_stride == 0 && tokens_ > 1)) continue;
+            for (std::int64_t t = valid; t < tokens_; ++t)
+                for (std::int64_t i = 0; i < of.place.streams; ++i)
+                    std::fill_n(of.values.begin() + of.place.row(t, i), of.place.width,
+                                std::numeric_limits<float>::quiet_NaN());
+        }
+        made_.valid_tokens = valid;
+        made_.list.push_back({.name = "num_valid_tokens",  // as the bits of a float, which is how operands are kept
+                              .place = dense_rows(1, 1),
+                              .values = {std::bit_cast<float>(valid)}});
+    }
+
     void coefficients_outputs(const char* pre, const char* post, const char* mix)
     {
         coefficients_output(pre, n_);
@@ -299,6 +333,7 @@ private:
         streams_input();
         coefficients("post", made_.post_is_static, n_, 1, 0.5F);
         coefficients("mix", made_.mix_is_static, n_ * n_, 0, 1 / std::sqrt(static_cast<float>(n_)));
+        if (case_.has_bias) weights("bias", 1, c_, 0.2F, 1);
         streams_output("out", made_.out_strides);
     }
 
@@ -358,12 +393,23 @@ operand& operands::at(std::string_view name) { return const_cast<operand&>(std::
 
 operands make_operands(const test_case& of) { return maker(of).make(); }
 
+operands valid_part(const operands& of)
+{
+    operands part = of;
+    if (of.valid_tokens < 0) return part;
+    part.tokens = std::min(of.tokens, of.valid_tokens);
+    for (operand& each : part.list)
+        if (each.is_per_token) each.place.tokens = part.tokens;
+    return part;
+}
+
 operands select_tokens(const operands& from, const jit::layer_spec& spec, const std::vector<std::int64_t>& tokens,
                        stride_kind x_strides, stride_kind out_strides)
 {
     operands made = from;
     made.tokens = static_cast<std::int64_t>(tokens.size());
     made.x_strides = strides_of(forward_of(from.op) == operation::expand_fwd ? out_strides : x_strides, spec, made.tokens);
+    if (from.op == operation::broadcast_pre_fwd) made.x_strides = from.x_strides;  // a row for all streams
     made.out_strides = strides_of(out_strides, spec, made.tokens);
     for (operand& of : made.list) {
         if (!of.is_per_token) continue;

@@ -45,9 +45,11 @@ struct operands {
     jit::operation op = jit::operation::sinkhorn_fwd;
     std::int64_t tokens = 0;
     jit::strides x_strides, out_strides;  ///< of a gradient's d_x and d_out too: out_strides
-    bool pre_is_static = false, post_is_static = false, mix_is_static = false;
+    bool pre_is_static = false,           ///< of delayed_pre_fwd: previous_pre
+        post_is_static = false, mix_is_static = false;
     std::int64_t rows = 0, splits = 1;
-    jit::accumulation accumulate;  ///< what a gradient adds to what is there
+    std::int64_t valid_tokens = -1;  ///< what num_valid_tokens says; -1 where it is not given
+    jit::accumulation accumulate;    ///< what a gradient adds to what is there
     std::vector<operand> list;
 
     const operand* find(std::string_view name) const;
@@ -62,6 +64,9 @@ operands make_operands(const test_case& of);
 /// The same launch for some of its tokens, in the order given, densely or with other strides.
 operands select_tokens(const operands& from, const jit::layer_spec& spec, const std::vector<std::int64_t>& tokens,
                        stride_kind x_strides, stride_kind out_strides);
+
+/// Of a padded launch the part that is computed: the first valid tokens of every operand, where they lie.
+operands valid_part(const operands& of);
 
 /// Puts dense numbers into place, with NaN in the gaps.
 std::vector<float> placed(const std::vector<float>& dense, const placement& place);

@@ -134,6 +134,16 @@ TEST_CASE("pairwise: coeffs_fwd agrees with the float64 reference") { check_grou
 
 TEST_CASE("pairwise: pre_big_fuse agrees with the float64 reference") { check_group({.op = jit::operation::pre_big_fuse}); }
 
+TEST_CASE("pairwise: broadcast_pre_fwd agrees with the float64 reference")
+{
+    check_group({.op = jit::operation::broadcast_pre_fwd});
+}
+
+TEST_CASE("pairwise: delayed_pre_fwd agrees with the float64 reference")
+{
+    check_group({.op = jit::operation::delayed_pre_fwd});
+}
+
 TEST_CASE("pairwise: sinkhorn_bwd agrees with the float64 reference") { check_group({.op = jit::operation::sinkhorn_bwd}); }
 
 TEST_CASE("pairwise: rmsnorm_bwd agrees with the float64 reference") { check_group({.op = jit::operation::rmsnorm_bwd}); }

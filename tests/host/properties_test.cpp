@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -133,6 +134,29 @@ TEST_CASE("properties: no tokens launch nothing, with null pointers and without,
     }
 }
 
+TEST_CASE("properties: valid tokens of a padded batch have the bits they have without padding, whatever the number says")
+{
+    for (int op = 0; op < jit::operation_count; ++op) {
+        const test_case of = simple_case(static_cast<operation>(op), 4, 127, 5, jit::dtype::bf16);
+        if (is_gradient(of.op)) continue;
+        CAPTURE(of.name);
+        const operands whole = make_operands(of);
+        const outcome expected = run_without_problems(of.spec, whole);
+        for (const std::int32_t said : {-3, 0, 3, 5, 9}) {
+            CAPTURE(said);
+            operands padded = whole;
+            padded.valid_tokens = std::max(said, 0);
+            padded.list.push_back(
+                {.name = "num_valid_tokens", .place = {1, 1, 1, 1, 1}, .values = {std::bit_cast<float>(said)}});
+            for (const auto& [name, values] : run_without_problems(of.spec, padded).outputs) {
+                const std::vector<float>& all = expected.outputs.at(name);
+                REQUIRE(values.size() * 5 == all.size() * static_cast<std::size_t>(std::clamp(said, 0, 5)));
+                CHECK_MESSAGE(std::equal(values.begin(), values.end(), all.begin()), name << " differs");
+            }
+        }
+    }
+}
+
 TEST_CASE("properties: rmsnorm_fwd of zeros is zero and its rms the root of norm_eps")
 {
     test_case of = simple_case(operation::rmsnorm_fwd, 4, 127, 2, jit::dtype::fp32);
@@ -146,13 +170,15 @@ TEST_CASE("properties: rmsnorm_fwd of zeros is zero and its rms the root of norm
 
 TEST_CASE("properties: a NaN or an infinity in one token stays in that token")
 {
-    for (const operation op :
-         {operation::rmsnorm_fwd,      operation::apply_mix_fwd,     operation::post_fwd,     operation::pre_fwd,
-          operation::static_layer_fwd, operation::dynamic_layer_fwd, operation::post_pre_fwd, operation::head_fwd,
-          operation::pre_project_fwd,  operation::split_mixes_fwd,   operation::coeffs_fwd,   operation::pre_big_fuse,
-          operation::rmsnorm_bwd,      operation::apply_mix_bwd,     operation::post_bwd,     operation::pre_bwd,
-          operation::static_layer_bwd, operation::dynamic_layer_bwd, operation::post_pre_bwd, operation::head_bwd,
-          operation::pre_project_bwd,  operation::split_mixes_bwd,   operation::coeffs_bwd}) {
+    for (const operation op : {operation::rmsnorm_fwd,       operation::apply_mix_fwd,     operation::post_fwd,
+                               operation::pre_fwd,           operation::static_layer_fwd,  operation::dynamic_layer_fwd,
+                               operation::post_pre_fwd,      operation::head_fwd,          operation::pre_project_fwd,
+                               operation::split_mixes_fwd,   operation::coeffs_fwd,        operation::pre_big_fuse,
+                               operation::broadcast_pre_fwd, operation::delayed_pre_fwd,   operation::rmsnorm_bwd,
+                               operation::apply_mix_bwd,     operation::post_bwd,          operation::pre_bwd,
+                               operation::static_layer_bwd,  operation::dynamic_layer_bwd, operation::post_pre_bwd,
+                               operation::head_bwd,          operation::pre_project_bwd,   operation::split_mixes_bwd,
+                               operation::coeffs_bwd}) {
         for (const float poison : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
             const test_case of = simple_case(op, 4, 127, 5, jit::dtype::fp32);
             CAPTURE(of.name);

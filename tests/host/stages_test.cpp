@@ -188,6 +188,46 @@ TEST_CASE("stages: head_fwd gives the bits of pre_fwd's layer_input")
     });
 }
 
+TEST_CASE("stages: broadcast_pre_fwd gives the bits of pre_fwd on n copies of a row")
+{
+    for_each_size([](const size& of) {
+        const test_case pre_case = stage_case(operation::pre_fwd, of),
+                        broadcast_case = stage_case(operation::broadcast_pre_fwd, of);
+        operands pre = make_operands(pre_case);
+        const operands broadcast = make_operands(broadcast_case);
+        std::vector<float> copies;
+        const std::vector<float> rows = broadcast.at("x").dense();
+        for (auto row = rows.begin(); row != rows.end(); row += of.hidden_dim)
+            for (int i = 0; i < of.n_streams; ++i) copies.insert(copies.end(), row, row + of.hidden_dim);
+        give(pre, "x", copies);
+        for (const char* name : {"fn", "scale", "base"}) give(pre, name, broadcast.at(name).dense());
+        if (pre_case.spec.norm_weight) give(pre, "norm_weight", broadcast.at("norm_weight").dense());
+        const outcome expected = run_checked(pre_case, pre), got = run_checked(broadcast_case, broadcast);
+        for (const auto& [name, values] : expected.outputs)
+            check_equal(broadcast_case.name + " " + name, got.outputs.at(name), values);
+    });
+}
+
+TEST_CASE("stages: delayed_pre_fwd gives the bits of pre_fwd where its pre is that of its own streams")
+{
+    for_each_size([](const size& of) {
+        const test_case pre_case = stage_case(operation::pre_fwd, of),
+                        delayed_case = stage_case(operation::delayed_pre_fwd, of);
+        const operands pre = make_operands(pre_case);
+        const outcome expected = run_checked(pre_case, pre);
+        operands delayed = make_operands(delayed_case);
+        give_inputs(delayed, pre);
+        const outcome other = run_checked(delayed_case, delayed);
+        give(delayed, "previous_pre", expected.outputs.at("pre"));
+        const outcome got = run_checked(delayed_case, delayed);
+        for (const auto& [name, values] : expected.outputs) {
+            check_equal(delayed_case.name + " " + name, got.outputs.at(name), values);
+            if (name != "layer_input") check_equal(delayed_case.name + " " + name, other.outputs.at(name), values);
+        }
+        CHECK(other.outputs.at("layer_input") != got.outputs.at("layer_input"));
+    });
+}
+
 TEST_CASE("stages: sinkhorn_fwd of split_mixes_fwd's logits gives the bits of coeffs_fwd's mix")
 {
     for_each_size([](const size& of) {

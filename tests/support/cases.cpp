@@ -74,14 +74,16 @@ const char* named(const char* const (&names)[Size], Enum value)
 using jit::operations;
 
 constexpr operations layers = {operation::static_layer_fwd, operation::dynamic_layer_fwd};
-constexpr operations with_projection = {operation::pre_fwd, operation::dynamic_layer_fwd, operation::post_pre_fwd,
-                                        operation::head_fwd, operation::pre_project_fwd};
+constexpr operations with_projection = {
+    operation::pre_fwd,         operation::dynamic_layer_fwd, operation::post_pre_fwd,   operation::head_fwd,
+    operation::pre_project_fwd, operation::broadcast_pre_fwd, operation::delayed_pre_fwd};
 constexpr operations with_splits = {operation::pre_project_fwd, operation::split_mixes_fwd, operation::coeffs_fwd,
                                     operation::pre_big_fuse};
 constexpr operations with_post = {operation::post_fwd, operation::post_pre_fwd};
 constexpr operations with_sinkhorn =
-    layers | operations{operation::sinkhorn_fwd, operation::pre_fwd, operation::post_pre_fwd, operation::coeffs_fwd,
-                        operation::pre_big_fuse};
+    layers | operations{operation::sinkhorn_fwd,   operation::pre_fwd,      operation::post_pre_fwd,
+                        operation::coeffs_fwd,     operation::pre_big_fuse, operation::broadcast_pre_fwd,
+                        operation::delayed_pre_fwd};
 constexpr operations with_options =
     with_sinkhorn | operations{operation::rmsnorm_fwd, operation::head_fwd, operation::split_mixes_fwd};
 constexpr operations without_data = {operation::sinkhorn_fwd, operation::split_mixes_fwd, operation::coeffs_fwd};
@@ -90,6 +92,7 @@ bool is_layer(operation op) { return layers.contains(op); }
 bool projects(operation op) { return with_projection.contains(op); }
 bool reads_streams(operation op)
 {
+    if (op == operation::broadcast_pre_fwd) return false;
     return op == operation::apply_mix_fwd || op == operation::pre_big_fuse || with_post.contains(op) || projects(op) ||
            is_layer(op);
 }
@@ -111,12 +114,12 @@ void change_options(jit::layer_options& options)
 std::string_view name_of(operation op)
 {
     static constexpr std::string_view names[] = {
-        "sinkhorn_fwd",     "rmsnorm_fwd",       "apply_mix_fwd",     "expand_fwd",   "post_fwd",
-        "pre_fwd",          "static_layer_fwd",  "dynamic_layer_fwd", "post_pre_fwd", "head_fwd",
-        "pre_project_fwd",  "split_mixes_fwd",   "coeffs_fwd",        "pre_big_fuse", "sinkhorn_bwd",
-        "rmsnorm_bwd",      "apply_mix_bwd",     "expand_bwd",        "post_bwd",     "pre_bwd",
-        "static_layer_bwd", "dynamic_layer_bwd", "post_pre_bwd",      "head_bwd",     "pre_project_bwd",
-        "split_mixes_bwd",  "coeffs_bwd"};
+        "sinkhorn_fwd",     "rmsnorm_fwd",       "apply_mix_fwd",     "expand_fwd",     "post_fwd",
+        "pre_fwd",          "static_layer_fwd",  "dynamic_layer_fwd", "post_pre_fwd",   "head_fwd",
+        "pre_project_fwd",  "split_mixes_fwd",   "coeffs_fwd",        "pre_big_fuse",   "sinkhorn_bwd",
+        "rmsnorm_bwd",      "apply_mix_bwd",     "expand_bwd",        "post_bwd",       "pre_bwd",
+        "static_layer_bwd", "dynamic_layer_bwd", "post_pre_bwd",      "head_bwd",       "pre_project_bwd",
+        "split_mixes_bwd",  "coeffs_bwd",        "broadcast_pre_fwd", "delayed_pre_fwd"};
     return names[static_cast<std::size_t>(op)];
 }
 
@@ -156,7 +159,9 @@ int value_count(const case_group& group, factor of)
     const auto all_if = [](bool meaningful, const auto& values) {
         return meaningful ? static_cast<int>(std::size(values)) : 1;
     };
-    const bool has_weights = op == operation::rmsnorm_fwd || takes_norm_weight(op) || projects(op) || is_layer(op);
+    const bool takes_bias = with_post.contains(group.op);
+    const bool has_weights =
+        takes_bias || op == operation::rmsnorm_fwd || takes_norm_weight(op) || projects(op) || is_layer(op);
     const bool sweeps = group.sweeps_sinkhorn;
     switch (of) {
         case factor::n_streams:
@@ -178,7 +183,7 @@ int value_count(const case_group& group, factor of)
         case factor::out_strides:
             return writes_streams(op) ? 4 : 1;  // an output's rows may not repeat
         case factor::coefficients:
-            return with_post.contains(op) ? 4 : op == operation::apply_mix_fwd ? 2 : 1;
+            return with_post.contains(op) ? 4 : op == operation::apply_mix_fwd || op == operation::delayed_pre_fwd ? 2 : 1;
         case factor::weight_dtype:
             return all_if(has_weights, weight_dtype_values);
         case factor::weight:
@@ -201,6 +206,10 @@ int value_count(const case_group& group, factor of)
             return all_if(sweeps, eps_values);
         case factor::iters:
             return all_if(sweeps, iters_values);
+        case factor::bias:
+            return takes_bias ? 2 : 1;
+        case factor::padding:
+            return sweeps || is_gradient(group.op) ? 1 : 2;
     }
     return 1;
 }
@@ -254,6 +263,10 @@ std::string value_name(factor of, int value)
             return fmt::format("eps={}", eps_values[i]);
         case factor::iters:
             return fmt::format("iters={}", iters_values[i]);
+        case factor::bias:
+            return value == 0 ? "no_bias" : "bias";
+        case factor::padding:
+            return value == 0 ? "all_tokens" : "padded";
     }
     return "?";
 }
@@ -307,6 +320,8 @@ test_case make_case(const case_group& group, const choice& of)
     made.rows = rows == row_kind::all ? 0 : rows == row_kind::one ? 1 : n_streams_values[index(factor::n_streams)];
     made.logit_spread = spread_values[index(factor::spread)];
     made.has_weight = index(factor::weight) == 0;
+    made.has_bias = index(factor::bias) == 1;
+    made.is_padded = index(factor::padding) == 1;
 
     jit::layer_spec& spec = made.spec;
     spec.n_streams = n_streams_values[index(factor::n_streams)];

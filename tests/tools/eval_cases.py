@@ -91,6 +91,35 @@ class Results(ToolCase):
             for name in ("pre", "post", "mix"):
                 self.close(out["next_" + name], expected[name], fp32_bound(n, channels))
 
+    def test_post_with_a_bias_and_padded_tokens(self):
+        n, channels = 4, 40
+        y, x, bias = self.normal(5, channels), self.normal(5, n, channels), self.normal(channels)
+        post, mix = self.normal(5, n), self.normal(n, n)
+        given = {"y": y, "x": x, "post": post, "mix": mix, "bias": bias}
+        expected = ref.post(y + bias.astype(np.float64), x, post, mix, ref.PRESETS["paper"])
+        out, _ = self.evaluate("post_fwd", given)
+        self.close(out["out"], expected, fp32_bound(n, channels))
+        for valid in (0, 3, 9):
+            some, _ = self.evaluate("post_fwd", {**given, "num_valid_tokens": np.array([valid], np.float32)})
+            self.assertTrue(np.array_equal(some["out"][:valid], out["out"][:valid]))
+            self.assertTrue(np.isnan(some["out"][valid:]).all())
+        self.bad(2, ["num_valid_tokens = 1.5", "whole number"], "mhc-eval", "post_fwd", "--target", "host",
+                 *(part for name, array in {**given, "num_valid_tokens": np.array([1.5], np.float32)}.items()
+                   for part in ("--in", self.save(name, array))), "--out-dir", self.path("none"))
+
+    def test_pre_of_one_row_and_with_an_earlier_pre(self):
+        n, channels = 3, 37
+        row, x, fn = self.normal(5, channels), self.normal(5, n, channels), self.normal(n * n + 2 * n, n * channels, scale=0.1)
+        scale, base, earlier = self.normal(3), self.normal(n * n + 2 * n), self.normal(5, n)
+        given, options, bound = {"fn": fn, "scale": scale, "base": base}, ref.PRESETS["deepseek"], fp32_bound(n, channels)
+        out, _ = self.evaluate("broadcast_pre_fwd", {"x": row, **given}, f"n_streams={n}", "preset=deepseek")
+        for name, expected in ref.pre(np.repeat(row[:, None], n, axis=1), fn, scale, base, options).items():
+            self.close(out[name], expected, bound)
+        for previous in (earlier, earlier[0]):
+            out, _ = self.evaluate("delayed_pre_fwd", {"x": x, "previous_pre": previous, **given}, "preset=deepseek")
+            for name, expected in ref.pre(x, fn, scale, base, options).items():
+                self.close(out[name], ref.apply_mix(x, previous) if name == "layer_input" else expected, bound)
+
     def test_head(self):
         n, channels = 3, 37
         x, fn, scale, base = self.normal(5, n, channels), self.normal(n, n * channels, scale=0.1), self.normal(1), self.normal(n)
@@ -377,11 +406,12 @@ class Reports(ToolCase):
                                        "static_layer_fwd", "dynamic_layer_fwd", "post_pre_fwd", "head_fwd", "pre_project_fwd",
                                        "split_mixes_fwd", "coeffs_fwd", "pre_big_fuse",
                                        "sinkhorn_bwd", "rmsnorm_bwd", "apply_mix_bwd", "expand_bwd", "post_bwd", "pre_bwd",
-                                       "static_layer_bwd", "dynamic_layer_bwd", "post_pre_bwd", "head_bwd", "pre_project_bwd", "split_mixes_bwd", "coeffs_bwd"])
+                                       "static_layer_bwd", "dynamic_layer_bwd", "post_pre_bwd", "head_bwd", "pre_project_bwd", "split_mixes_bwd", "coeffs_bwd",
+                                       "broadcast_pre_fwd", "delayed_pre_fwd"])
         pre = table["pre_fwd"]
-        self.assertEqual([t["name"] for t in pre["inputs"]], ["x", "fn", "scale", "base", "norm_weight"])
+        self.assertEqual([t["name"] for t in pre["inputs"]], ["x", "fn", "scale", "base", "norm_weight", "num_valid_tokens"])
         self.assertEqual([t["name"] for t in pre["outputs"]], ["layer_input", "pre", "post", "mix"])
-        self.assertEqual([t["name"] for t in pre["inputs"] if t["optional"]], ["norm_weight"])
+        self.assertEqual([t["name"] for t in pre["inputs"] if t["optional"]], ["norm_weight", "num_valid_tokens"])
         self.assertIn("sinkhorn_eps_mode", [o["name"] for o in pre["options"]])
         self.assertIn("token_stride", [o["name"] for o in table["post_fwd"]["options"]])
         text = self.good("mhc-eval", "--list")

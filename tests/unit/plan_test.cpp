@@ -101,6 +101,8 @@ TEST_CASE("plan: an operator's stages and the whole have the same kernels, by ke
         CHECK(keys(operation::coeffs_fwd, target) == std::vector{pre[1]});
         CHECK(keys(operation::pre_big_fuse, target) == std::vector{pre[1], pre[2]});
         CHECK(fused == std::vector{keys(operation::post_fwd, target)[0], pre[0], pre[1], pre[2]});
+        CHECK(keys(operation::broadcast_pre_fwd, target) == pre);
+        CHECK(keys(operation::delayed_pre_fwd, target) == pre);
         const auto head = keys(operation::head_fwd, target);
         CHECK(head[0] == pre[0]);
         CHECK(head[2] == pre[2]);
@@ -148,6 +150,9 @@ TEST_CASE("plan: a parameter is fed from another operand, or from its place in t
     CHECK(source_of(fused.kernels[1], slot::sqsum) == place("workspace", 4 * 24 * 4));  // behind [4, T, 24]
     CHECK(source_of(fused.kernels[2], slot::mix) == place("next_mix", 0));
     CHECK(source_of(fused.kernels[3], slot::pre) == place("next_pre", 0));
+    const operator_plan delayed = plan_of(spec_of(4, 4096), "gfx942", operation::delayed_pre_fwd);
+    CHECK(source_of(delayed.kernels[1], slot::pre) == place("pre", 0));
+    CHECK(source_of(delayed.kernels[2], slot::pre) == place("previous_pre", 0));
     const operator_plan head = plan_of(spec_of(4, 4096), "gfx942", operation::head_fwd);
     CHECK(source_of(head.kernels[1], slot::sqsum) == place("workspace", 4 * 4 * 4));
     CHECK(source_of(head.kernels[2], slot::pre) == place("workspace", 4 * 5 * 4));

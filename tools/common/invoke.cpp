@@ -15,6 +15,7 @@ result<void> sinkhorn(const call& c)
     c.set(args.logits, "logits");
     c.set(args.mix, "mix");
     args.tokens = c.what.tokens;
+    c.set(args.num_valid_tokens, "num_valid_tokens");
     return c.layer.sinkhorn_fwd(args, c.stream);
 }
 
@@ -26,6 +27,7 @@ result<void> rmsnorm(const call& c)
     c.set(args.y, "y");
     c.set(args.rms, "rms");
     args.tokens = c.what.tokens;
+    c.set(args.num_valid_tokens, "num_valid_tokens");
     return c.layer.rmsnorm_fwd(args, c.stream);
 }
 
@@ -38,6 +40,7 @@ result<void> apply_mix(const call& c)
     args.tokens = c.what.tokens;
     args.x_strides = c.given;
     args.pre_is_static = c.is_static("pre");
+    c.set(args.num_valid_tokens, "num_valid_tokens");
     return c.layer.apply_mix_fwd(args, c.stream);
 }
 
@@ -48,6 +51,7 @@ result<void> expand(const call& c)
     c.set(args.x, "x");
     args.tokens = c.what.tokens;
     args.x_strides = c.given;
+    c.set(args.num_valid_tokens, "num_valid_tokens");
     return c.layer.expand_fwd(args, c.stream);
 }
 
@@ -63,12 +67,15 @@ result<void> post(const call& c)
     args.x_strides = args.out_strides = c.given;
     args.post_is_static = c.is_static("post");
     args.mix_is_static = c.is_static("mix");
+    c.set(args.bias, "bias");
+    c.set(args.num_valid_tokens, "num_valid_tokens");
     return c.layer.post_fwd(args, c.stream);
 }
 
-result<void> pre(const call& c)
+/// What pre_fwd and its relatives share.
+template <class Args>
+void set_pre(const call& c, Args& args)
 {
-    jit::pre_fwd_args args;
     c.set(args.x, "x");
     c.set(args.fn, "fn");
     c.set(args.scale, "scale");
@@ -80,8 +87,32 @@ result<void> pre(const call& c)
     c.set(args.mix, "mix");
     args.workspace = c.workspace;
     args.tokens = c.what.tokens;
+    c.set(args.num_valid_tokens, "num_valid_tokens");
+}
+
+result<void> pre(const call& c)
+{
+    jit::pre_fwd_args args;
+    set_pre(c, args);
     args.x_strides = c.given;
     return c.layer.pre_fwd(args, c.stream);
+}
+
+result<void> broadcast_pre(const call& c)
+{
+    jit::broadcast_pre_fwd_args args;
+    set_pre(c, args);
+    return c.layer.broadcast_pre_fwd(args, c.stream);
+}
+
+result<void> delayed_pre(const call& c)
+{
+    jit::delayed_pre_fwd_args args;
+    set_pre(c, args);
+    c.set(args.previous_pre, "previous_pre");
+    args.x_strides = c.given;
+    args.previous_pre_is_static = c.is_static("previous_pre");
+    return c.layer.delayed_pre_fwd(args, c.stream);
 }
 
 result<void> static_layer(const call& c)
@@ -96,6 +127,7 @@ result<void> static_layer(const call& c)
     args.workspace = c.workspace;
     args.tokens = c.what.tokens;
     args.x_strides = args.out_strides = c.given;
+    c.set(args.num_valid_tokens, "num_valid_tokens");
     return c.layer.static_layer_fwd(args, c.stream);
 }
 
@@ -117,6 +149,7 @@ result<void> dynamic_layer(const call& c)
     args.workspace = c.workspace;
     args.tokens = c.what.tokens;
     args.x_strides = args.out_strides = c.given;
+    c.set(args.num_valid_tokens, "num_valid_tokens");
     return c.layer.dynamic_layer_fwd(args, c.stream);
 }
 
@@ -141,6 +174,8 @@ result<void> post_pre(const call& c)
     args.x_strides = args.out_strides = c.given;
     args.post_is_static = c.is_static("post");
     args.mix_is_static = c.is_static("mix");
+    c.set(args.bias, "bias");
+    c.set(args.num_valid_tokens, "num_valid_tokens");
     return c.layer.post_pre_fwd(args, c.stream);
 }
 
@@ -156,6 +191,7 @@ result<void> head(const call& c)
     args.workspace = c.workspace;
     args.tokens = c.what.tokens;
     args.x_strides = c.given;
+    c.set(args.num_valid_tokens, "num_valid_tokens");
     return c.layer.head_fwd(args, c.stream);
 }
 
@@ -170,6 +206,7 @@ result<void> pre_project(const call& c)
     args.rows = c.what.rows;
     args.splits = c.what.splits;
     args.x_strides = c.given;
+    c.set(args.num_valid_tokens, "num_valid_tokens");
     return c.layer.pre_project_fwd(args, c.stream);
 }
 
@@ -192,6 +229,7 @@ result<void> split_mixes(const call& c)
     jit::split_mixes_fwd_args args;
     set_splits(c, args);
     c.set(args.logits, "logits");
+    c.set(args.num_valid_tokens, "num_valid_tokens");
     return c.layer.split_mixes_fwd(args, c.stream);
 }
 
@@ -200,6 +238,7 @@ result<void> coeffs(const call& c)
     jit::coeffs_fwd_args args;
     set_splits(c, args);
     c.set(args.mix, "mix");
+    c.set(args.num_valid_tokens, "num_valid_tokens");
     return c.layer.coeffs_fwd(args, c.stream);
 }
 
@@ -212,6 +251,7 @@ result<void> pre_big_fuse(const call& c)
     c.set(args.norm_weight, "norm_weight");
     c.set(args.layer_input, "layer_input");
     args.x_strides = c.given;
+    c.set(args.num_valid_tokens, "num_valid_tokens");
     return c.layer.pre_big_fuse(args, c.stream);
 }
 
@@ -234,6 +274,10 @@ result<void> invoke(const jit::compiled_layer& layer, const problem& what, const
             return post(c);
         case operation::pre_fwd:
             return pre(c);
+        case operation::broadcast_pre_fwd:
+            return broadcast_pre(c);
+        case operation::delayed_pre_fwd:
+            return delayed_pre(c);
         case operation::static_layer_fwd:
             return static_layer(c);
         case operation::dynamic_layer_fwd:

@@ -15,7 +15,7 @@ struct operand {
     bool is_output = false;
     bool is_static = false;   ///< without the token index that the operator would also take
     bool is_strided = false;  ///< [T,n,C]
-    std::string type;         ///< "data", "weight" or "fp32"
+    std::string type;         ///< "data", "weight", "fp32" or "int32"
     std::vector<std::int64_t> shape;
     std::vector<float> values;  ///< of an input, where the run has any; of an output that is added to
     bool has_tokens = false;    ///< one for each set of tokens; without, a parameter that all tokens share

@@ -20,7 +20,8 @@ bool takes_norm_weight(operation op) { return jit::operations_with_norm_weight.c
 bool has_projection(operation op)
 {
     return op == operation::pre_fwd || op == operation::post_pre_fwd || op == operation::head_fwd ||
-           op == operation::pre_project_fwd || op == operation::dynamic_layer_fwd;
+           op == operation::pre_project_fwd || op == operation::dynamic_layer_fwd || op == operation::broadcast_pre_fwd ||
+           op == operation::delayed_pre_fwd;
 }
 bool has_pre(operation op)
 {
@@ -34,7 +35,7 @@ bool has_sinkhorn(operation op)
 bool has_layout(operation op) { return op == operation::post_fwd || op == operation::post_pre_fwd || is_layer(op); }
 bool has_token_rms(operation op) { return has_pre(op) && op != operation::static_layer_fwd; }
 bool has_norm(operation op) { return op == operation::rmsnorm_fwd || takes_norm_weight(op) || is_layer(op); }
-bool has_weights(operation op) { return has_norm(op) || has_projection(op); }
+bool has_weights(operation op) { return op == operation::post_fwd || has_norm(op) || has_projection(op); }
 bool has_rms_eps(operation op) { return has_norm(op) || has_token_rms(op); }  // norm_eps follows rms_eps
 bool has_data(operation op)
 {

@@ -54,6 +54,8 @@ traffic traffic_of(operation op, const jit::layer_spec& spec)
         case operation::expand_fwd:        return {(n + 1)*C*s,                      0,                                    1,     n};
         case operation::post_fwd:          return {(2*n + 1)*C*s + (n + n*n)*4,      0,                                    n + 1, n};
         case operation::pre_fwd:           return {(n + 1)*C*s + (n + n*n)*4,        m*n*C*w + (m + 3)*4 + norm_weight,    n,     1};
+        case operation::broadcast_pre_fwd: return {2*C*s + (n + n*n)*4,              m*n*C*w + (m + 3)*4 + norm_weight,    1,     1};
+        case operation::delayed_pre_fwd:   return {(n + 1)*C*s + (3*n + n*n)*4,      m*n*C*w + (m + 3)*4 + norm_weight,    n,     1};
         case operation::static_layer_fwd:  return {2*n*C*s,                          C*w + m*4,                            n,     n};
         case operation::dynamic_layer_fwd: return {2*n*C*s,                          m*n*C*w + C*w + (m + 3)*4,            n,     n};
         case operation::post_pre_fwd:      return {(2*n + 2)*C*s + 2*(n + n*n)*4,    m*n*C*w + (m + 3)*4 + norm_weight,    n + 1, n + 1};

@@ -64,7 +64,7 @@ std::string operators_text()
 {
     std::string text =
         "T tokens, n streams, C channels, S splits and R rows of a projection. data: dtype; weight: weight_dtype (default "
-        "fp32).\n";
+        "fp32); int32: a whole number in a float32 array.\n";
     std::vector<std::vector<std::string>> allowed = {{"option", "allowed"}};
     for (const setting_description& known : setting_descriptions())
         allowed.push_back({std::string(known.name), std::string(known.allowed)});

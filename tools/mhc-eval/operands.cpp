@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <limits>
 
 #include <fmt/format.h>
@@ -175,6 +176,14 @@ void check_shape(const given_array& given, const known_sizes& known, const sizes
                            fmt::join(reasons, ", ")));
 }
 
+void check_whole(const given_array& given)
+{
+    if (given.tensor.type != "int32") return;
+    const float value = given.array.values.at(0);
+    if (!(value >= -0x1p31F && value < 0x1p31F && value == std::floor(value)))
+        fail_usage(fmt::format("{} = {}: allowed is a whole number of 32 bits", given.tensor.name, value));
+}
+
 void check_norm_weight(jit::operation op, bool is_given, const std::vector<setting>& settings, jit::layer_spec& spec)
 {
     const auto names_it = [](const setting& next) { return next.name == "norm_weight"; };
@@ -228,6 +237,7 @@ problem read_problem(jit::operation op, const std::vector<setting>& inputs, cons
     sizes values{};
     std::transform(known.begin(), known.end(), values.begin(), [](const known_size& size) { return size.value; });
     for (const given_array& given : arrays) check_shape(given, known, values);
+    for (const given_array& given : arrays) check_whole(given);
 
     const auto is_norm_weight = [](const given_array& given) { return given.tensor.name == "norm_weight"; };
     check_norm_weight(op, std::any_of(arrays.begin(), arrays.end(), is_norm_weight), settings, spec);

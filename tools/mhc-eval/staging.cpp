@@ -134,11 +134,14 @@ staged_tensor::staged_tensor(device_memory& where, const operand& what, const ji
     }
     const auto element = static_cast<std::size_t>(jit::size_of(type_));
     bytes_ = static_cast<std::size_t>(layout_.extent()) * element;
-    const auto promised = static_cast<std::size_t>(what.type == "fp32" ? 4 : spec.alignment_bytes);
+    const auto promised = static_cast<std::size_t>(what.type == "fp32" || what.type == "int32" ? 4 : spec.alignment_bytes);
     pointer_ = where.allocate(bytes_, std::max(promised, element));
 
     std::vector<std::byte> staged(bytes_, poison);
-    if (!what.values.empty()) {
+    if (what.type == "int32") {
+        const auto value = static_cast<std::int32_t>(what.values.at(0));
+        std::memcpy(staged.data(), &value, sizeof(value));
+    } else if (!what.values.empty()) {
         for_each_row([&](std::int64_t from, std::size_t at) {
             round_values(what.values.data() + from, layout_.length, type_, staged.data() + at);
         });

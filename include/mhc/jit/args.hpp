@@ -2,8 +2,12 @@
 //
 // T tokens, n streams, C channels, S splits of a projection; all tensors are row-major, channels contiguous. `data` is the
 // spec's dtype, `weight` its weight_dtype, f32 is float. Pointers are the target's (device pointers on a GPU). Inputs may
-// overlap each other; an output overlaps nothing. Every pointer but one marked optional must be non-null when tokens > 0.
-// Sums are f32; only the final store rounds (to nearest even).
+// overlap each other; an output overlaps nothing, but for `out` where it may be `x`. Every pointer but one marked optional
+// must be non-null when tokens > 0. Sums are f32; only the final store rounds (to nearest even).
+//
+// `num_valid_tokens`, in every struct that has it: [1] int32 on the target, optional, read by the kernels alone. Of a batch
+// padded to T tokens the first *num_valid_tokens are computed; the others are neither read nor written. Below 0 it counts as
+// 0, above T as T. So one captured graph, or one launch of a known size, serves batches of any size up to T.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +29,7 @@ struct sinkhorn_fwd_args {
     const float* logits = nullptr;  ///< in   [T, n, n]  f32
     float* mix = nullptr;           ///< out  [T, n, n]  f32
     std::int64_t tokens = 0;        ///< T >= 0; 0 launches nothing
+    const std::int32_t* num_valid_tokens = nullptr;
 };
 
 /// rms[t] = sqrt(mean_c(x[t,c]^2) + norm_eps); y[t,c] = x[t,c] / rms[t] * weight[c].
@@ -34,6 +39,7 @@ struct rmsnorm_fwd_args {
     void* y = nullptr;             ///< out  [T, C]  data
     float* rms = nullptr;          ///< out  [T]     f32
     std::int64_t tokens = 0;       ///< T
+    const std::int32_t* num_valid_tokens = nullptr;
 };
 
 /// layer_input[t,c] = sum_i pre[t,i] * x[t,i,c].
@@ -44,6 +50,7 @@ struct apply_mix_fwd_args {
     std::int64_t tokens = 0;      ///< T
     strides x_strides;
     bool pre_is_static = false;  ///< pre is [n], the same for every token
+    const std::int32_t* num_valid_tokens = nullptr;
 };
 
 /// x[t,i,c] = h[t,c].
@@ -52,9 +59,12 @@ struct expand_fwd_args {
     void* x = nullptr;        ///< out  [T, n, C]  data
     std::int64_t tokens = 0;  ///< T
     strides x_strides;
+    const std::int32_t* num_valid_tokens = nullptr;
 };
 
-/// out[t,i,c] = post[t,i] * y[t,c] + sum_j M[t,i,j] * x[t,j,c], where M is mix (out_in) or its transpose (src_dst).
+/// out[t,i,c] = post[t,i] * (y[t,c] + bias[c]) + sum_j M[t,i,j] * x[t,j,c], where M is mix (out_in) or its transpose
+/// (src_dst). bias is that of the block's last projection, left for this addition; without it, plus 0. With n <= 8 `out` may
+/// be `x` itself, with the same strides; rows of the two that overlap otherwise are refused.
 /// Source: arXiv 2512.24880 eq. 3.
 struct post_fwd_args {
     const void* y = nullptr;      ///< in   [T, C]             data
@@ -67,6 +77,8 @@ struct post_fwd_args {
     strides out_strides;
     bool post_is_static = false;  ///< post is [n], the same for every token
     bool mix_is_static = false;   ///< mix is [n, n], the same for every token
+    const void* bias = nullptr;   ///< in   [C]  weight  optional
+    const std::int32_t* num_valid_tokens = nullptr;
 };
 
 /// With K = n*C, r = 1/sqrt(mean(x[t]^2) + rms_eps) over K and z = (fn . x[t]) * r * scale + base, where scale[0] is for
@@ -87,11 +99,12 @@ struct pre_fwd_args {
     void* workspace = nullptr;          ///< scratch, compiled_layer::workspace_bytes, 16-byte aligned; undefined at entry
     std::int64_t tokens = 0;            ///< T
     strides x_strides;
+    const std::int32_t* num_valid_tokens = nullptr;
 };
 
-/// post_fwd, and pre_fwd of the next layer on its result: bit for bit what the two give one after the other, since the
-/// second half reads `out` as stored. fn, scale, base and norm_weight are the next layer's; the options serve both halves.
-/// Source: MATH.md 6.2 row 16.
+/// post_fwd (in place where that may be), and pre_fwd of the next layer on its result: bit for bit what the two give one
+/// after the other, since the second half reads `out` as stored. fn, scale, base and norm_weight are the next layer's; the
+/// options serve both halves. Source: MATH.md 6.2 row 16.
 struct post_pre_fwd_args {
     const void* y = nullptr;            ///< in   [T, C]               data
     const void* x = nullptr;            ///< in   [T, n, C]            data
@@ -112,6 +125,47 @@ struct post_pre_fwd_args {
     strides out_strides;
     bool post_is_static = false;  ///< post is [n], the same for every token
     bool mix_is_static = false;   ///< mix is [n, n], the same for every token
+    const void* bias = nullptr;   ///< in   [C]  weight  optional
+    const std::int32_t* num_valid_tokens = nullptr;
+};
+
+/// pre_fwd of a model's first layer, whose n streams are all x[t]: the bits of expand_fwd and pre_fwd without the n copies.
+/// Source: MATH.md 6.2 row 13.
+struct broadcast_pre_fwd_args {
+    const void* x = nullptr;            ///< in   [T, C]           data
+    const void* fn = nullptr;           ///< in   [n*n+2n, n*C]    weight
+    const float* scale = nullptr;       ///< in   [3]              f32
+    const float* base = nullptr;        ///< in   [n*n+2n]         f32
+    const void* norm_weight = nullptr;  ///< in   [C]              weight  iff the spec's norm_weight is set
+    void* layer_input = nullptr;        ///< out  [T, C]           data
+    float* pre = nullptr;               ///< out  [T, n]           f32
+    float* post = nullptr;              ///< out  [T, n]           f32
+    float* mix = nullptr;               ///< out  [T, n, n]        f32
+    void* workspace = nullptr;          ///< scratch, compiled_layer::workspace_bytes, 16-byte aligned; undefined at entry
+    std::int64_t tokens = 0;            ///< T
+    const std::int32_t* num_valid_tokens = nullptr;
+};
+
+/// pre_fwd whose layer_input is made with the pre of the sublayer before, sum_i previous_pre[t,i] * x[t,i,c], then the norm
+/// as in `pre_fwd_args`. pre, post and mix are of x as ever, and pre is for the sublayer that follows: what makes it need
+/// not have ended when layer_input is needed.
+/// Source: MATH.md 6.2 row 18 (vLLM's delayed pre).
+struct delayed_pre_fwd_args {
+    const void* x = nullptr;              ///< in   [T, n, C]        data
+    const float* previous_pre = nullptr;  ///< in   [T, n] or [n]    f32
+    const void* fn = nullptr;             ///< in   [n*n+2n, n*C]    weight
+    const float* scale = nullptr;         ///< in   [3]              f32
+    const float* base = nullptr;          ///< in   [n*n+2n]         f32
+    const void* norm_weight = nullptr;    ///< in   [C]              weight  iff the spec's norm_weight is set
+    void* layer_input = nullptr;          ///< out  [T, C]           data
+    float* pre = nullptr;                 ///< out  [T, n]           f32
+    float* post = nullptr;                ///< out  [T, n]           f32
+    float* mix = nullptr;                 ///< out  [T, n, n]        f32
+    void* workspace = nullptr;            ///< scratch, compiled_layer::workspace_bytes, 16-byte aligned; undefined at entry
+    std::int64_t tokens = 0;              ///< T
+    strides x_strides;
+    bool previous_pre_is_static = false;  ///< previous_pre is [n], the same for every token
+    const std::int32_t* num_valid_tokens = nullptr;
 };
 
 /// The end of the streams: z = (fn . x[t]) * r * scale[0] + base with r as in `pre_fwd_args`; pre = sigmoid(z) + pre_eps;
@@ -128,6 +182,7 @@ struct head_fwd_args {
     void* workspace = nullptr;          ///< scratch, compiled_layer::workspace_bytes, 16-byte aligned; undefined at entry
     std::int64_t tokens = 0;            ///< T
     strides x_strides;
+    const std::int32_t* num_valid_tokens = nullptr;
 };
 
 /// First stage of pre_fwd: sum_s proj[s,t,r] = fn[r] . x[t] and sum_s sqsum[s,t] = sum over K = n*C of x[t]^2.
@@ -146,6 +201,7 @@ struct pre_project_fwd_args {
     std::int64_t rows = 0;     ///< of fn: 1 to n*n+2n; 0: n*n+2n
     std::int64_t splits = 1;   ///< S: 1 to 64
     strides x_strides;
+    const std::int32_t* num_valid_tokens = nullptr;
 };
 
 /// Second stage of pre_fwd up to Sinkhorn: with the sums over the S splits of proj and sqsum, z, pre and post as in
@@ -161,6 +217,7 @@ struct split_mixes_fwd_args {
     float* logits = nullptr;       ///< out  [T, n, n]       f32
     std::int64_t tokens = 0;       ///< T
     std::int64_t splits = 1;       ///< S: 1 to 64
+    const std::int32_t* num_valid_tokens = nullptr;
 };
 
 /// Second stage of pre_fwd: the same with mix = Sinkhorn(logits).
@@ -175,6 +232,7 @@ struct coeffs_fwd_args {
     float* mix = nullptr;          ///< out  [T, n, n]       f32
     std::int64_t tokens = 0;       ///< T
     std::int64_t splits = 1;       ///< S: 1 to 64
+    const std::int32_t* num_valid_tokens = nullptr;
 };
 
 /// Second and third stage of pre_fwd: coeffs_fwd, then layer_input as in `pre_fwd_args`.
@@ -193,6 +251,7 @@ struct pre_big_fuse_args {
     std::int64_t tokens = 0;            ///< T
     std::int64_t splits = 1;            ///< S: 1 to 64
     strides x_strides;
+    const std::int32_t* num_valid_tokens = nullptr;
 };
 
 /// mHC.cu's layer with one set of coefficients: p = sigmoid(h_pre) + pre_eps, q = post_mult * sigmoid(h_post),
@@ -209,6 +268,7 @@ struct static_layer_fwd_args {
     std::int64_t tokens = 0;        ///< T
     strides x_strides;
     strides out_strides;
+    const std::int32_t* num_valid_tokens = nullptr;
 };
 
 /// The same with coefficients of each token: z_k = alpha_k * (phi_k . x[t]) * r + b_k as in `pre_fwd_args`.
@@ -229,6 +289,7 @@ struct dynamic_layer_fwd_args {
     std::int64_t tokens = 0;            ///< T
     strides x_strides;
     strides out_strides;
+    const std::int32_t* num_valid_tokens = nullptr;
 };
 
 }  // namespace mhc::jit

@@ -72,7 +72,7 @@ struct tensor_description {
     std::string name;
     bool is_output = false, optional = false;
     std::string shape;  ///< such as "[T,n,C]", or "[T,n] or [n]"; S: splits of a projection, R: its rows
-    std::string type;   ///< "data", "weight" or "fp32"
+    std::string type;   ///< "data", "weight", "fp32" or "int32"
 };
 std::vector<tensor_description> tensors_of(operation op);
 
