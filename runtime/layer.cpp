@@ -25,8 +25,12 @@ result<void> enqueue(const ready_operator& op, codegen::slot_values& values, std
         for (const codegen::argument& arg : plan.args) {
             const std::uint64_t value =
                 values[static_cast<std::size_t>(arg.what)] + static_cast<std::uint64_t>(arg.bytes_per_token * tokens);
-            // Little-endian: a 4-byte value is the first half of the word.
-            std::memcpy(block.data() + arg.offset, &value, arg.size);
+            // Little-endian: a 4-byte value is the first half of the word. Either is one store; any other size were a call.
+            unsigned char* const at = block.data() + arg.offset;
+            if (arg.size == sizeof value)
+                std::memcpy(at, &value, sizeof value);
+            else
+                std::memcpy(at, &value, sizeof(std::uint32_t));
         }
         if (auto ok = op.kernels[i]->code->launch(groups, plan.block, block.data(), plan.argument_bytes, stream); !ok)
             return ok;
