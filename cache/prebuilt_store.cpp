@@ -181,7 +181,7 @@ bool prebuilt_store::reopen(std::string* why)
     }
 }
 
-std::unique_ptr<code_store> open(std::unique_ptr<prebuilt_store> store, std::string* why)
+std::unique_ptr<code_store> opened(std::unique_ptr<prebuilt_store> store, std::string* why)
 {
     if (store->open(why)) return store;
     return nullptr;
@@ -195,7 +195,7 @@ std::unique_ptr<code_store> open_prebuilt_store(const std::string& file, const e
     std::string ignored;
     if (why == nullptr) why = &ignored;
     try {
-        return open(std::make_unique<prebuilt_store>(file, std::string_view{}, signer, log), why);
+        return opened(std::make_unique<prebuilt_store>(file, std::string_view{}, signer, log), why);
     } catch (const std::exception& e) {
         return *why = e.what(), nullptr;
     }
@@ -208,7 +208,7 @@ std::unique_ptr<code_store> open_embedded_store(const std::string& name, std::st
     if (why == nullptr) why = &ignored;
     if (bytes.empty()) return *why = name + " is empty", nullptr;
     try {
-        return open(std::make_unique<prebuilt_store>(name, bytes, std::string{}, log), why);
+        return opened(std::make_unique<prebuilt_store>(name, bytes, std::string{}, log), why);
     } catch (const std::exception& e) {
         return *why = e.what(), nullptr;
     }

@@ -17,7 +17,8 @@ constexpr element data = element::data, f32 = element::f32, of_weight = element:
 const std::vector<family_row>& forward_families()
 {
     using enum slot;
-    static const std::vector<family_row> table{
+    // Never destroyed: a thread may still compile while the process ends.
+    static const auto& table = *new std::vector<family_row>{
         {"sinkhorn", {reads(logits, f32), writes(mix, f32), number(tokens), valid_tokens(), grid_groups()}},
         {"rmsnorm",
          {reads(x, data), may_read(weight, of_weight), writes(y, data), writes(rms, f32), number(tokens), valid_tokens(),

@@ -116,7 +116,8 @@ std::vector<family_row> make_table()
 
 const std::vector<family_row>& gradient_families()
 {
-    static const std::vector<family_row> table = make_table();
+    // Never destroyed: a thread may still compile while the process ends.
+    static const auto& table = *new std::vector<family_row>(make_table());
     return table;
 }
 

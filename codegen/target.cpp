@@ -127,21 +127,22 @@ std::string short_hash(const std::vector<std::string>& features)
 
 const std::vector<std::string>& amd_processors()
 {
-    static const std::vector<std::string> names = [] {
+    // Never destroyed: a thread may still compile while the process ends.
+    static const auto& names = *new std::vector<std::string>([] {
         std::vector<std::string> list;
         for (const amd_processor& p : amd_table) list.emplace_back(p.name);
         return list;
-    }();
+    }());
     return names;
 }
 
 const std::vector<std::string>& cuda_architectures()
 {
-    static const std::vector<std::string> names = [] {
+    static const auto& names = *new std::vector<std::string>([] {
         std::vector<std::string> list;
         for (const cuda_architecture& a : cuda_table) list.emplace_back(a.name);
         return list;
-    }();
+    }());
     return names;
 }
 

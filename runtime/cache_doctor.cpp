@@ -12,6 +12,7 @@
 #include "runtime/object_source.hpp"
 #include "runtime/prebuilt_places.hpp"
 #include "runtime/select_target.hpp"
+#include "runtime/text.hpp"
 
 namespace mhc::jit {
 
@@ -86,7 +87,7 @@ void examine_compilers(const engine_options& options, std::vector<finding>& into
         has_any = has_any || each.available;
         into.push_back({severity::good, each.name,
                         each.available ? fmt::format("{}, {} targets", each.version, each.targets.size())
-                                       : "not here: " + each.why_not.substr(0, each.why_not.find('\n'))});
+                                       : "not here: " + runtime::first_line(each.why_not)});
     }
     if (!has_any) into.push_back({severity::bad, "compilers", "none: only what is stored or prebuilt can be used"});
     const int cpus = runtime::usable_cpus();

@@ -60,8 +60,6 @@ constexpr std::array processors{
     processor{"gfx11-generic", 0x54, &gfx10_3}, processor{"gfx12-generic", 0x59, &gfx11_big},
 };
 
-jit::failure differs(std::string message) { return {jit::errc::load_failed, std::move(message)}; }
-
 std::string name_of_mach(std::uint32_t mach)
 {
     for (const processor& one : processors)

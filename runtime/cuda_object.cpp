@@ -18,8 +18,6 @@ constexpr std::uint8_t attribute_frame_size = 0x11, attribute_registers = 0x2f; 
 // Of one kernel, in .nv.info.<kernel>:
 constexpr std::uint8_t attribute_max_threads = 0x05, attribute_parameter = 0x17, attribute_parameter_bytes = 0x19;
 
-jit::failure differs(std::string message) { return {jit::errc::load_failed, std::move(message)}; }
-
 /// The number of the architecture, such as 90: from CUDA 13 (ABI version 8) in the second byte of the flags, before that
 /// in the first.
 std::uint32_t architecture_of(const elf_object& object)

@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <mhc/jit/result.hpp>
@@ -36,6 +37,9 @@ struct elf_object {
     std::vector<elf_symbol> symbols;          ///< of the static table, and
     std::vector<elf_section> sections;        ///< all sections: of cubins only, whose kernels are found by them
 };
+
+/// The failure of an object that is not what was wanted.
+inline jit::failure differs(std::string message) { return {jit::errc::load_failed, std::move(message)}; }
 
 /// Errors: load_failed, saying what is wrong with the bytes.
 jit::result<elf_object> read_elf(std::string_view bytes);

@@ -1,7 +1,9 @@
 // runtime/gpu_loader.cpp -- kernels of HIP and CUDA targets: modules of a driver.
 #include <fmt/format.h>
 
+#include <mutex>
 #include <string>
+#include <vector>
 
 #include "runtime/gpu_driver.hpp"
 
@@ -25,6 +27,16 @@ private:
     void* function_;
 };
 
+/// Remembers a module that is never unloaded: a kernel handed out may be running, or part of a graph, when its engine goes.
+/// Held by something, it is no leak to whoever looks for leaks in a program.
+void keep_for_ever(void* module)
+{
+    static std::mutex& mutex = *new std::mutex;
+    static auto& kept = *new std::vector<void*>;
+    const std::lock_guard lock(mutex);
+    kept.push_back(module);
+}
+
 class gpu_loader final : public loader {
 public:
     explicit gpu_loader(std::shared_ptr<gpu_driver> driver) : driver_(std::move(driver)) {}
@@ -33,12 +45,12 @@ public:
     {
         auto module = driver_->load_module(code);
         if (!module) return with_symbol(symbol, module.error());
-        // Never unloaded: a kernel handed out may be running, or part of a graph, when its engine goes.
         auto function = driver_->function_of(*module, std::string(symbol));
         if (!function) {
             driver_->unload_module(*module);
             return with_symbol(symbol, function.error());
         }
+        keep_for_ever(*module);
         return std::shared_ptr<const loaded_kernel>(std::make_shared<gpu_kernel>(driver_, *function));
     }
 

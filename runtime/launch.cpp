@@ -37,8 +37,12 @@ jit::result<void> enqueue(const ready_operator& op, codegen::slot_values& values
             // Without tokens there need be no workspace, and then there is no place in it.
             if (arg.what != slot::workspace || value != 0)
                 value += static_cast<std::uint64_t>(arg.bytes_per_token * tokens + arg.bytes_fixed);
-            // Little-endian: a 4-byte value is the first half of the word.
-            std::memcpy(block.data() + arg.offset, &value, arg.size);
+            // Little-endian: a 4-byte value is the first half of the word. Either is one store; any other size were a call.
+            unsigned char* const at = block.data() + arg.offset;
+            if (arg.size == sizeof value)
+                std::memcpy(at, &value, sizeof value);
+            else
+                std::memcpy(at, &value, sizeof(std::uint32_t));
         }
         if (auto ok = op.kernels[i]->code->launch(groups, plan.block, block.data(), plan.argument_bytes, stream); !ok)
             return ok;

@@ -10,6 +10,16 @@ namespace mhc::runtime {
 
 using codegen::slot;
 
+namespace {
+
+/// Alignments are powers of two. A dozen of these are in a launch: divisions would be a good part of it.
+bool is_multiple(std::uint64_t value, std::int32_t alignment)
+{
+    return (value & (static_cast<std::uint64_t>(alignment) - 1)) == 0;
+}
+
+}  // namespace
+
 launch_check::launch_check(const jit::compiled_layer::impl& layer, jit::operation op, std::int64_t tokens)
     : layer_(layer), op_(op), tokens_(tokens)
 {
@@ -32,7 +42,7 @@ void launch_check::pointer(slot what, const void* p, std::int32_t align)
     values_[static_cast<std::size_t>(what)] = address;
     if (p == nullptr) {
         if (tokens_ != 0) fail(name_of(what), "null", "a pointer (the tensor is not optional here)");
-    } else if (address % static_cast<std::uintptr_t>(align) != 0) {
+    } else if (!is_multiple(address, align)) {
         fail(name_of(what), fmt::format("{}", p),
              fmt::format("a multiple of {} bytes; a spec with a smaller alignment_bytes takes it", align));
     }
@@ -200,14 +210,17 @@ void launch_check::streams(slot token_slot, slot stream_slot, const jit::strides
     number(stream_slot, stream);
 
     const std::int64_t limit = std::int64_t{1} << 31;
-    if (stream < 0 || (n > 1 && stream > (limit - C) / (n - 1)))
+    std::int64_t reach = 0;
+    if (stream < 0 || __builtin_mul_overflow(stream, n - 1, &reach) || reach > limit - C)
         return fail(
             name_of(stream_slot), fmt::to_string(stream),
             fmt::format("0 to {} elements ((n-1) * stride + C <= 2^31)", (limit - C) / std::max<std::int64_t>(n - 1, 1)));
     std::int64_t span = 0;
     if (token < 0 || __builtin_mul_overflow(token, std::max<std::int64_t>(tokens_, 1) * element, &span))
         return fail(name_of(token_slot), fmt::to_string(token), "0 or more elements, and tokens * stride in 64 bits");
-    const auto is_aligned = [&](std::int64_t stride) { return stride * element % layer_.row_align == 0; };
+    const auto is_aligned = [&](std::int64_t stride) {
+        return is_multiple(static_cast<std::uint64_t>(stride * element), layer_.row_align);
+    };
     if (n > 1 && !is_aligned(stream))
         return fail(name_of(stream_slot), fmt::to_string(stream),
                     fmt::format("a multiple of {} elements; a spec with a smaller alignment_bytes takes it",

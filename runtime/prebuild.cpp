@@ -13,6 +13,7 @@
 #include "runtime/object_source.hpp"
 #include "runtime/prebuilt_output.hpp"
 #include "runtime/select_target.hpp"
+#include "runtime/text.hpp"
 
 namespace mhc::jit {
 namespace {
@@ -94,8 +95,6 @@ prebuild_report check(const std::string& file, const std::string& signer, const 
     return report;
 }
 
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
-
 }  // namespace
 
 result<prebuild_report> prebuild(std::string_view target, const std::vector<prebuild_item>& items,
@@ -127,7 +126,7 @@ result<prebuild_report> prebuild(std::string_view target, const std::vector<preb
     std::vector<cache::code_row> rows;
     for (auto& made : compile_all(source, *expected, by, options)) {
         if (!made) {
-            report.failures.push_back(first_line(made.error().message));
+            report.failures.push_back(runtime::first_line(made.error().message));
             continue;
         }
         rows.push_back(std::move(made->row));

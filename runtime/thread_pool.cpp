@@ -27,7 +27,7 @@ private:
 #endif
 };
 
-unsigned usable_cpus()
+unsigned cpus_of_affinity()
 {
     cpu_set_t set;
     CPU_ZERO(&set);
@@ -43,7 +43,7 @@ void run_here(std::int64_t count, thread_pool::piece work, const void* context)
 
 }  // namespace
 
-thread_pool::thread_pool() : thread_count_(usable_cpus()), owner_(getpid()) {}
+thread_pool::thread_pool() : thread_count_(cpus_of_affinity()), owner_(getpid()) {}
 
 thread_pool::~thread_pool()
 {

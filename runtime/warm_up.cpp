@@ -10,6 +10,7 @@
 
 #include "runtime/engine_impl.hpp"
 #include "runtime/machine_limits.hpp"
+#include "runtime/text.hpp"
 
 namespace mhc::jit {
 namespace {
@@ -46,8 +47,6 @@ std::string kernels_text(const compiled_layer& layer)
     return text;
 }
 
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
-
 class warming {
 public:
     warming(engine& on, const std::vector<layer_spec>& specs, const warm_up_progress& progress, std::stop_token cancel)
@@ -83,7 +82,7 @@ private:
         step.layer = name_of(spec);
         step.total = static_cast<int>(specs_.size());
         step.is_ready = made.has_value();
-        step.what = !made ? first_line(made.error().message) : is_known ? "known" : kernels_text(*made);
+        step.what = !made ? runtime::first_line(made.error().message) : is_known ? "known" : kernels_text(*made);
         const std::lock_guard lock(mutex_);
         step.done = ++done_;
         if (made)

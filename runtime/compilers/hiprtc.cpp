@@ -18,7 +18,7 @@ namespace {
 using program = void*;
 
 /// What is used of HIPRTC and comgr: declarations of our own, so that neither is needed to build.
-struct functions {
+struct hiprtc_functions {
     int (*create)(program*, const char* source, const char* name, int headers, const char** texts, const char** names);
     int (*compile)(program, int count, const char** options);
     int (*code_size)(program, std::size_t*);
@@ -31,14 +31,14 @@ struct functions {
     int (*isa_name)(std::size_t, const char**);
 };
 
-constexpr std::array library_names{"libhiprtc.so.7",
-                                   "libhiprtc.so.6",
-                                   "libhiprtc.so.5",
-                                   "libamdhip64.so.7",
-                                   "libamdhip64.so.6",
-                                   "libamdhip64.so.5",
-                                   "/opt/rocm/lib/libhiprtc.so",
-                                   "/opt/rocm/lib/libamdhip64.so"};
+constexpr std::array hiprtc_names{"libhiprtc.so.7",
+                                  "libhiprtc.so.6",
+                                  "libhiprtc.so.5",
+                                  "libamdhip64.so.7",
+                                  "libamdhip64.so.6",
+                                  "libamdhip64.so.5",
+                                  "/opt/rocm/lib/libhiprtc.so",
+                                  "/opt/rocm/lib/libamdhip64.so"};
 constexpr std::string_view no_builtin_header = "--hiprtc-no-builtin-header";
 
 /// "5.2" of ".../libamdhip64.so.5.2.21153"
@@ -159,7 +159,7 @@ private:
     {
         if (!info_.name.empty()) return;
         info_.name = "hiprtc";
-        void* const hiprtc = open_first(library_names, "hiprtcCompileProgram");
+        void* const hiprtc = open_first(hiprtc_names, "hiprtcCompileProgram");
         if (hiprtc == nullptr) {
             info_.why_not = "neither libhiprtc.so.{7,6,5} nor a libamdhip64.so.{7,6,5} with HIPRTC in it was found";
             return;
@@ -236,7 +236,7 @@ private:
     }
 
     backend_info info_;
-    functions call_{};
+    hiprtc_functions call_{};
     loaded_file hiprtc_file_;
     std::vector<std::string_view> rejected_;
     bool is_complete_ = false;

@@ -15,7 +15,7 @@ namespace {
 using program = void*;
 
 /// What is used of NVRTC: declarations of our own, so that it is not needed to build.
-struct functions {
+struct nvrtc_functions {
     int (*version)(int* major, int* minor);
     int (*architecture_count)(int*);
     int (*architectures)(int*);
@@ -29,8 +29,8 @@ struct functions {
     const char* (*error_text)(int);
 };
 
-constexpr std::array library_names{"libnvrtc.so.13", "libnvrtc.so.12", "/usr/local/cuda/lib64/libnvrtc.so",
-                                   "libnvrtc.so.11.2", "libnvrtc.so"};
+constexpr std::array nvrtc_names{"libnvrtc.so.13", "libnvrtc.so.12", "/usr/local/cuda/lib64/libnvrtc.so", "libnvrtc.so.11.2",
+                                 "libnvrtc.so"};
 
 class nvrtc_backend final : public backend {
 public:
@@ -79,7 +79,7 @@ private:
     {
         if (!info_.name.empty()) return;
         info_.name = "nvrtc";
-        void* const library = open_first(library_names, "nvrtcGetCUBIN");
+        void* const library = open_first(nvrtc_names, "nvrtcGetCUBIN");
         if (library == nullptr) {
             info_.why_not =
                 "no libnvrtc.so.{13,12,11.2} with nvrtcGetCUBIN was found, nor /usr/local/cuda/lib64/libnvrtc.so";
@@ -116,7 +116,7 @@ private:
     }
 
     backend_info info_;
-    functions call_{};
+    nvrtc_functions call_{};
 };
 
 }  // namespace

@@ -41,6 +41,4 @@ int current_device(const fake_runtime& of)
 
 std::string small_code_object() { return make_elf({}); }
 
-bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
-
 }  // namespace mhc::testing

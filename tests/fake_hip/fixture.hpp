@@ -8,6 +8,7 @@
 
 #include "runtime/gpu_driver.hpp"
 #include "runtime/hip_api.hpp"
+#include "tests/support/contains.hpp"
 #include "tests/support/fake_hip/fake_hip.hpp"
 
 namespace mhc::testing {
@@ -40,6 +41,6 @@ struct small_arguments {
     void* pointer = nullptr;
 };
 
-bool contains(std::string_view text, std::string_view part);
+using test::contains;
 
 }  // namespace mhc::testing

@@ -17,7 +17,7 @@ using namespace mhc::testing;
 
 namespace {
 
-constexpr int kernels = 6;
+constexpr int mutated_kernels = 6;
 constexpr const char* manifest_name = "/mhc_gfx942.json";
 
 /// The look-alike, as `load_look_alike` left it.
@@ -47,7 +47,7 @@ whole make_whole(const std::string& dir)
     std::vector<cache::code_row> rows;
     {
         const auto engine = planted_engine(planted_options(dir + "/whole"));
-        for (int number = 0; number < kernels; ++number) {
+        for (int number = 0; number < mutated_kernels; ++number) {
             const std::string symbol = engine->layer(one_kernel(number)).value().kernels().front().symbol;
             made.symbols.push_back(symbol);
             made.objects[symbol] = make_code_object(symbol);
@@ -64,7 +64,7 @@ whole make_whole(const std::string& dir)
     REQUIRE(cache::write_prebuilt_database(file, rows, &why));
     made.prebuilt = contents(file);
     made.manifest = manifest_of(made.prebuilt);
-    REQUIRE(made.objects.size() == kernels);
+    REQUIRE(made.objects.size() == mutated_kernels);
     return made;
 }
 
@@ -123,7 +123,7 @@ std::string batch::ask(const std::function<void(jit::engine_options&)>& change)
         if (std::getenv("MHC_TEST_SEED") != nullptr) options.level = jit::log_level::debug;
         look_alike().control.take_record();
         const auto engine = planted_engine(options);
-        for (int number = 0; number < kernels; ++number) {
+        for (int number = 0; number < mutated_kernels; ++number) {
             const auto layer = engine->layer(one_kernel(number));
             if (!layer) return fmt::format("turn {}, layer {}: {}", turn, number, layer.error().message);
             const jit::kernel_info& kernel = layer->kernels().front();

@@ -15,20 +15,20 @@ using jit::operation;
 
 namespace {
 
-struct size {
+struct stage_size {
     int n_streams;
     std::int64_t hidden_dim;
     jit::dtype type;
     bool has_norm;
 };
 // One slice and several on every target, whole vectors and tails.
-constexpr size sizes[] = {{4, 1280, jit::dtype::bf16, true},
-                          {3, 4099, jit::dtype::fp16, false},
-                          {4, 9000, jit::dtype::fp32, true},
-                          {1, 127, jit::dtype::bf16, false},
-                          {8, 12288, jit::dtype::bf16, false}};
+constexpr stage_size stage_sizes[] = {{4, 1280, jit::dtype::bf16, true},
+                                      {3, 4099, jit::dtype::fp16, false},
+                                      {4, 9000, jit::dtype::fp32, true},
+                                      {1, 127, jit::dtype::bf16, false},
+                                      {8, 12288, jit::dtype::bf16, false}};
 
-test_case stage_case(operation op, const size& of)
+test_case stage_case(operation op, const stage_size& of)
 {
     test_case made;
     made.op = op;
@@ -86,14 +86,14 @@ std::int64_t slices_of(const jit::layer_spec& spec)
 template <class Check>
 void for_each_size(const Check& check)
 {
-    for (const size& of : sizes) check(of);
+    for (const stage_size& of : stage_sizes) check(of);
 }
 
 }  // namespace
 
 TEST_CASE("stages: post_pre_fwd gives the bits of post_fwd, then pre_fwd on its result")
 {
-    for_each_size([](const size& of) {
+    for_each_size([](const stage_size& of) {
         for (const stride_kind out_strides : {stride_kind::dense, stride_kind::interleaved}) {
             test_case whole_case = stage_case(operation::post_pre_fwd, of);
             whole_case.out_strides = out_strides;
@@ -119,7 +119,7 @@ TEST_CASE("stages: post_pre_fwd gives the bits of post_fwd, then pre_fwd on its 
 
 TEST_CASE("stages: with one split, one for each slice and more, the stages give the bits of pre_fwd")
 {
-    for_each_size([](const size& of) {
+    for_each_size([](const stage_size& of) {
         const test_case pre_case = stage_case(operation::pre_fwd, of);
         const operands pre = make_operands(pre_case);
         const outcome expected = run_checked(pre_case, pre);
@@ -147,7 +147,7 @@ TEST_CASE("stages: with one split, one for each slice and more, the stages give 
 
 TEST_CASE("stages: splits past the slices are zeros, and a row's sums do not depend on the other rows")
 {
-    for_each_size([](const size& of) {
+    for_each_size([](const stage_size& of) {
         test_case all_case = stage_case(operation::pre_project_fwd, of);
         all_case.splits = 64;
         const operands all = make_operands(all_case);
@@ -178,7 +178,7 @@ TEST_CASE("stages: splits past the slices are zeros, and a row's sums do not dep
 
 TEST_CASE("stages: head_fwd gives the bits of pre_fwd's layer_input")
 {
-    for_each_size([](const size& of) {
+    for_each_size([](const stage_size& of) {
         const test_case pre_case = stage_case(operation::pre_fwd, of), head_case = stage_case(operation::head_fwd, of);
         const operands pre = make_operands(pre_case);
         operands head = make_operands(head_case);
@@ -230,7 +230,7 @@ TEST_CASE("stages: delayed_pre_fwd gives the bits of pre_fwd where its pre is th
 
 TEST_CASE("stages: sinkhorn_fwd of split_mixes_fwd's logits gives the bits of coeffs_fwd's mix")
 {
-    for_each_size([](const size& of) {
+    for_each_size([](const stage_size& of) {
         for (const std::int64_t splits : {1, 3}) {
             test_case raw_case = stage_case(operation::split_mixes_fwd, of),
                       whole_case = stage_case(operation::coeffs_fwd, of);

@@ -24,11 +24,11 @@ struct named_preset {
     jit::preset preset;
     const char* name;
 };
-constexpr named_preset presets[] = {{jit::preset::paper, "paper"},
-                                    {jit::preset::mhc_cu, "mhc_cu"},
-                                    {jit::preset::deepseek, "deepseek"},
-                                    {jit::preset::liger, "liger"},
-                                    {jit::preset::aiter_triton, "aiter_triton"}};
+constexpr named_preset wide_presets[] = {{jit::preset::paper, "paper"},
+                                         {jit::preset::mhc_cu, "mhc_cu"},
+                                         {jit::preset::deepseek, "deepseek"},
+                                         {jit::preset::liger, "liger"},
+                                         {jit::preset::aiter_triton, "aiter_triton"}};
 
 test_case logits_case(const std::string& name, int n, const jit::layer_options& options, float spread)
 {
@@ -86,7 +86,7 @@ jit::layer_options sinkhorn_options(sinkhorn_start start, sinkhorn_order order, 
 
 TEST_CASE("wide logits: sinkhorn_fwd agrees at standard deviations 6, 40 and 100, with every preset")
 {
-    for (const auto& [preset, name] : presets) {
+    for (const auto& [preset, name] : wide_presets) {
         for (const float spread : {6.0F, 40.0F, 100.0F}) {
             for (const int n : {2, 3, 4, 5, 8, 16, 32}) {
                 const test_case of =
@@ -127,7 +127,7 @@ TEST_CASE("wide logits: sinkhorn_fwd agrees in the log domain with every eps mod
 
 TEST_CASE("wide logits: a layer with wide h_res agrees, with every preset")
 {
-    for (const auto& [preset, name] : presets) {
+    for (const auto& [preset, name] : wide_presets) {
         for (const int n : {2, 4, 8}) {
             test_case of = logits_case("wide layer " + std::string(name), n, reference::options_of(preset), 1);
             of.op = operation::static_layer_fwd;

@@ -1,5 +1,6 @@
 // tests/unit/cache_signature_test.cpp -- whose prebuilt databases are believed when a key is demanded.
 #include "cache/signature.hpp"
+#include "tests/support/contains.hpp"
 #include "tests/support/signing_key.hpp"
 #include "tests/unit/cache_test_support.hpp"
 
@@ -37,8 +38,6 @@ struct signed_database {
     }
     std::string refusal() const { return refusal(signer.public_pem); }
 };
-
-bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 }  // namespace
 

@@ -17,10 +17,12 @@
 
 #include "runtime/compile_protocol.hpp"
 #include "runtime/machine_limits.hpp"
+#include "tests/support/contains.hpp"
 
 namespace {
 
 using namespace mhc::runtime;
+using mhc::test::contains;
 
 /// A service over planted workers, which note their process ids in a file.
 class planted {
@@ -61,8 +63,6 @@ public:
 private:
     std::filesystem::path folder_, log_;
 };
-
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 }  // namespace
 

@@ -12,20 +12,12 @@
 
 #include <mhc/jit.hpp>
 
-#include "tests/support/temporary_directory.hpp"
+#include "tests/unit/host_engine.hpp"
 
 using namespace mhc::jit;
+using mhc::testing::host_options;
 
 namespace {
-
-engine_options in(const mhc::test::temporary_directory& dir)
-{
-    engine_options o;
-    o.target = "host";
-    o.cache_dir = dir.path();
-    o.level = log_level::off;
-    return o;
-}
 
 layer_spec small()
 {
@@ -49,7 +41,7 @@ void execute(const std::string& file, const char* sql)
 TEST_CASE("engine: a spec is compiled once, whoever asks again")
 {
     const mhc::test::temporary_directory dir;
-    auto first = engine::create(in(dir)).value();
+    auto first = engine::create(host_options(dir)).value();
     REQUIRE(layer(small(), *first));
     CHECK(first->stats().compiled == 2);
 
@@ -70,7 +62,7 @@ TEST_CASE("engine: a spec is compiled once, whoever asks again")
     }
     SUBCASE("the next engine answers from disk, and starts no compiler")
     {
-        auto next = engine::create(in(dir)).value();
+        auto next = engine::create(host_options(dir)).value();
         const auto made = layer(small(), *next);
         REQUIRE(made);
         CHECK(next->stats().compiled == 0);
@@ -84,14 +76,14 @@ TEST_CASE("engine: a spec is compiled once, whoever asks again")
     {
         first.reset();
         execute(dir.path() + "/mhc_user.db", "UPDATE code_blob SET data = zeroblob(length(data))");
-        auto next = engine::create(in(dir)).value();
+        auto next = engine::create(host_options(dir)).value();
         REQUIRE(layer(small(), *next));
         CHECK(next->stats().compiled == 2);
         CHECK(next->stats().missed == 2);
         CHECK(next->stats().set_aside == 2);
         CHECK(next->stats().corrupt == 0);
         CHECK(next->stats().code_bytes > 0);
-        auto third = engine::create(in(dir)).value();
+        auto third = engine::create(host_options(dir)).value();
         REQUIRE(layer(small(), *third));
         CHECK(third->stats().compiled == 0);
         CHECK(third->stats().missed == 0);
@@ -99,7 +91,7 @@ TEST_CASE("engine: a spec is compiled once, whoever asks again")
     }
     SUBCASE("rebuild ignores what is stored, replaces it, and does so once a key")
     {
-        engine_options o = in(dir);
+        engine_options o = host_options(dir);
         o.rebuild = 1;
         auto next = engine::create(o).value();
         REQUIRE(layer(small(), *next));
@@ -108,7 +100,7 @@ TEST_CASE("engine: a spec is compiled once, whoever asks again")
     }
     SUBCASE("a read-only engine uses what is stored and adds nothing")
     {
-        engine_options o = in(dir);
+        engine_options o = host_options(dir);
         o.read_only = true;
         auto next = engine::create(o).value();
         layer_spec more = small();
@@ -116,7 +108,7 @@ TEST_CASE("engine: a spec is compiled once, whoever asks again")
         REQUIRE(layer(more, *next));
         CHECK(next->stats().l2_hit == 1);
         CHECK(next->stats().compiled == 1);
-        auto third = engine::create(in(dir)).value();
+        auto third = engine::create(host_options(dir)).value();
         REQUIRE(layer(more, *third));
         CHECK(third->stats().compiled == 1);
     }
@@ -125,7 +117,7 @@ TEST_CASE("engine: a spec is compiled once, whoever asks again")
 TEST_CASE("engine: many threads asking for one spec compile it once")
 {
     const mhc::test::temporary_directory dir;
-    auto made = engine::create(in(dir)).value();
+    auto made = engine::create(host_options(dir)).value();
     std::vector<std::thread> threads;
     std::atomic<int> good{0};
     for (int i = 0; i < 8; ++i) threads.emplace_back([&] { good += layer(small(), *made) ? 1 : 0; });
@@ -149,7 +141,7 @@ TEST_CASE("engine: without any writable place the layer is made all the same")
 TEST_CASE("engine: strict mode compiles nothing and names the key")
 {
     const mhc::test::temporary_directory dir;
-    engine_options o = in(dir);
+    engine_options o = host_options(dir);
     o.strict = true;
     auto strict = engine::create(o).value();
     const auto miss = layer(small(), *strict);
@@ -158,7 +150,7 @@ TEST_CASE("engine: strict mode compiles nothing and names the key")
     CHECK(miss.error().message.find("mhc-prebuild") != std::string::npos);
     CHECK(strict->stats().compiled == 0);
 
-    REQUIRE(layer(small(), *engine::create(in(dir)).value()));
+    REQUIRE(layer(small(), *engine::create(host_options(dir)).value()));
     CHECK(layer(small(), *engine::create(o).value()));
 }
 
@@ -182,8 +174,8 @@ TEST_CASE("engine: targets that cannot be run are refused naming why, or replace
 TEST_CASE("engine: a missing worker is one clear error, and stored kernels still load")
 {
     const mhc::test::temporary_directory dir;
-    REQUIRE(layer(small(), *engine::create(in(dir)).value()));
-    engine_options o = in(dir);
+    REQUIRE(layer(small(), *engine::create(host_options(dir)).value()));
+    engine_options o = host_options(dir);
     o.worker = "/nowhere/mhc-jitc";
     auto made = engine::create(o).value();
     CHECK(layer(small(), *made));
@@ -200,7 +192,7 @@ TEST_CASE("engine: log lines go to the sink at its level, which may change later
     const mhc::test::temporary_directory dir;
     std::vector<std::string> lines;
     std::mutex mutex;
-    engine_options o = in(dir);
+    engine_options o = host_options(dir);
     o.level = log_level::info;
     o.log = [&](log_level, std::string_view line) {
         const std::lock_guard lock(mutex);
@@ -223,7 +215,7 @@ TEST_CASE("engine: log lines go to the sink at its level, which may change later
 TEST_CASE("engine: kept sources are what was compiled")
 {
     const mhc::test::temporary_directory dir;
-    engine_options o = in(dir);
+    engine_options o = host_options(dir);
     o.keep_source = true;
     const auto made = layer(small(), *engine::create(o).value());
     REQUIRE(made);

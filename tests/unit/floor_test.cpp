@@ -10,20 +10,12 @@
 
 #include "codegen/plan.hpp"
 #include "codegen/render.hpp"
-#include "tests/support/temporary_directory.hpp"
+#include "tests/unit/host_engine.hpp"
 
 using namespace mhc::jit;
+using mhc::testing::host_options;
 
 namespace {
-
-engine_options in(const mhc::test::temporary_directory& dir)
-{
-    engine_options o;
-    o.target = "host";
-    o.cache_dir = dir.path();
-    o.level = log_level::off;
-    return o;
-}
 
 /// -3 to 3, other in neighbouring rows and channels: sums of 64 of them are exact in every type.
 float value_at(std::int64_t i) { return static_cast<float>((i * 2654435761LL >> 7) % 7) - 3.0F; }
@@ -69,7 +61,7 @@ void check_sums(engine& on, dtype type, std::int64_t rows_in, std::int64_t rows_
 TEST_CASE("floor: every row written is the sum of the rows read")
 {
     const mhc::test::temporary_directory dir;
-    auto on = engine::create(in(dir)).value();
+    auto on = engine::create(host_options(dir)).value();
     check_sums<std::uint16_t>(*on, dtype::bf16, 1, 1, 4096, 3);
     check_sums<std::uint16_t>(*on, dtype::bf16, 5, 4, 1280, 33);
     check_sums<std::uint16_t>(*on, dtype::bf16, 4, 1, 127, 33);  // rows at odd addresses, and a tail
@@ -81,19 +73,19 @@ TEST_CASE("floor: every row written is the sum of the rows read")
 TEST_CASE("floor: it is compiled once, and found in memory and in the user database")
 {
     const mhc::test::temporary_directory dir;
-    auto first = engine::create(in(dir)).value();
+    auto first = engine::create(host_options(dir)).value();
     CHECK(floor_kernel::make(*first, 2, 1, 64, dtype::bf16).value().from() == origin::compiled);
     REQUIRE(floor_kernel::make(*first, 2, 1, 64, dtype::bf16));
     CHECK(first->stats().compiled == 1);
     CHECK(first->stats().l1_hit == 1);
 
-    auto next = engine::create(in(dir)).value();
+    auto next = engine::create(host_options(dir)).value();
     const floor_kernel found = floor_kernel::make(*next, 2, 1, 64, dtype::bf16).value();
     CHECK(found.from() == origin::user);
     CHECK(found.symbol().starts_with("mhc_floor_2to1_c64_bf16_"));
     CHECK(next->stats().compiled == 0);
 
-    engine_options o = in(dir);
+    engine_options o = host_options(dir);
     o.strict = true;
     auto strict = engine::create(o).value();
     CHECK(floor_kernel::make(*strict, 2, 1, 64, dtype::bf16));
@@ -105,7 +97,7 @@ TEST_CASE("floor: it is compiled once, and found in memory and in the user datab
 TEST_CASE("floor: what cannot be is refused, naming it")
 {
     const mhc::test::temporary_directory dir;
-    auto on = engine::create(in(dir)).value();
+    auto on = engine::create(host_options(dir)).value();
     const auto message = [&](std::int64_t rows_in, std::int64_t rows_out, std::int64_t C) {
         const auto made = floor_kernel::make(*on, rows_in, rows_out, C, dtype::bf16);
         REQUIRE_FALSE(made);

@@ -8,10 +8,12 @@
 #include <fstream>
 #include <string>
 
+#include "tests/support/contains.hpp"
 #include "tools/common/npy.hpp"
 
 namespace {
 
+using mhc::test::contains;
 using mhc::tools::npy_array;
 
 class temporary_file {
@@ -50,8 +52,6 @@ std::string why_refused(const std::string& bytes)
     return array.error().message;
 }
 
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
 const std::string good_header = "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }";
 const std::string two_values(8, '\0');
 
@@ -87,14 +87,14 @@ TEST_CASE("npy: a type that is not little-endian float32 is named, with what to 
     const auto header = [](const std::string& descr) {
         return with_header("{'descr': " + descr + ", 'fortran_order': False, 'shape': (2,), }", 1, two_values + two_values);
     };
-    CHECK(has(why_refused(header("'<f8'")), "float64 ('<f8')"));
-    CHECK(has(why_refused(header("'<f8'")), "numpy.ascontiguousarray(a, dtype=numpy.float32)"));
-    CHECK(has(why_refused(header("'>f4'")), "big-endian"));
-    CHECK(has(why_refused(header("'<i4'")), "int32"));
-    CHECK(has(why_refused(header("'|O'")), "'|O'"));
-    CHECK(has(why_refused(header("[('a', '<f4'), ('b', '<i4')]")), "structured"));
-    CHECK(has(why_refused(with_header("{'descr': '<f4', 'fortran_order': True, 'shape': (1, 2), }", 1, two_values)),
-              "fortran_order True"));
+    CHECK(contains(why_refused(header("'<f8'")), "float64 ('<f8')"));
+    CHECK(contains(why_refused(header("'<f8'")), "numpy.ascontiguousarray(a, dtype=numpy.float32)"));
+    CHECK(contains(why_refused(header("'>f4'")), "big-endian"));
+    CHECK(contains(why_refused(header("'<i4'")), "int32"));
+    CHECK(contains(why_refused(header("'|O'")), "'|O'"));
+    CHECK(contains(why_refused(header("[('a', '<f4'), ('b', '<i4')]")), "structured"));
+    CHECK(contains(why_refused(with_header("{'descr': '<f4', 'fortran_order': True, 'shape': (1, 2), }", 1, two_values)),
+                   "fortran_order True"));
 }
 
 TEST_CASE("npy: a truncated or overlong file is refused")
@@ -102,11 +102,11 @@ TEST_CASE("npy: a truncated or overlong file is refused")
     const std::string whole = with_header(good_header, 1, two_values);
     for (std::size_t size = 0; size < whole.size(); ++size) {
         const std::string why = why_refused(whole.substr(0, size));
-        CHECK((has(why, "truncated") || has(why, "no .npy file")));
+        CHECK((contains(why, "truncated") || contains(why, "no .npy file")));
     }
-    CHECK(has(why_refused(whole + "x"), "more bytes"));
-    CHECK(has(why_refused("PK\3\4 an archive of arrays"), "no .npy file"));
-    CHECK(has(why_refused(with_header(good_header, 4, two_values)), "version 4"));
+    CHECK(contains(why_refused(whole + "x"), "more bytes"));
+    CHECK(contains(why_refused("PK\3\4 an archive of arrays"), "no .npy file"));
+    CHECK(contains(why_refused(with_header(good_header, 4, two_values)), "version 4"));
 }
 
 TEST_CASE("npy: a header that claims the impossible allocates nothing")
@@ -114,20 +114,20 @@ TEST_CASE("npy: a header that claims the impossible allocates nothing")
     const auto shape = [](const std::string& text) {
         return with_header("{'descr': '<f4', 'fortran_order': False, 'shape': " + text + ", }", 1, two_values);
     };
-    CHECK(has(why_refused(shape("(4611686018427387904, 4)")), "more than any memory"));
-    CHECK(has(why_refused(shape("(99999999999999999999,)")), "malformed"));
-    CHECK(has(why_refused(shape("(1000000000000,)")), "truncated"));
-    CHECK(has(why_refused(shape("(-2,)")), "malformed"));
-    CHECK(has(why_refused(shape("(2.0,)")), "malformed"));
-    CHECK(has(why_refused(shape("(" + std::string(100, '1') + ")")), "malformed"));
+    CHECK(contains(why_refused(shape("(4611686018427387904, 4)")), "more than any memory"));
+    CHECK(contains(why_refused(shape("(99999999999999999999,)")), "malformed"));
+    CHECK(contains(why_refused(shape("(1000000000000,)")), "truncated"));
+    CHECK(contains(why_refused(shape("(-2,)")), "malformed"));
+    CHECK(contains(why_refused(shape("(2.0,)")), "malformed"));
+    CHECK(contains(why_refused(shape("(" + std::string(100, '1') + ")")), "malformed"));
     std::string many = "(";
     for (int i = 0; i < 40; ++i) many += "1,";
-    CHECK(has(why_refused(shape(many + ")")), "malformed"));
+    CHECK(contains(why_refused(shape(many + ")")), "malformed"));
     CHECK(mhc::tools::element_count({std::int64_t{1} << 62, 0, std::int64_t{1} << 62}).value() == 0);
 
     std::string huge_header = "\x93NUMPY";
     huge_header += std::string("\x02\x00\xff\xff\xff\xff", 6);
-    CHECK(has(why_refused(huge_header), "header of 4294967295 bytes"));
+    CHECK(contains(why_refused(huge_header), "header of 4294967295 bytes"));
 }
 
 TEST_CASE("npy: a malformed header is refused")
@@ -141,12 +141,12 @@ TEST_CASE("npy: a malformed header is refused")
           "{'descr': [[[, 'fortran_order': False, 'shape': (2,)}",
           "{'descr': '<f4', 'fortran_order': False, 'shape': (2,)} trailing"}) {
         CAPTURE(text);
-        CHECK(has(why_refused(with_header(text, 1, two_values)), "header"));
+        CHECK(contains(why_refused(with_header(text, 1, two_values)), "header"));
     }
 }
 
 TEST_CASE("npy: a missing file and a folder are named")
 {
-    CHECK(has(mhc::tools::read_npy("/nowhere/x.npy").error().message, "/nowhere/x.npy: No such file"));
-    CHECK(has(mhc::tools::read_npy("/").error().message, "is a directory"));
+    CHECK(contains(mhc::tools::read_npy("/nowhere/x.npy").error().message, "/nowhere/x.npy: No such file"));
+    CHECK(contains(mhc::tools::read_npy("/").error().message, "is a directory"));
 }

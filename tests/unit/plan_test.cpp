@@ -54,6 +54,7 @@ TEST_CASE("plan: every operator has kernels on every kind of target, and its arg
                     std::uint32_t end = 0;
                     for (const argument& arg : k.args) {
                         CHECK(arg.offset >= end);
+                        CHECK((arg.size == 4 || arg.size == 8));  // a launch copies no other
                         CHECK(arg.offset % arg.size == 0);
                         end = arg.offset + arg.size;
                     }

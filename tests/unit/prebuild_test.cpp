@@ -22,7 +22,7 @@ std::vector<prebuild_item> items()
     return {{s}};
 }
 
-std::string bytes_of(const std::string& path)
+std::string contents_of(const std::string& path)
 {
     std::ifstream file(path, std::ios::binary);
     return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
@@ -48,9 +48,9 @@ TEST_CASE("prebuild: a database holds every kernel once, and two runs give equal
     prebuild_options side_by_side = into(two.path());
     side_by_side.jobs_max = 4;
     const prebuild_report again = prebuild("gfx942", items(), side_by_side).value();
-    CHECK(bytes_of(report.database) == bytes_of(again.database));
-    CHECK(bytes_of(report.manifest) == bytes_of(again.manifest));
-    CHECK_FALSE(bytes_of(report.database).empty());
+    CHECK(contents_of(report.database) == contents_of(again.database));
+    CHECK(contents_of(report.manifest) == contents_of(again.manifest));
+    CHECK_FALSE(contents_of(report.database).empty());
 
     prebuild_options check = into(one.path());
     check.check_only = true;
@@ -84,7 +84,7 @@ TEST_CASE("prebuild: a database that is not its manifest's is not used")
 {
     const mhc::test::temporary_directory dir, cache;
     const prebuild_report report = prebuild("host", items(), into(dir.path())).value();
-    std::string manifest = bytes_of(report.manifest);
+    std::string manifest = contents_of(report.manifest);
     const auto at = manifest.find("database_sha256") + 20;
     manifest[at] = manifest[at] == '0' ? '1' : '0';
     std::ofstream(report.manifest, std::ios::binary) << manifest;
@@ -110,9 +110,9 @@ TEST_CASE("prebuild: parts made apart and merged, in any order, are what one run
     const std::string one = part("one", {operation::expand_fwd}), two = part("two", {operation::post_fwd}),
                       both = part("both", {operation::expand_fwd, operation::post_fwd});
     const auto files_of = [](const prebuild_report& report) {
-        return bytes_of(report.database) + bytes_of(report.manifest);
+        return contents_of(report.database) + contents_of(report.manifest);
     };
-    const std::string whole = bytes_of(both) + bytes_of(dir / "both/mhc_gfx942.json");
+    const std::string whole = contents_of(both) + contents_of(dir / "both/mhc_gfx942.json");
     const prebuild_report merged = merge_prebuilt({one, two}, into(dir / "merged")).value();
     CHECK(merged.target == "gfx942");
     CHECK(merged.kernels_produced == 2);
@@ -146,7 +146,7 @@ TEST_CASE("prebuild: a signed database is used where its key is demanded, and a 
     with_key.signing_key = key.private_pem;
     const prebuild_report made = prebuild("gfx942", items(), with_key).value();
     CHECK(made.signature == made.manifest + ".sig");
-    const std::string signature = bytes_of(made.signature);
+    const std::string signature = contents_of(made.signature);
     CHECK(signature.size() == 64);
     prebuild_options check = into(dir.path());
     check.check_only = true;
@@ -155,7 +155,7 @@ TEST_CASE("prebuild: a signed database is used where its key is demanded, and a 
     check.engine.prebuilt_key = mhc::test::signing_key().public_pem;
     CHECK(prebuild("gfx942", items(), check).value().kernels_failed == 4);
     CHECK(merge_prebuilt({made.database}, with_key).value().signature == made.signature);
-    CHECK(bytes_of(made.signature) == signature);
+    CHECK(contents_of(made.signature) == signature);
 
     // Made again without a key, the old signature is gone.
     CHECK(prebuild("gfx942", items(), into(dir.path())).value().signature.empty());

@@ -16,7 +16,7 @@ using jit::result;
 
 constexpr std::size_t dimensions_max = 32;  // numpy's own limit
 
-failure bad(std::string message) { return failure{errc::bad_spec, std::move(message)}; }
+failure bad_header(std::string message) { return failure{errc::bad_spec, std::move(message)}; }
 
 // The subset of Python's literals that a header may hold.
 class header_parser {
@@ -37,7 +37,7 @@ public:
         }
         blanks();
         if (at_ != text_.size()) return wrong("nothing after '}'");
-        if (!seen[0] || !seen[1] || !seen[2]) return bad("has a header without 'descr', 'fortran_order' or 'shape'");
+        if (!seen[0] || !seen[1] || !seen[2]) return bad_header("has a header without 'descr', 'fortran_order' or 'shape'");
         return header;
     }
 
@@ -154,7 +154,7 @@ private:
 
     failure wrong(const char* expected) const
     {
-        return bad(fmt::format("has a malformed header: at byte {}, expected {}", at_, expected));
+        return bad_header(fmt::format("has a malformed header: at byte {}, expected {}", at_, expected));
     }
 
     std::string_view text_;
