@@ -190,7 +190,7 @@ TEST_CASE("stages: head_fwd gives the bits of pre_fwd's layer_input")
 
 TEST_CASE("stages: broadcast_pre_fwd gives the bits of pre_fwd on n copies of a row")
 {
-    for_each_size([](const size& of) {
+    for_each_size([](const stage_size& of) {
         const test_case pre_case = stage_case(operation::pre_fwd, of),
                         broadcast_case = stage_case(operation::broadcast_pre_fwd, of);
         operands pre = make_operands(pre_case);
@@ -210,7 +210,7 @@ TEST_CASE("stages: broadcast_pre_fwd gives the bits of pre_fwd on n copies of a 
 
 TEST_CASE("stages: delayed_pre_fwd gives the bits of pre_fwd where its pre is that of its own streams")
 {
-    for_each_size([](const size& of) {
+    for_each_size([](const stage_size& of) {
         const test_case pre_case = stage_case(operation::pre_fwd, of),
                         delayed_case = stage_case(operation::delayed_pre_fwd, of);
         const operands pre = make_operands(pre_case);
