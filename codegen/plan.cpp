@@ -79,7 +79,31 @@ tile project_tile(const facts& f)
     return {4, 4};
 }
 
-kernel_plan plan_project(const facts& f, const std::string& family, const feeds& from)
+/// Kernels of compute capability 9.0 and above may start while the one before them in the stream still runs.
+bool can_overlap(const target& on)
+{
+    return on.kind == target_kind::cuda && on.processor.substr(0, 4) != "sm_8";
+}
+
+/// As many work-groups as an H200 runs at once, so that each keeps its weights in registers; another GPU has them in turns.
+constexpr std::int64_t tile_groups_max = 132;
+
+kernel_plan plan_project_tiles(const facts& f, const std::string& family, const feeds& from)
+{
+    kernel_plan k = start(f, family, arguments_of(family, from), 512);
+    const std::int64_t slices = f.project_slices();
+    k.grid = {.tokens_per_unit = 16,
+              .items_per_unit = slices,
+              .items_per_group = 1,
+              .groups_max = tile_groups_max / slices * slices};
+    add(k, rows_of(f, f.vector));
+    k.bindings["slice"] = fmt::to_string(f.project_slice);
+    k.bindings["overlaps"] = can_overlap(f.on) ? "true" : "false";
+    k.may_overlap = can_overlap(f.on);
+    return k;
+}
+
+kernel_plan plan_project_waves(const facts& f, const std::string& family, const feeds& from)
 {
     const std::int32_t block = f.is_host ? 1 : 256;
     kernel_plan k = start(f, family, arguments_of(family, from), block);
@@ -88,14 +112,20 @@ kernel_plan plan_project(const facts& f, const std::string& family, const feeds&
     // A wave has a tile of tokens and of all m rows of fn, and a split; those that a launch does not ask for are passed
     // over.
     k.grid = {.tokens_per_unit = of.tokens,
-              .items_per_unit = f.slices() * ceil_div(f.m, of.rows),
+              .items_per_unit = f.project_slices() * ceil_div(f.m, of.rows),
               .items_per_group = waves,
               .groups_max = f.groups_max()};
     add(k, rows_of(f, f.vector));
+    k.bindings["slice"] = fmt::to_string(f.project_slice);
+    add(k, {{"tile_tokens", fmt::to_string(of.tokens)}, {"tile_rows", fmt::to_string(of.rows)}});
+    return k;
+}
+
+kernel_plan plan_project(const facts& f, const std::string& family, const feeds& from)
+{
+    kernel_plan k = f.has_tiles ? plan_project_tiles(f, family + "_tiles", from) : plan_project_waves(f, family, from);
     const bool rounds = family == "project_three" && f.spec.options.reference_rounding;
-    add(k, {{"tile_tokens", fmt::to_string(of.tokens)},
-            {"tile_rows", fmt::to_string(of.rows)},
-            {"weight_align", fmt::to_string(weight_alignment_bytes(f.spec))},
+    add(k, {{"weight_align", fmt::to_string(weight_alignment_bytes(f.spec))},
             {"weight_dtype", std::string(to_string(f.spec.weight_dtype))},
             {"reference_rounding", rounds ? "true" : "false"}});
     finish(f, k, true);
@@ -112,6 +142,23 @@ kernel_plan plan_coefficients(const facts& f, const std::string& family, const f
     if (family == "dynamic_coefficients") k.bindings["coefficients"] = fmt::to_string(f.m);
     finish(f, k, false);
     k.hidden_dim = f.C;
+    return k;
+}
+
+kernel_plan plan_pre_mix(const facts& f, const feeds& from)
+{
+    // Up to four vectors of a row a lane, so that a token is one turn of a work-group.
+    const std::int64_t vectors = ceil_div(f.C, f.vector), turns = ceil_div(vectors, 256);
+    const std::int64_t block = std::max<std::int64_t>(round_up(ceil_div(vectors, turns), f.wave), 64);
+    kernel_plan k = start(f, "pre_mix", arguments_of("pre_mix", from), static_cast<std::int32_t>(block));
+    k.grid.tokens_per_unit = 16;  // whose matrices are one item, and whose streams one each
+    k.grid.items_per_unit = 17;
+    add(k, rows_of(f, f.vector));
+    add_sigmoids(f, k, true);
+    add_sinkhorn(f, k.bindings);
+    add(k, {{"rms_eps", real(f.spec.options.rms_eps)}, {"overlaps", can_overlap(f.on) ? "true" : "false"}});
+    k.may_overlap = can_overlap(f.on);
+    finish(f, k, true);
     return k;
 }
 

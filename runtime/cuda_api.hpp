@@ -21,6 +21,28 @@ inline void* const launch_end = nullptr;
 inline void* const launch_buffer = reinterpret_cast<void*>(1);
 inline void* const launch_buffer_size = reinterpret_cast<void*>(2);
 
+inline constexpr int launch_attribute_overlap = 6;  // CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION
+
+/// CUlaunchAttribute: a value is 64 bytes, of which a switch takes the first four.
+struct launch_attribute {
+    int id;
+    char padding[4];
+    union {
+        int is_on;
+        char bytes[64];
+    } value;
+};
+static_assert(sizeof(launch_attribute) == 72);
+
+/// CUlaunchConfig
+struct launch_configuration {
+    unsigned grid_x, grid_y, grid_z, block_x, block_y, block_z, shared_bytes;
+    handle stream;
+    launch_attribute* attributes;
+    unsigned attribute_count;
+};
+static_assert(sizeof(launch_configuration) == 56);
+
 struct functions {
     status (*cuInit)(unsigned flags);
     status (*cuDriverGetVersion)(int* version);
@@ -40,6 +62,7 @@ struct functions {
     status (*cuLaunchKernel)(handle function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
                              unsigned block_y, unsigned block_z, unsigned shared_bytes, handle stream, void** parameters,
                              void** extra);
+    status (*cuLaunchKernelEx)(const launch_configuration* how, handle function, void** parameters, void** extra);
     status (*cuMemAlloc_v2)(address* memory, std::size_t bytes);
     status (*cuMemFree_v2)(address memory);
     status (*cuMemcpyHtoD_v2)(address to, const void* from, std::size_t bytes);

@@ -46,6 +46,9 @@ cuda_library load_library()
     MHC_FIND(cuGraphExecDestroy), MHC_FIND(cuEventCreate), MHC_FIND(cuEventDestroy_v2), MHC_FIND(cuEventRecord);
     MHC_FIND(cuEventSynchronize), MHC_FIND(cuEventElapsedTime), MHC_FIND(cuGetErrorName), MHC_FIND(cuGetErrorString);
 #undef MHC_FIND
+    // From CUDA 11.8; without it kernels start one after another.
+    made.call.cuLaunchKernelEx =
+        reinterpret_cast<decltype(made.call.cuLaunchKernelEx)>(::dlsym(library, "cuLaunchKernelEx"));
     return made;
 }
 
@@ -144,6 +147,20 @@ public:
                                                           static_cast<unsigned>(block), 1, 1, 0, stream, nullptr, extra);
         if (status == 0) return {};
         return check(errc::launch_failed, "cuLaunchKernel", status);
+    }
+    result<void> launch_early(void* function, std::int64_t groups, std::int32_t block, const void* arguments,
+                              std::size_t argument_bytes, void* stream) const override
+    {
+        if (call().cuLaunchKernelEx == nullptr) return launch(function, groups, block, arguments, argument_bytes, stream);
+        const current_context here(context_);
+        void* extra[] = {cuda::launch_buffer, const_cast<void*>(arguments), cuda::launch_buffer_size, &argument_bytes,
+                         cuda::launch_end};
+        cuda::launch_attribute overlap{cuda::launch_attribute_overlap, {}, {1}};
+        const cuda::launch_configuration how{static_cast<unsigned>(groups), 1, 1, static_cast<unsigned>(block), 1, 1, 0,
+                                             stream, &overlap, 1};
+        const cuda::status status = call().cuLaunchKernelEx(&how, function, nullptr, extra);
+        if (status == 0) return {};
+        return check(errc::launch_failed, "cuLaunchKernelEx", status);
     }
 
     result<void*> allocate(std::size_t bytes) override

@@ -26,6 +26,7 @@ jit::failure not_made(jit::operation op)
 jit::result<void> enqueue(const ready_operator& op, codegen::slot_values& values, std::int64_t tokens, void* stream)
 {
     alignas(16) std::array<unsigned char, argument_bytes_max> block;
+    bool follows_its_own = false;  // the kernel before it in the stream is this operator's too
     for (std::size_t i = 0; i < op.kernels.size(); ++i) {
         const codegen::kernel_plan& plan = op.plan.kernels[i];
         if (values[static_cast<std::size_t>(plan.only_if)] == 0 && (tokens > 0 || plan.only_if != slot::tokens)) continue;
@@ -40,8 +41,12 @@ jit::result<void> enqueue(const ready_operator& op, codegen::slot_values& values
             // Little-endian: a 4-byte value is the first half of the word.
             std::memcpy(block.data() + arg.offset, &value, arg.size);
         }
-        if (auto ok = op.kernels[i]->code->launch(groups, plan.block, block.data(), plan.argument_bytes, stream); !ok)
-            return ok;
+        const loaded_kernel& code = *op.kernels[i]->code;
+        auto ok = plan.may_overlap && follows_its_own
+                      ? code.launch_early(groups, plan.block, block.data(), plan.argument_bytes, stream)
+                      : code.launch(groups, plan.block, block.data(), plan.argument_bytes, stream);
+        if (!ok) return ok;
+        follows_its_own = true;
     }
     return {};
 }

@@ -17,6 +17,12 @@ public:
     /// `arguments` is the kernel's argument block; `groups` >= 1. On `host` it returns when the work is done.
     virtual jit::result<void> launch(std::int64_t groups, std::int32_t block, const void* arguments,
                                      std::size_t argument_bytes, void* stream) const = 0;
+    /// The same for a kernel that itself waits for the kernel before it in the stream: it may start while that one runs.
+    virtual jit::result<void> launch_early(std::int64_t groups, std::int32_t block, const void* arguments,
+                                           std::size_t argument_bytes, void* stream) const
+    {
+        return launch(groups, block, arguments, argument_bytes, stream);
+    }
 };
 
 class loader {
