@@ -90,7 +90,7 @@ constexpr std::int64_t tile_groups_max = 132;
 
 kernel_plan plan_project_tiles(const facts& f, const std::string& family, const feeds& from)
 {
-    kernel_plan k = start(f, family, arguments_of(family, from), 512);
+    kernel_plan k = start(f, family, arguments_of(family, from), 256);
     const std::int64_t slices = f.project_slices();
     k.grid = {.tokens_per_unit = 16,
               .items_per_unit = slices,
@@ -147,12 +147,14 @@ kernel_plan plan_coefficients(const facts& f, const std::string& family, const f
 
 kernel_plan plan_pre_mix(const facts& f, const feeds& from)
 {
-    // Up to four vectors of a row a lane, so that a token is one turn of a work-group.
-    const std::int64_t vectors = ceil_div(f.C, f.vector), turns = ceil_div(vectors, 256);
-    const std::int64_t block = std::max<std::int64_t>(round_up(ceil_div(vectors, turns), f.wave), 64);
+    // Waves that add streams, a lane two vectors of a row of many, and one that balances matrices.
+    const std::int64_t vectors = ceil_div(f.C, f.vector), turns = vectors > 256 ? ceil_div(vectors, 1024) * 2 : 1;
+    const std::int64_t block = round_up(ceil_div(vectors, turns), f.wave) + f.wave;
     kernel_plan k = start(f, "pre_mix", arguments_of("pre_mix", from), static_cast<std::int32_t>(block));
-    k.grid.tokens_per_unit = 16;  // whose matrices are one item, and whose streams one each
-    k.grid.items_per_unit = 17;
+    // Of a multiprocessor's 65536 registers, 64 for each lane; a grid that fits an H200 at once.
+    const std::int64_t resident = std::max<std::int64_t>(65536 / 64 / block, 1);
+    k.grid.groups_max = 132 * resident;
+    k.bindings["resident"] = fmt::to_string(resident);
     add(k, rows_of(f, f.vector));
     add_sigmoids(f, k, true);
     add_sinkhorn(f, k.bindings);

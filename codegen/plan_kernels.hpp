@@ -14,8 +14,8 @@ namespace mhc::codegen {
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
 
-/// Channels of all streams that one work-group of project_tiles sums: 16 waves have 64 each.
-inline constexpr std::int64_t channels_of_tiles = 16 * 64;
+/// Channels of all streams that one work-group of project_tiles sums: 8 waves have 128 each.
+inline constexpr std::int64_t channels_of_tiles = 8 * 128;
 
 /// What a spec and a target fix before any kernel is planned. n streams, C channels, m rows of fn.
 struct facts {
@@ -40,7 +40,8 @@ struct facts {
           slice(0),
           project_slice(0),
           is_host(t.kind == target_kind::host),
-          has_tiles(t.kind == target_kind::cuda && s.dtype == jit::dtype::bf16 && (n == 1 || n == 2 || n == 4) && C % 8 == 0 &&
+          has_tiles(t.kind == target_kind::cuda && s.dtype == jit::dtype::bf16 &&
+                    s.options.arithmetic == jit::projection::split && (n == 1 || n == 2 || n == 4) && C % 8 == 0 &&
                     C <= 64 * channels_of_tiles / n)
     {
         // At most 64 slices, so that their sums fit a small array for any C.
@@ -51,6 +52,8 @@ struct facts {
 
     std::int64_t slices() const { return ceil_div(C, slice); }
     std::int64_t project_slices() const { return ceil_div(C, project_slice); }
+    /// Coefficients and layer_input are one kernel, that keeps two tokens in registers.
+    bool has_pre_mix() const { return has_tiles && !spec.norm_weight && C <= 8192; }
     float norm_eps() const { return spec.options.norm_eps.value_or(spec.options.rms_eps); }
 
     /// Work-items for rows of channels: whole waves, no more lanes than vectors, at most 256.
@@ -79,7 +82,7 @@ kernel_plan plan_project(const facts& f, const std::string& family, const feeds&
 /// "coefficients", "split_mixes", "head_coefficients", "dynamic_coefficients": what follows from the splits. A head reads
 /// the first n of `rows` rows.
 kernel_plan plan_coefficients(const facts& f, const std::string& family, const feeds& from, std::int64_t rows = 0);
-/// plan_coefficients and plan_apply_mix in one kernel, where the facts have tiles and there is no norm.
+/// plan_coefficients and plan_apply_mix in one kernel, where f.has_pre_mix().
 kernel_plan plan_pre_mix(const facts& f, const feeds& from);
 kernel_plan plan_static_coefficients(const facts& f, const feeds& from = {});
 

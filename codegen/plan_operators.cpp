@@ -30,7 +30,7 @@ struct sums_in_workspace {
 /// Coefficients and layer_input from a projection.
 void add_mix(const facts& f, operator_plan& made, const feeds& from)
 {
-    if (f.has_tiles && !f.spec.norm_weight) return made.kernels.push_back(plan_pre_mix(f, from));
+    if (f.has_pre_mix()) return made.kernels.push_back(plan_pre_mix(f, from));
     made.kernels.push_back(plan_coefficients(f, "coefficients", from));
     made.kernels.push_back(plan_apply_mix(f, from, true));
 }

@@ -27,32 +27,57 @@ MHC_DEVICE float quad_sum(float v)
     return v + __shfl_xor_sync(0xffffffffU, v, 2);
 }
 
-/// The value of lane `from` of the warp, in every lane.
-MHC_DEVICE float of_lane(float v, int from) { return __shfl_sync(0xffffffffU, v, from); }
+/// The value of lane `from` of each group of Lanes, in all of its lanes. All lanes of the warp must call it.
+template <int Lanes>
+MHC_DEVICE float of_lane(float v, int from)
+{
+    return __shfl_sync(0xffffffffU, v, from, Lanes);
+}
 
-/// 16 bytes at `p`, a multiple of Align, that this block reads once. It stays where it is written: loads of a loop run ahead of
-/// their use, and none is moved in front of wait_for_last_kernel.
-template <int Align>
-MHC_DEVICE uint4 load_once(const void* p)
+/// 16 bytes at `p`, a multiple of Align, that this block reads once; where MayLack, zeros unless `is_there`. It stays where it
+/// is written: loads of a loop run ahead of their use, and none is moved in front of wait_for_last_kernel. A load under an
+/// `if` would be waited for where the branches meet.
+template <int Align, bool MayLack>
+MHC_DEVICE uint4 load_once(const void* p, bool is_there)
 {
     uint4 v;
-    if constexpr (Align >= 16) {
+    if constexpr (Align >= 16 && !MayLack) {
         asm volatile("ld.global.L1::no_allocate.L2::128B.v4.u32 {%0, %1, %2, %3}, [%4];"
                      : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
                      : "l"(p));
-    } else if constexpr (Align >= 4) {
-        u32 words[4];
-#pragma unroll
-        for (int i = 0; i < 4; ++i) asm volatile("ld.global.u32 %0, [%1];" : "=r"(words[i]) : "l"(static_cast<const u32*>(p) + i));
-        v = {words[0], words[1], words[2], words[3]};
-    } else {
+        return v;
+    }
+    v = {0, 0, 0, 0};
+    if constexpr (Align >= 16) {
+        asm volatile(
+            "{ .reg .pred there; setp.ne.u32 there, %5, 0; "
+            "@there ld.global.L1::no_allocate.L2::128B.v4.u32 {%0, %1, %2, %3}, [%4]; }"
+            : "+r"(v.x), "+r"(v.y), "+r"(v.z), "+r"(v.w)
+            : "l"(p), "r"(u32(is_there)));
+    } else if (!MayLack || is_there) {
         u16 halves[8];
 #pragma unroll
-        for (int i = 0; i < 8; ++i) asm volatile("ld.global.u16 %0, [%1];" : "=h"(halves[i]) : "l"(static_cast<const u16*>(p) + i));
+        for (int i = 0; i < 8; ++i) {
+            const u16* const from = static_cast<const u16*>(p) + i;
+            asm volatile("ld.global.u16 %0, [%1];" : "=h"(halves[i]) : "l"(from));
+        }
         const auto pair = [&](int i) { return u32(halves[i]) | u32(halves[i + 1]) << 16; };
         v = {pair(0), pair(2), pair(4), pair(6)};
     }
     return v;
+}
+
+/// The 8 values of 16 bytes of bf16.
+MHC_DEVICE vec<float, 8> widen_bf16(uint4 v)
+{
+    const u32 words[4] = {v.x, v.y, v.z, v.w};
+    vec<float, 8> wide;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+        wide[2 * i] = bits_to_float(words[i] << 16);
+        wide[2 * i + 1] = bits_to_float(words[i] & 0xffff0000U);
+    }
+    return wide;
 }
 
 /// What the kernel before may have written: as load_once, never moved in front of wait_for_last_kernel.
@@ -62,6 +87,10 @@ MHC_DEVICE float load_fresh(const float* p)
     asm volatile("ld.global.f32 %0, [%1];" : "=f"(v) : "l"(p));
     return v;
 }
+
+/// A kernel of which Resident work-groups must fit a multiprocessor: what registers a lane may have follows from it.
+#define MHC_RESIDENT_KERNEL(name, block, resident, ...) \
+    extern "C" __global__ void __launch_bounds__(block, resident) name(__VA_ARGS__)
 
 /// Where kernels can overlap (from compute capability 9.0 on): the next kernel of the stream may start, and wait for this one.
 template <bool Overlaps>

@@ -1,21 +1,23 @@
 // mhc/device/pre_mix.hpp -- pre, post and mix from a projection, and layer_input, in one kernel: the same numbers as of
 // coefficients.hpp and then mix.hpp.
 //
-// Work items are of two kinds. One balances the matrices of 16 tokens, which takes long and moves little; the other makes pre
-// of one token again, which is little work, and adds its streams. So nothing waits for a Sinkhorn iteration but its own result.
+// A work-group has a few tokens. All its waves add their splits and make z; then its last wave balances the matrices, which is
+// long but little work, while the others, who need no more than pre, add the streams.
 #pragma once
 
 #include <mhc/device/coefficients.hpp>
 #include <mhc/device/mix.hpp>
+#include <mhc/device/sinkhorn_lanes.hpp>
 
 namespace mhc {
 
-constexpr int balanced_together = 16;
+/// Tokens that a work-group has at a time: with 4 streams as many as a warp balances.
+constexpr int mixed_together = 8;
 
-/// sum_of_splits, with the numbers asked for 8 at a time.
+/// sum_of_splits, with the numbers asked for 16 at a time.
 MHC_DEVICE float ordered_sum(const float* first, i64 distance, int splits)
 {
-    constexpr int together = 8;
+    constexpr int together = 16;
     float total = 0.0f;
     for (int s = 0; s < splits; s += together) {
         float v[together];
@@ -28,119 +30,114 @@ MHC_DEVICE float ordered_sum(const float* first, i64 distance, int splits)
     return total;
 }
 
-template <int K>
-MHC_DEVICE float inverse_rms(float squares, coefficient_constants k)
-{
-    return 1.0f / square_root(squares * (1.0f / float(K)) + k.rms_eps);
-}
-
-/// pre, post and mix of the 16 tokens from `first` on.
-template <class Options, int n, int K, class Grid>
-MHC_DEVICE void mix_coefficients(Grid at, float* shared, projected from, affine by, float* pre, float* post, float* mix,
-                                 i64 first, i64 tokens, coefficient_constants k)
-{
-    constexpr int m = n * n + 2 * n, width = m + 1, lanes = lanes_of(n, Grid::wave_size);
-    static_assert(Grid::block >= balanced_together * lanes, "every token has its lanes");
-    const int splits = int(from.splits);
-    float* const sums = shared;  // [16, m + 1]
-    for (int e = at.thread(); e < balanced_together * width; e += Grid::block) {
-        const int o = e % width;
-        const i64 t = first + e / width < tokens ? first + e / width : tokens - 1;
-        sums[e] = o < m ? ordered_sum(from.proj + t * m + o, tokens * m, splits) : ordered_sum(from.sqsum + t, tokens, splits);
-    }
-    barrier();
-    const int mine = at.thread() / lanes, lane = at.thread() % lanes;
-    if (mine < balanced_together) {
-        const i64 t = first + mine;
-        const float* const sum = sums + mine * width;
-        const float r = inverse_rms<K>(sum[m], k);
-        auto z = [=](int o) MHC_INLINE {
-            const float scale = o < n ? *by.scale_pre : o < 2 * n ? *by.scale_post : *by.scale_res;
-            const float base = o < n ? by.base_pre[o] : o < 2 * n ? by.base_post[o - n] : by.base_res[o - 2 * n];
-            return fma(sum[o] * r, scale, base);
-        };
-        const balance<n> s = {shared + balanced_together * width + mine * balance<n>::floats};
-        coefficients<matrix::balanced, Options, n, lanes>(s, lane, t < tokens, k, z, pre + t * n, post + t * n,
-                                                          mix + t * (n * n));
-    }
-    barrier();  // before the next tokens' sums come
-}
-
-/// Floats of LDS of mix_coefficients.
+/// The LDS of a work-group: of each token its sums, pre, and the matrix.
 template <int n>
-constexpr int mix_floats = balanced_together * (n * n + 2 * n + 1 + balance<n>::floats);
+struct mix_room {
+    static constexpr int m = n * n + 2 * n, width = m + 1, matrices = 32 / n;  // of a warp, if not all of tokens
+    static constexpr int floats = mixed_together * (width + n) + matrices * balance<n>::floats;
+    float* sums;  ///< [8, m + 1], the last the sum of squares
+    float* pre;   ///< [8, n]
+    float* matrix;
 
-/// The streams of one token at the first vectors of each lane, asked for before what they are added by is known.
-template <class Rows, int n, int Turns>
-struct fetched_streams {
-    typename Rows::lanes at[Turns][n];
+    explicit MHC_MEMBER mix_room(float* shared)
+        : sums(shared), pre(shared + mixed_together * width), matrix(shared + mixed_together * (width + n))
+    {
+    }
+    MHC_MEMBER balance<n> balanced(int token) const { return {matrix + token * balance<n>::floats}; }
 };
 
-/// layer_input[t] from the projection's sums: pre as in mix_coefficients, then weighted_sum of mix.hpp. Overlaps: the kernel
-/// before, which does not write x, may still run.
-template <class Rows, int n, int K, bool Overlaps, class Grid, class Data>
-MHC_DEVICE void mix_streams(Grid at, const Data* x, projected from, affine by, Data* layer_input, i64 t, i64 tokens,
-                            i64 x_token, i64 x_stream, coefficient_constants k)
+/// z of the work-group's tokens: pre and post are stored, pre is kept as well, and so are the logits.
+template <int n, int K, class Grid>
+MHC_DEVICE void mix_sigmoids(Grid at, mix_room<n> room, projected from, affine by, float* pre, float* post, i64 first,
+                             int count, i64 tokens, coefficient_constants k)
 {
-    constexpr int m = n * n + 2 * n, each = Grid::block * Rows::W, turns_all = ceil_div(Rows::C, each);
-    constexpr int turns = smaller(turns_all, 4);
-    const Data* const row = x + t * x_token;
-    const int begin = at.thread() * Rows::W;
-    fetched_streams<Rows, n, turns> ahead;
-#pragma unroll
-    for (int turn = 0; turn < turns; ++turn)
-        if (begin + turn * each < Rows::C) {
-#pragma unroll
-            for (int i = 0; i < n; ++i) ahead.at[turn][i] = Rows::load(row + i * x_stream, begin + turn * each);
-        }
-    wait_for_last_kernel<Overlaps>();
-
-    // Lane i < n has row i of the projection, lane n the sum of squares.
-    const int lane = smaller(at.lane(), n), splits = int(from.splits);
-    const float* const first = lane < n ? from.proj + t * m + lane : from.sqsum + t;
-    const float sum = ordered_sum(first, lane < n ? tokens * m : tokens, splits);
-    const float z = fma(sum * inverse_rms<K>(of_lane(sum, n), k), *by.scale_pre, by.base_pre[smaller(lane, n - 1)]);
-    const float mine = sigmoid(z) + k.pre_eps;
-    float p[n];
-#pragma unroll
-    for (int i = 0; i < n; ++i) p[i] = of_lane(mine, i);
-
-    auto finish = [&](const typename Rows::lanes (&xs)[n], int c) MHC_INLINE {
-        typename Rows::lanes sums = xs[0] * p[0];
-#pragma unroll
-        for (int i = 1; i < n; ++i) sums = fma<Rows::W>(splat<Rows::W>(p[i]), xs[i], sums);
-        Rows::store(layer_input + t * Rows::C, c, sums);
-    };
-#pragma unroll
-    for (int turn = 0; turn < turns; ++turn)
-        if (begin + turn * each < Rows::C) finish(ahead.at[turn], begin + turn * each);
-    for (int c = begin + turns * each; c < Rows::C; c += each) {
-        typename Rows::lanes xs[n];
-#pragma unroll
-        for (int i = 0; i < n; ++i) xs[i] = Rows::load(row + i * x_stream, c);
-        finish(xs, c);
+    constexpr int m = mix_room<n>::m, width = mix_room<n>::width;
+    const int splits = int(from.splits);
+    for (int e = at.thread(); e < count * width; e += Grid::block) {
+        const int o = e % width;
+        const i64 t = first + e / width;
+        room.sums[e] =
+            o < m ? ordered_sum(from.proj + t * m + o, tokens * m, splits) : ordered_sum(from.sqsum + t, tokens, splits);
     }
+    barrier();
+    for (int e = at.thread(); e < count * m; e += Grid::block) {
+        const int token = e / m, o = e % m;
+        const i64 t = first + token;
+        const float scale = o < n ? *by.scale_pre : o < 2 * n ? *by.scale_post : *by.scale_res;
+        const float base = o < n ? by.base_pre[o] : o < 2 * n ? by.base_post[o - n] : by.base_res[o - 2 * n];
+        const float r = 1.0f / square_root(room.sums[token * width + m] * (1.0f / float(K)) + k.rms_eps);
+        const float z = fma(room.sums[token * width + o] * r, scale, base);
+        if (o >= 2 * n)
+            room.balanced(token).entries[o - 2 * n] = z;
+        else if (o < n)
+            pre[t * n + o] = room.pre[token * n + o] = sigmoid(z) + k.pre_eps;
+        else
+            post[t * n + o - n] = k.post_mult * sigmoid(z);
+    }
+    barrier();
 }
 
-/// Items come in this order: one that balances, then eight that add streams, until all is balanced; then those that add.
-/// Tokens go from the last to the first, since a projection's last tokens are the likeliest in a cache.
-template <class Rows, class Options, int n, bool Overlaps, class Grid, class Data>
-MHC_DEVICE void pre_mix(Grid at, float* shared, const Data* x, projected from, affine by, float* pre, float* post, float* mix,
-                        Data* layer_input, i64 tokens, i64 x_token, i64 x_stream, coefficient_constants k)
-{
-    constexpr int K = n * Rows::C, adding = 8;
-    const i64 balancing = (tokens + balanced_together - 1) / balanced_together, mixed = balancing * (adding + 1);
-    for (i64 item = at.group; item < balancing + tokens || item < mixed; item += at.groups) {
-        const bool is_mixed = item < mixed;
-        if (is_mixed && item % (adding + 1) == 0) {
-            wait_for_last_kernel<Overlaps>();
-            mix_coefficients<Options, n, K>(at, shared, from, by, pre, post, mix, item / (adding + 1) * balanced_together, tokens,
-                                            k);
-            continue;
+/// One token's streams at a lane's vectors, as they are in memory.
+template <class Rows, int n, int Turns, int Lanes>
+struct token_streams {
+    static constexpr bool may_lack = Rows::C % (Turns * Lanes * Rows::W) != 0;
+    uint4 at[Turns][n];
+
+    template <class Grid>
+    MHC_MEMBER void load(Grid at_, const bf16* row, i64 stream)
+    {
+#pragma unroll
+        for (int turn = 0; turn < Turns; ++turn) {
+            const int c = (turn * Lanes + at_.thread()) * Rows::W;
+#pragma unroll
+            for (int i = 0; i < n; ++i) at[turn][i] = load_once<Rows::align, may_lack>(row + i * stream + c, c < Rows::C);
         }
-        const i64 number = is_mixed ? item / (adding + 1) * adding + item % (adding + 1) - 1 : item - balancing;
-        if (number < tokens)
-            mix_streams<Rows, n, K, Overlaps>(at, x, from, by, layer_input, tokens - 1 - number, tokens, x_token, x_stream, k);
+    }
+    /// weighted_sum of mix.hpp
+    template <class Grid>
+    MHC_MEMBER void add(Grid at_, const float* pre, bf16* to) const
+    {
+#pragma unroll
+        for (int turn = 0; turn < Turns; ++turn) {
+            const int c = (turn * Lanes + at_.thread()) * Rows::W;
+            typename Rows::lanes sums = widen_bf16(at[turn][0]) * pre[0];
+#pragma unroll
+            for (int i = 1; i < n; ++i) sums = fma<Rows::W>(splat<Rows::W>(pre[i]), widen_bf16(at[turn][i]), sums);
+            if (!may_lack || c < Rows::C) Rows::store(to, c, sums);
+        }
+    }
+};
+
+/// Overlaps: the kernel before, which does not write x, may still run. Tokens go from the last to the first, since a
+/// projection's last tokens are the likeliest in a cache.
+template <class Rows, class Options, int n, bool Overlaps, class Grid>
+MHC_DEVICE void pre_mix(Grid at, float* shared, const bf16* x, projected from, affine by, float* pre, float* post, float* mix,
+                        bf16* layer_input, i64 tokens, i64 x_token, i64 x_stream, coefficient_constants k)
+{
+    constexpr int K = n * Rows::C, lanes = Grid::block - Grid::wave_size, turns = ceil_div(Rows::C, lanes * Rows::W);
+    const mix_room<n> room(shared);
+    const bool adds = at.thread() < lanes;
+    const int each = int(tokens < at.groups * mixed_together ? (tokens + at.groups - 1) / at.groups : mixed_together);
+    const i64 parts = (tokens + each - 1) / each;
+    for (i64 part = at.group; part < parts; part += at.groups) {
+        const i64 first = (parts - 1 - part) * each;
+        const int count = tokens - first < each ? int(tokens - first) : each;
+        const bf16* const row = x + first * x_token;
+        token_streams<Rows, n, turns, lanes> streams;
+        if (adds) streams.load(at, row, x_stream);
+        wait_for_last_kernel<Overlaps>();
+        mix_sigmoids<n, K>(at, room, from, by, pre, post, first, count, tokens, k);
+        if (adds) {
+            for (int token = 0; token < count; ++token) {
+                if (token > 0) streams.load(at, row + token * x_token, x_stream);
+                streams.add(at, room.pre + token * n, layer_input + (first + token) * Rows::C);
+            }
+        } else {
+            const int mine = at.lane() / n;
+            const i64 t = first + smaller(mine, count - 1);
+            sinkhorn_on_lines<Options, n>(room.balanced(mine), at.lane() % n, k.sinkhorn_eps, mix + t * (n * n), mine < count);
+        }
+        barrier();  // before the next tokens' sums come
     }
 }
 

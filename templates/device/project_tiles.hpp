@@ -3,7 +3,7 @@
 //
 // Weights of any type are a sum of two bf16, high and low: what that leaves out is below 2^-17 of a weight. Products are
 // exact, sums are float. A slice is n streams of 1024 / n channels. A work-group keeps the weights of one slice in registers,
-// a wave those of 64 channels of one stream, and walks over tiles of 16 tokens: x is read once, straight into registers, two
+// a wave those of 128 channels of one stream, and walks over tiles of 16 tokens: x is read once, straight into registers, two
 // tiles ahead.
 #pragma once
 
@@ -11,29 +11,31 @@
 
 namespace mhc {
 
-constexpr int tile_waves = 16, tile_channels = 64, tile_tokens = 16;
+constexpr int tile_waves = 8, tile_channels = 128, tile_tokens = 16;
+/// A lane has 8 channels of each 32 in one load, which are two steps of a matrix product.
+constexpr int tile_loads = tile_channels / 32, tile_steps = 2 * tile_loads;
 
 /// Columns of 8 rows of fn, as matrix units take them.
 template <int m>
 constexpr int column_tiles = ceil_div(m, 8);
 
-/// Weights of 64 channels: of each step of 16 channels, the two words of every column tile.
+/// Weights of a wave's channels: of each step of 16, the two words of every column tile.
 template <int m>
 struct tile_weights {
-    u32 high[4][column_tiles<m>][2], low[4][column_tiles<m>][2];
+    u32 high[tile_steps][column_tiles<m>][2], low[tile_steps][column_tiles<m>][2];
 };
 
-/// 16 tokens of 64 channels: two rows of two times 8 channels a lane.
+/// 16 tokens of a wave's channels: of two rows a lane.
 struct tile_rows {
-    uint4 at[2][2];
+    uint4 at[2][tile_loads];
 };
 
 /// Where the channels of one wave are: of stream `stream` from `first` on, those below `end`.
 struct tile_place {
     int stream, first, end;
-    /// This lane's 8 channels of the first or second 32: lane q of four has them in one piece, which permutes the channels
-    /// of a matrix product, those of x and fn alike.
-    MHC_MEMBER int channel(int half, int lane) const { return first + 32 * half + lane % 4 * 8; }
+    /// This lane's 8 channels of the i-th 32: lane q of four has them in one piece, which permutes the channels of a matrix
+    /// product, those of x and fn alike.
+    MHC_MEMBER int channel(int i, int lane) const { return first + 32 * i + lane % 4 * 8; }
 };
 
 template <class Rows, int n>
@@ -47,8 +49,8 @@ template <class Rows, int m, int WeightAlign, bool RoundAsReference, class Matri
 MHC_DEVICE void load_tile_weights(tile_weights<m>& to, Matrix fn, tile_place at, int lane, int fn_rows)
 {
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-        const int c = at.channel(half, lane);
+    for (int i = 0; i < tile_loads; ++i) {
+        const int c = at.channel(i, lane);
 #pragma unroll
         for (int tile = 0; tile < column_tiles<m>; ++tile) {
             const int r = tile * 8 + lane / 4;
@@ -59,8 +61,8 @@ MHC_DEVICE void load_tile_weights(tile_weights<m>& to, Matrix fn, tile_place at,
                 const float a = f[2 * pair], b = f[2 * pair + 1];
                 const u32 high = float_pair_to_bf16(a, b);
                 const u32 low = float_pair_to_bf16(a - bits_to_float(high << 16), b - bits_to_float(high & 0xffff0000U));
-                to.high[half * 2 + pair / 2][tile][pair % 2] = high;
-                to.low[half * 2 + pair / 2][tile][pair % 2] = RoundAsReference ? 0 : low;
+                to.high[i * 2 + pair / 2][tile][pair % 2] = high;
+                to.low[i * 2 + pair / 2][tile][pair % 2] = RoundAsReference ? 0 : low;
             }
         }
     }
@@ -76,10 +78,9 @@ MHC_DEVICE void load_tile_rows(tile_rows& to, const bf16* x, tile_place at, int 
         const i64 t = first_token + lane / 4 + row * 8;
         const bf16* const from = x + (t < tokens ? t : tokens - 1) * x_token + at.stream * x_stream;
 #pragma unroll
-        for (int half = 0; half < 2; ++half) {
-            const int c = at.channel(half, lane);
-            to.at[row][half] = {0, 0, 0, 0};
-            if (c < at.end) to.at[row][half] = load_once<Rows::align>(from + c);
+        for (int i = 0; i < tile_loads; ++i) {
+            const int c = at.channel(i, lane);
+            to.at[row][i] = load_once<Rows::align, Rows::C % Rows::slice != 0>(from + c, c < at.end);
         }
     }
 }
@@ -102,13 +103,13 @@ MHC_DEVICE wave_sums<m> multiply(const tile_rows& x, const tile_weights<m>& by)
 {
     wave_sums<m> sums = {};
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-        const uint4 top = x.at[0][half], bottom = x.at[1][half];
+    for (int i = 0; i < tile_loads; ++i) {
+        const uint4 top = x.at[0][i], bottom = x.at[1][i];
 #pragma unroll
         for (int tile = 0; tile < column_tiles<m>; ++tile) {
             tile_16x8& to = sums.products[tile];
             const auto &high = by.high, &low = by.low;
-            const int first = half * 2, second = first + 1;
+            const int first = i * 2, second = first + 1;
             add_product(to, top.x, bottom.x, top.y, bottom.y, high[first][tile][0], high[first][tile][1]);
             add_product(to, top.z, bottom.z, top.w, bottom.w, high[second][tile][0], high[second][tile][1]);
             add_product(to, top.x, bottom.x, top.y, bottom.y, low[first][tile][0], low[first][tile][1]);
@@ -117,13 +118,13 @@ MHC_DEVICE wave_sums<m> multiply(const tile_rows& x, const tile_weights<m>& by)
     }
 #pragma unroll
     for (int row = 0; row < 2; ++row) {
-        float parts[2];
+        float parts[tile_loads];
 #pragma unroll
-        for (int half = 0; half < 2; ++half) {
-            const uint4 v = x.at[row][half];
-            parts[half] = add_squares(add_squares(add_squares(add_squares(0.0f, v.x), v.y), v.z), v.w);
+        for (int i = 0; i < tile_loads; ++i) {
+            const uint4 v = x.at[row][i];
+            parts[i] = add_squares(add_squares(add_squares(add_squares(0.0f, v.x), v.y), v.z), v.w);
         }
-        sums.squares[row] = quad_sum(parts[0] + parts[1]);
+        sums.squares[row] = quad_sum((parts[0] + parts[1]) + (parts[2] + parts[3]));
     }
     return sums;
 }
@@ -132,7 +133,7 @@ MHC_DEVICE wave_sums<m> multiply(const tile_rows& x, const tile_weights<m>& by)
 template <int m>
 constexpr int tile_width = column_tiles<m> * 8 + 1;
 
-/// Floats of LDS that the waves' sums take.
+/// Floats of LDS that the waves' sums of a tile take; those of two tiles have room, so that one barrier a tile is enough.
 template <int m>
 constexpr int tile_floats = tile_waves * tile_tokens * tile_width<m>;
 
@@ -191,23 +192,25 @@ MHC_DEVICE void project_slice(Grid at, float* shared, const bf16* x, Matrix fn, 
     let_next_kernel_start<Overlaps>();  // not earlier: it may read what the last one wrote
 
     tile_rows ahead[2];
-    auto fetch = [&](tile_rows& to, i64 tile) MHC_INLINE {
-        if (tile < tiles) load_tile_rows<Rows>(to, x, place, lane, tile * tile_tokens, tokens, x_token, x_stream);
+    auto fetch = [&](tile_rows& to, i64 tile) MHC_INLINE {  // past the last tile: the last token's row, which costs little
+        load_tile_rows<Rows>(to, x, place, lane, tile * tile_tokens, tokens, x_token, x_stream);
     };
-    auto make = [&](tile_rows& from, i64 tile) MHC_INLINE {
+    auto make = [&](tile_rows& from, float* room, i64 tile) MHC_INLINE {
         const wave_sums<m> sums = multiply<m>(from, weights);
         fetch(from, tile + 2 * step);
-        barrier();  // the last tile's sums are read
-        share_sums<m>(shared + wave * tile_tokens * tile_width<m>, sums, lane);
+        share_sums<m>(room + wave * tile_tokens * tile_width<m>, sums, lane);
         barrier();
-        store_tile<m>(at, shared, proj, sqsum, split, tile * tile_tokens, tokens, fn_rows, is_first);
+        store_tile<m>(at, room, proj, sqsum, split, tile * tile_tokens, tokens, fn_rows, is_first);
     };
     fetch(ahead[0], first_tile);
     fetch(ahead[1], first_tile + step);
-    for (i64 tile = first_tile; tile < tiles; tile += 2 * step) {
-        make(ahead[0], tile);
-        if (tile + step < tiles) make(ahead[1], tile + step);
+    for (i64 tile = first_tile; tile < tiles; tile += step) {
+        make(ahead[0], shared, tile);
+        tile += step;
+        if (tile >= tiles) break;
+        make(ahead[1], shared + tile_floats<m>, tile);
     }
+    barrier();  // before another slice's sums come
 }
 
 /// proj[s, t, r] and sqsum[s, t] as in project.hpp. The number of groups is a multiple of that of slices.
@@ -215,17 +218,16 @@ template <class Rows, int n, int WeightAlign, bool RoundAsReference, bool Overla
 MHC_DEVICE void project_tiles(Grid at, float* shared, const bf16* x, Matrix fn, float* proj, float* sqsum, int fn_rows,
                               int splits, i64 tokens, i64 x_token, i64 x_stream)
 {
-    static_assert(Grid::waves == tile_waves && Rows::slice * n == tile_waves * tile_channels, "a wave has 64 channels");
+    static_assert(Grid::waves == tile_waves && Rows::slice * n == tile_waves * tile_channels, "a wave has its channels");
     constexpr int slices = Rows::slices;
-    const int split = int(at.group % slices), used = smaller(splits, slices);
-    const i64 first_tile = at.group / slices, step = at.groups / slices;
-    if (split < used)
-        for (int slice = split * slices / used; slice < (split + 1) * slices / used; ++slice)
-            project_slice<Rows, n, WeightAlign, RoundAsReference, Overlaps>(
-                at, shared, x, fn, proj, sqsum, fn_rows, split, slice, slice == split * slices / used, first_tile, step, tokens,
-                x_token, x_stream);
-    else
-        wait_for_last_kernel<Overlaps>();
+    const int used = smaller(splits, slices), split = int(at.group % used);
+    const i64 first_tile = at.group / used, step = at.groups / used;
+    // With fewer splits than slices some groups may be left over.
+    for (int slice = split * slices / used; first_tile < step && slice < (split + 1) * slices / used; ++slice)
+        project_slice<Rows, n, WeightAlign, RoundAsReference, Overlaps>(at, shared, x, fn, proj, sqsum, fn_rows, split, slice,
+                                                                        slice == split * slices / used, first_tile, step,
+                                                                        tokens, x_token, x_stream);
+    wait_for_last_kernel<Overlaps>();  // by those that had nothing to do
     if (splits > slices) {
         clear(at, proj + slices * tokens * fn_rows, (splits - slices) * tokens * fn_rows);
         clear(at, sqsum + slices * tokens, (splits - slices) * tokens);
