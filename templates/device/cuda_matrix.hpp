@@ -9,15 +9,20 @@ struct tile_16x8 {
     float at[4];
 };
 
-/// sums += a * b. Pairs of bf16, the lower k in the low half: `a` has k = 2 q, 2 q + 1 of rows g and g + 8, then k + 8 of
-/// both; `b` has k = 2 q, 2 q + 1 of column g, then k + 8. Products are exact; they are added in an order of the GPU's, the
-/// same for every row.
-MHC_DEVICE void add_product(tile_16x8& sums, u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1)
+/// 16 rows of a left factor, 16 columns: pairs of bf16, the lower column in the low half. In lane 4 g + q the first two words
+/// have columns 2 q and 2 q + 1 of rows g and g + 8, the others the columns 8 further on.
+struct tile_16x16 {
+    u32 at[4];
+};
+
+/// sums += a * b. b has rows 2 q and 2 q + 1 of column g, then those 8 further on. Products are exact; they are added in an
+/// order of the GPU's, the same for every column.
+MHC_DEVICE void add_product(tile_16x8& sums, const tile_16x16& a, u32 b0, u32 b1)
 {
     asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
         "{%0, %1, %2, %3};"
         : "+f"(sums.at[0]), "+f"(sums.at[1]), "+f"(sums.at[2]), "+f"(sums.at[3])
-        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+        : "r"(a.at[0]), "r"(a.at[1]), "r"(a.at[2]), "r"(a.at[3]), "r"(b0), "r"(b1));
 }
 
 /// Sum over the four lanes that share g, in each of them.
@@ -66,6 +71,9 @@ MHC_DEVICE uint4 load_once(const void* p, bool is_there)
     }
     return v;
 }
+
+/// The 128 bytes around `p` are wanted soon.
+MHC_DEVICE void ask_for_line(const void* p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
 
 /// The 8 values of 16 bytes of bf16.
 MHC_DEVICE vec<float, 8> widen_bf16(uint4 v)

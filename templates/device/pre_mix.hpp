@@ -93,6 +93,20 @@ struct token_streams {
             for (int i = 0; i < n; ++i) at[turn][i] = load_once<Rows::align, may_lack>(row + i * stream + c, c < Rows::C);
         }
     }
+    /// What `load` is going to load, brought nearer.
+    template <class Grid>
+    static MHC_MEMBER void ask_for(Grid at_, const bf16* row, i64 stream)
+    {
+        constexpr int line = 128 / (Rows::W * int(sizeof(bf16)));  // lanes of one
+        if (at_.thread() % line != 0) return;
+#pragma unroll
+        for (int turn = 0; turn < Turns; ++turn) {
+            const int c = (turn * Lanes + at_.thread()) * Rows::W;
+#pragma unroll
+            for (int i = 0; i < n; ++i)
+                if (!may_lack || c < Rows::C) ask_for_line(row + i * stream + c);
+        }
+    }
     /// weighted_sum of mix.hpp
     template <class Grid>
     MHC_MEMBER void add(Grid at_, const float* pre, bf16* to) const
@@ -117,7 +131,9 @@ MHC_DEVICE void pre_mix(Grid at, float* shared, const bf16* x, projected from, a
     constexpr int K = n * Rows::C, lanes = Grid::block - Grid::wave_size, turns = ceil_div(Rows::C, lanes * Rows::W);
     const mix_room<n> room(shared);
     const bool adds = at.thread() < lanes;
-    const int each = int(tokens < at.groups * mixed_together ? (tokens + at.groups - 1) / at.groups : mixed_together);
+    // As many tokens at a time as let all groups take the same number of turns.
+    const i64 most = at.groups * mixed_together, shared_out = (tokens + most - 1) / most * at.groups;
+    const int each = int((tokens + shared_out - 1) / shared_out);
     const i64 parts = (tokens + each - 1) / each;
     for (i64 part = at.group; part < parts; part += at.groups) {
         const i64 first = (parts - 1 - part) * each;
@@ -130,6 +146,7 @@ MHC_DEVICE void pre_mix(Grid at, float* shared, const bf16* x, projected from, a
         if (adds) {
             for (int token = 0; token < count; ++token) {
                 if (token > 0) streams.load(at, row + token * x_token, x_stream);
+                if (token + 1 < count) streams.ask_for(at, row + (token + 1) * x_token, x_stream);
                 streams.add(at, room.pre + token * n, layer_input + (first + token) * Rows::C);
             }
         } else {

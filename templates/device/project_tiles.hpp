@@ -4,7 +4,7 @@
 // Weights of any type are a sum of two bf16, high and low: what that leaves out is below 2^-17 of a weight. Products are
 // exact, sums are float. A slice is n streams of 1024 / n channels. A work-group keeps the weights of one slice in registers,
 // a wave those of 128 channels of one stream, and walks over tiles of 16 tokens: x is read once, straight into registers, two
-// tiles ahead.
+// tiles ahead; fn is the left factor, so that what one load brings is the right one as it is.
 #pragma once
 
 #include <mhc/device/project.hpp>
@@ -15,14 +15,26 @@ constexpr int tile_waves = 8, tile_channels = 128, tile_tokens = 16;
 /// A lane has 8 channels of each 32 in one load, which are two steps of a matrix product.
 constexpr int tile_loads = tile_channels / 32, tile_steps = 2 * tile_loads;
 
-/// Columns of 8 rows of fn, as matrix units take them.
+/// fn in blocks of 8 rows. A left factor of 16 rows has two blocks: of blocks 0 and 1 the high parts, then the low ones; an
+/// odd last block has its high and its low part in one.
 template <int m>
-constexpr int column_tiles = ceil_div(m, 8);
+constexpr int row_blocks = ceil_div(m, 8);
 
-/// Weights of a wave's channels: of each step of 16, the two words of every column tile.
+/// Weights of a wave's channels, in steps of 16 channels.
 template <int m>
 struct tile_weights {
-    u32 high[tile_steps][column_tiles<m>][2], low[tile_steps][column_tiles<m>][2];
+    tile_16x16 at[tile_steps][row_blocks<m>];
+};
+
+/// Where the high or low part of a block is: factor and half of it.
+template <int m>
+struct block_place {
+    int factor, half;
+    constexpr MHC_MEMBER block_place(int block, bool is_low)
+        : factor(block == row_blocks<m> - 1 && row_blocks<m> % 2 == 1 ? block : block / 2 * 2 + (is_low ? 1 : 0)),
+          half(block == row_blocks<m> - 1 && row_blocks<m> % 2 == 1 ? (is_low ? 1 : 0) : block % 2)
+    {
+    }
 };
 
 /// 16 tokens of a wave's channels: of two rows a lane.
@@ -52,8 +64,8 @@ MHC_DEVICE void load_tile_weights(tile_weights<m>& to, Matrix fn, tile_place at,
     for (int i = 0; i < tile_loads; ++i) {
         const int c = at.channel(i, lane);
 #pragma unroll
-        for (int tile = 0; tile < column_tiles<m>; ++tile) {
-            const int r = tile * 8 + lane / 4;
+        for (int block = 0; block < row_blocks<m>; ++block) {
+            const int r = block * 8 + lane / 4;
             vec<float, 8> f = splat<8>(0.0f);
             if (c < at.end && r < fn_rows) f = load<8, WeightAlign>(fn.row(r) + at.stream * Rows::C + c);
 #pragma unroll
@@ -61,8 +73,10 @@ MHC_DEVICE void load_tile_weights(tile_weights<m>& to, Matrix fn, tile_place at,
                 const float a = f[2 * pair], b = f[2 * pair + 1];
                 const u32 high = float_pair_to_bf16(a, b);
                 const u32 low = float_pair_to_bf16(a - bits_to_float(high << 16), b - bits_to_float(high & 0xffff0000U));
-                to.high[i * 2 + pair / 2][tile][pair % 2] = high;
-                to.low[i * 2 + pair / 2][tile][pair % 2] = RoundAsReference ? 0 : low;
+                const block_place<m> of_high(block, false), of_low(block, true);
+                tile_16x16* const step = to.at[i * 2 + pair / 2];
+                step[of_high.factor].at[pair % 2 * 2 + of_high.half] = high;
+                step[of_low.factor].at[pair % 2 * 2 + of_low.half] = RoundAsReference ? 0 : low;
             }
         }
     }
@@ -85,11 +99,19 @@ MHC_DEVICE void load_tile_rows(tile_rows& to, const bf16* x, tile_place at, int 
     }
 }
 
-/// Sums of one wave over its channels: of 16 tokens with 8 rows of fn in each tile, and the squares of rows g and g + 8.
+/// Sums of one wave over its channels: of each half of 8 tokens with the rows of each factor, and the squares of tokens g and
+/// g + 8.
 template <int m>
 struct wave_sums {
-    tile_16x8 products[column_tiles<m>];
+    tile_16x8 products[2][row_blocks<m>];
     float squares[2];
+
+    /// Of row 8 * block + g with token 8 * half + 2 q + i: high part and low part.
+    MHC_MEMBER float product(int half, int block, int i) const
+    {
+        const block_place<m> high(block, false), low(block, true);
+        return products[half][high.factor].at[high.half * 2 + i] + products[half][low.factor].at[low.half * 2 + i];
+    }
 };
 
 MHC_DEVICE float add_squares(float sum, u32 pair)
@@ -104,16 +126,14 @@ MHC_DEVICE wave_sums<m> multiply(const tile_rows& x, const tile_weights<m>& by)
     wave_sums<m> sums = {};
 #pragma unroll
     for (int i = 0; i < tile_loads; ++i) {
-        const uint4 top = x.at[0][i], bottom = x.at[1][i];
 #pragma unroll
-        for (int tile = 0; tile < column_tiles<m>; ++tile) {
-            tile_16x8& to = sums.products[tile];
-            const auto &high = by.high, &low = by.low;
-            const int first = i * 2, second = first + 1;
-            add_product(to, top.x, bottom.x, top.y, bottom.y, high[first][tile][0], high[first][tile][1]);
-            add_product(to, top.z, bottom.z, top.w, bottom.w, high[second][tile][0], high[second][tile][1]);
-            add_product(to, top.x, bottom.x, top.y, bottom.y, low[first][tile][0], low[first][tile][1]);
-            add_product(to, top.z, bottom.z, top.w, bottom.w, low[second][tile][0], low[second][tile][1]);
+        for (int factor = 0; factor < row_blocks<m>; ++factor) {
+#pragma unroll
+            for (int half = 0; half < 2; ++half) {
+                const uint4 v = x.at[half][i];
+                add_product(sums.products[half][factor], by.at[i * 2][factor], v.x, v.y);
+                add_product(sums.products[half][factor], by.at[i * 2 + 1][factor], v.z, v.w);
+            }
         }
     }
 #pragma unroll
@@ -131,7 +151,7 @@ MHC_DEVICE wave_sums<m> multiply(const tile_rows& x, const tile_weights<m>& by)
 
 /// Of a token's sums, those of products first, then that of squares.
 template <int m>
-constexpr int tile_width = column_tiles<m> * 8 + 1;
+constexpr int tile_width = row_blocks<m> * 8 + 1;
 
 /// Floats of LDS that the waves' sums of a tile take; those of two tiles have room, so that one barrier a tile is enough.
 template <int m>
@@ -143,10 +163,13 @@ MHC_DEVICE void share_sums(float* to, const wave_sums<m>& sums, int lane)
     constexpr int width = tile_width<m>;
     const int g = lane / 4, q = lane % 4;
 #pragma unroll
-    for (int tile = 0; tile < column_tiles<m>; ++tile) {
-        const int column = tile * 8 + 2 * q;
+    for (int half = 0; half < 2; ++half) {
 #pragma unroll
-        for (int i = 0; i < 4; ++i) to[(g + i / 2 * 8) * width + column + i % 2] = sums.products[tile].at[i];
+        for (int block = 0; block < row_blocks<m>; ++block) {
+#pragma unroll
+            for (int i = 0; i < 2; ++i)
+                to[(half * 8 + 2 * q + i) * width + block * 8 + g] = sums.product(half, block, i);
+        }
     }
     if (q == 0) {
         to[g * width + width - 1] = sums.squares[0];
@@ -154,26 +177,44 @@ MHC_DEVICE void share_sums(float* to, const wave_sums<m>& sums, int lane)
     }
 }
 
-/// Adds the waves' sums, in four parts of waves w, w + 4, ..., and stores them: the first slice of a split sets, others add.
+/// What a lane adds up and stores of each tile: number e = thread + turn * block of the tile's sums.
 template <int m, class Grid>
-MHC_DEVICE void store_tile(Grid at, const float* shared, float* proj, float* sqsum, int split, i64 first_token, i64 tokens,
-                           int fn_rows, bool is_first)
-{
-    constexpr int width = tile_width<m>, count = tile_tokens * width;
-    for (int e = at.thread(); e < count; e += Grid::block) {
-        const int r = e % width;
-        const i64 t = first_token + e / width;
-        const bool is_square = r == width - 1;
-        if (t >= tokens || (!is_square && r >= fn_rows)) continue;
-        float parts[4];
+struct tile_results {
+    static constexpr int width = tile_width<m>, count = tile_tokens * width, turns = ceil_div(count, Grid::block);
+    float* to[turns];  ///< of tile 0
+    int token[turns];  ///< in its tile; so large that it is past every end where there is nothing to store
+    i64 per_tile[turns];
+
+    MHC_MEMBER tile_results(Grid at, float* proj, float* sqsum, int split, i64 tokens, int fn_rows)
+    {
 #pragma unroll
-        for (int w = 0; w < tile_waves; ++w) parts[w % 4] = w < 4 ? shared[w * count + e] : parts[w % 4] + shared[w * count + e];
-        const float sum = (parts[0] + parts[1]) + (parts[2] + parts[3]);
-        const i64 place = split * tokens + t;
-        float* const to = is_square ? sqsum + place : proj + place * fn_rows + r;
-        *to = is_first ? sum : *to + sum;
+        for (int turn = 0; turn < turns; ++turn) {
+            const int e = at.thread() + turn * Grid::block, r = e % width;
+            const bool is_square = r == width - 1;
+            const i64 place = split * tokens + e / width;
+            token[turn] = e < count && (is_square || r < fn_rows) ? e / width : 0x7fffffff;
+            to[turn] = is_square ? sqsum + place : proj + place * fn_rows + r;
+            per_tile[turn] = tile_tokens * i64(is_square ? 1 : fn_rows);
+        }
     }
-}
+
+    /// Adds the waves' sums, in four parts of waves w, w + 4, ...: the first slice of a split sets, others add.
+    MHC_MEMBER void store(Grid at, const float* shared, i64 tile, i64 tokens, bool is_first) const
+    {
+        const i64 left = tokens - tile * tile_tokens;
+#pragma unroll
+        for (int turn = 0; turn < turns; ++turn) {
+            if (token[turn] >= left) continue;
+            const float* const from = shared + at.thread() + turn * Grid::block;
+            float parts[4];
+#pragma unroll
+            for (int w = 0; w < tile_waves; ++w) parts[w % 4] = w < 4 ? from[w * count] : parts[w % 4] + from[w * count];
+            const float sum = (parts[0] + parts[1]) + (parts[2] + parts[3]);
+            float* const place = to[turn] + tile * per_tile[turn];
+            *place = is_first ? sum : *place + sum;
+        }
+    }
+};
 
 /// Tiles first, first + step, ... of the sums over one slice.
 template <class Rows, int n, int WeightAlign, bool RoundAsReference, bool Overlaps, class Grid, class Matrix>
@@ -191,6 +232,7 @@ MHC_DEVICE void project_slice(Grid at, float* shared, const bf16* x, Matrix fn, 
     wait_for_last_kernel<Overlaps>();
     let_next_kernel_start<Overlaps>();  // not earlier: it may read what the last one wrote
 
+    const tile_results<m, Grid> results(at, proj, sqsum, split, tokens, fn_rows);
     tile_rows ahead[2];
     auto fetch = [&](tile_rows& to, i64 tile) MHC_INLINE {  // past the last tile: the last token's row, which costs little
         load_tile_rows<Rows>(to, x, place, lane, tile * tile_tokens, tokens, x_token, x_stream);
@@ -200,7 +242,7 @@ MHC_DEVICE void project_slice(Grid at, float* shared, const bf16* x, Matrix fn, 
         fetch(from, tile + 2 * step);
         share_sums<m>(room + wave * tile_tokens * tile_width<m>, sums, lane);
         barrier();
-        store_tile<m>(at, room, proj, sqsum, split, tile * tile_tokens, tokens, fn_rows, is_first);
+        results.store(at, room, tile, tokens, is_first);
     };
     fetch(ahead[0], first_tile);
     fetch(ahead[1], first_tile + step);
