@@ -97,6 +97,7 @@ kernel_plan plan_project_tiles(const facts& f, const std::string& family, const 
               .items_per_group = 1,
               .groups_max = tile_groups_max / slices * slices};
     add(k, rows_of(f, f.vector));
+    k.lds_bytes = 4 * 8 * 16 * k.block;  // four tiles, 8 times 16 bytes a lane: tile_queue of project_tiles.hpp
     k.bindings["slice"] = fmt::to_string(f.project_slice);
     k.bindings["overlaps"] = can_overlap(f.on) ? "true" : "false";
     k.may_overlap = can_overlap(f.on);

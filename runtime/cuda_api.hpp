@@ -12,7 +12,10 @@ using handle = void*;                // CUcontext, CUmodule, CUfunction, CUstrea
 using address = unsigned long long;  // CUdeviceptr
 
 inline constexpr int attribute_major = 75, attribute_minor = 76;  // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
-inline constexpr int function_registers = 4;                      // CU_FUNC_ATTRIBUTE_NUM_REGS
+inline constexpr int attribute_lds_bytes = 97;    // CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
+inline constexpr int function_registers = 4;      // CU_FUNC_ATTRIBUTE_NUM_REGS
+inline constexpr int function_static_lds = 1;     // CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES
+inline constexpr int function_dynamic_lds = 8;    // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 inline constexpr unsigned stream_non_blocking = 1;                // CU_STREAM_NON_BLOCKING
 inline constexpr int capture_thread_local = 1;                    // CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
 
@@ -59,6 +62,7 @@ struct functions {
     status (*cuModuleUnload)(handle module);
     status (*cuModuleGetFunction)(handle* function, handle module, const char* name);
     status (*cuFuncGetAttribute)(int* value, int attribute, handle function);
+    status (*cuFuncSetAttribute)(handle function, int attribute, int value);
     status (*cuLaunchKernel)(handle function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
                              unsigned block_y, unsigned block_z, unsigned shared_bytes, handle stream, void** parameters,
                              void** extra);

@@ -19,10 +19,10 @@ public:
     {
         return driver_->launch(function_, groups, block, arguments, argument_bytes, stream);
     }
-    result<void> launch_early(std::int64_t groups, std::int32_t block, const void* arguments, std::size_t argument_bytes,
-                              void* stream) const override
+    result<void> launch_with(const launch_extras& extras, std::int64_t groups, std::int32_t block, const void* arguments,
+                             std::size_t argument_bytes, void* stream) const override
     {
-        return driver_->launch_early(function_, groups, block, arguments, argument_bytes, stream);
+        return driver_->launch_with(extras, function_, groups, block, arguments, argument_bytes, stream);
     }
 
 private:

@@ -42,8 +42,9 @@ jit::result<void> enqueue(const ready_operator& op, codegen::slot_values& values
             std::memcpy(block.data() + arg.offset, &value, arg.size);
         }
         const loaded_kernel& code = *op.kernels[i]->code;
-        auto ok = plan.may_overlap && follows_its_own
-                      ? code.launch_early(groups, plan.block, block.data(), plan.argument_bytes, stream)
+        const launch_extras extras{plan.lds_bytes, plan.may_overlap && follows_its_own};
+        auto ok = extras.lds_bytes > 0 || extras.may_start_early
+                      ? code.launch_with(extras, groups, plan.block, block.data(), plan.argument_bytes, stream)
                       : code.launch(groups, plan.block, block.data(), plan.argument_bytes, stream);
         if (!ok) return ok;
         follows_its_own = true;

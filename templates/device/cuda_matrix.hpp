@@ -72,6 +72,29 @@ MHC_DEVICE uint4 load_once(const void* p, bool is_there)
     return v;
 }
 
+/// LDS that a launch gives, beside what the kernel declares.
+#define MHC_LDS_OF_LAUNCH(name) extern __shared__ uint4 name[]
+
+/// As load_once, into LDS, in the background: this lane sees it there after copies_but.
+template <int Align>
+MHC_DEVICE void copy_once(uint4* to, const void* p, bool is_there)
+{
+    if constexpr (Align >= 16)
+        asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(u32(__cvta_generic_to_shared(to))), "l"(p),
+                     "r"(is_there ? 16 : 0)
+                     : "memory");
+    else
+        *to = load_once<Align, true>(p, is_there);
+}
+/// What was copied since the last call is one group.
+MHC_DEVICE void end_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+/// All groups of copies but the last Count have come.
+template <int Count>
+MHC_DEVICE void copies_but()
+{
+    asm volatile("cp.async.wait_group %0;" ::"n"(Count) : "memory");
+}
+
 /// The 128 bytes around `p` are wanted soon.
 MHC_DEVICE void ask_for_line(const void* p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
 

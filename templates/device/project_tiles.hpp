@@ -3,8 +3,7 @@
 //
 // Weights of any type are a sum of two bf16, high and low: what that leaves out is below 2^-17 of a weight. Products are
 // exact, sums are float. A slice is n streams of 1024 / n channels. A work-group keeps the weights of one slice in registers,
-// a wave those of 128 channels of one stream, and walks over tiles of 16 tokens: x is read once, straight into registers, two
-// tiles ahead; fn is the left factor, so that what one load brings is the right one as it is.
+// a wave those of 128 channels of one stream, and walks over tiles of 16 tokens: x is read once, four tiles ahead; fn is the left factor, so that what one load brings is the right one as it is.
 #pragma once
 
 #include <mhc/device/project.hpp>
@@ -82,22 +81,39 @@ MHC_DEVICE void load_tile_weights(tile_weights<m>& to, Matrix fn, tile_place at,
     }
 }
 
-/// Tokens past the end stand for the last one.
+/// Tiles that are on their way to a lane, each lane's own 16 bytes of them in LDS: more of them than registers hold.
 template <class Rows>
-MHC_DEVICE void load_tile_rows(tile_rows& to, const bf16* x, tile_place at, int lane, i64 first_token, i64 tokens, i64 x_token,
-                               i64 x_stream)
-{
+struct tile_queue {
+    static constexpr int stages = 4, words = 2 * tile_loads;  ///< of 16 bytes a lane
+    uint4* lds;  ///< [stages, words, block]
+
+    template <class Grid>
+    MHC_MEMBER void fetch(Grid at, int stage, const bf16* x, tile_place place, i64 first_token, i64 tokens, i64 x_token,
+                          i64 x_stream) const
+    {
 #pragma unroll
-    for (int row = 0; row < 2; ++row) {
-        const i64 t = first_token + lane / 4 + row * 8;
-        const bf16* const from = x + (t < tokens ? t : tokens - 1) * x_token + at.stream * x_stream;
+        for (int row = 0; row < 2; ++row) {
+            const i64 t = first_token + at.lane() / 4 + row * 8;
+            const bf16* const from = x + t * x_token + place.stream * x_stream;
 #pragma unroll
-        for (int i = 0; i < tile_loads; ++i) {
-            const int c = at.channel(i, lane);
-            to.at[row][i] = load_once<Rows::align, Rows::C % Rows::slice != 0>(from + c, c < at.end);
+            for (int i = 0; i < tile_loads; ++i) {
+                const int c = place.channel(i, at.lane());
+                copy_once<Rows::align>(lds + (stage * words + row * tile_loads + i) * Grid::block + at.thread(), from + c,
+                                       t < tokens && c < place.end);
+            }
         }
+        end_copies();
     }
-}
+    template <class Grid>
+    MHC_MEMBER tile_rows take(Grid at, int stage) const
+    {
+        tile_rows rows;
+#pragma unroll
+        for (int k = 0; k < words; ++k)
+            rows.at[k / tile_loads][k % tile_loads] = lds[(stage * words + k) * Grid::block + at.thread()];
+        return rows;
+    }
+};
 
 /// Sums of one wave over its channels: of each half of 8 tokens with the rows of each factor, and the squares of tokens g and
 /// g + 8.
@@ -218,7 +234,7 @@ struct tile_results {
 
 /// Tiles first, first + step, ... of the sums over one slice.
 template <class Rows, int n, int WeightAlign, bool RoundAsReference, bool Overlaps, class Grid, class Matrix>
-MHC_DEVICE void project_slice(Grid at, float* shared, const bf16* x, Matrix fn, float* proj, float* sqsum, int fn_rows,
+MHC_DEVICE void project_slice(Grid at, float* shared, uint4* copies, const bf16* x, Matrix fn, float* proj, float* sqsum, int fn_rows,
                               int split, int slice, bool is_first, i64 first_tile, i64 step, i64 tokens, i64 x_token,
                               i64 x_stream)
 {
@@ -233,31 +249,31 @@ MHC_DEVICE void project_slice(Grid at, float* shared, const bf16* x, Matrix fn, 
     let_next_kernel_start<Overlaps>();  // not earlier: it may read what the last one wrote
 
     const tile_results<m, Grid> results(at, proj, sqsum, split, tokens, fn_rows);
-    tile_rows ahead[2];
-    auto fetch = [&](tile_rows& to, i64 tile) MHC_INLINE {  // past the last tile: the last token's row, which costs little
-        load_tile_rows<Rows>(to, x, place, lane, tile * tile_tokens, tokens, x_token, x_stream);
+    const tile_queue<Rows> queue = {copies};
+    constexpr int stages = tile_queue<Rows>::stages;
+    auto fetch = [=](int stage, i64 tile) MHC_INLINE {
+        queue.fetch(at, stage, x, place, tile * tile_tokens, tokens, x_token, x_stream);
     };
-    auto make = [&](tile_rows& from, float* room, i64 tile) MHC_INLINE {
-        const wave_sums<m> sums = multiply<m>(from, weights);
-        fetch(from, tile + 2 * step);
+    for (int stage = 0; stage < stages; ++stage) fetch(stage, first_tile + stage * step);
+    int stage = 0;
+    float* room = shared;  // of two
+    for (i64 tile = first_tile; tile < tiles; tile += step) {
+        copies_but<stages - 1>();
+        const wave_sums<m> sums = multiply<m>(queue.take(at, stage), weights);
+        fetch(stage, tile + stages * step);
         share_sums<m>(room + wave * tile_tokens * tile_width<m>, sums, lane);
         barrier();
         results.store(at, room, tile, tokens, is_first);
-    };
-    fetch(ahead[0], first_tile);
-    fetch(ahead[1], first_tile + step);
-    for (i64 tile = first_tile; tile < tiles; tile += step) {
-        make(ahead[0], shared, tile);
-        tile += step;
-        if (tile >= tiles) break;
-        make(ahead[1], shared + tile_floats<m>, tile);
+        stage = stage + 1 == stages ? 0 : stage + 1;
+        room = room == shared ? shared + tile_floats<m> : shared;
     }
+    copies_but<0>();
     barrier();  // before another slice's sums come
 }
 
 /// proj[s, t, r] and sqsum[s, t] as in project.hpp. The number of groups is a multiple of that of slices.
 template <class Rows, int n, int WeightAlign, bool RoundAsReference, bool Overlaps, class Grid, class Matrix>
-MHC_DEVICE void project_tiles(Grid at, float* shared, const bf16* x, Matrix fn, float* proj, float* sqsum, int fn_rows,
+MHC_DEVICE void project_tiles(Grid at, float* shared, uint4* copies, const bf16* x, Matrix fn, float* proj, float* sqsum, int fn_rows,
                               int splits, i64 tokens, i64 x_token, i64 x_stream)
 {
     static_assert(Grid::waves == tile_waves && Rows::slice * n == tile_waves * tile_channels, "a wave has its channels");
@@ -266,7 +282,7 @@ MHC_DEVICE void project_tiles(Grid at, float* shared, const bf16* x, Matrix fn, 
     const i64 first_tile = at.group / used, step = at.groups / used;
     // With fewer splits than slices some groups may be left over.
     for (int slice = split * slices / used; first_tile < step && slice < (split + 1) * slices / used; ++slice)
-        project_slice<Rows, n, WeightAlign, RoundAsReference, Overlaps>(at, shared, x, fn, proj, sqsum, fn_rows, split, slice,
+        project_slice<Rows, n, WeightAlign, RoundAsReference, Overlaps>(at, shared, copies, x, fn, proj, sqsum, fn_rows, split, slice,
                                                                         slice == split * slices / used, first_tile, step,
                                                                         tokens, x_token, x_stream);
     wait_for_last_kernel<Overlaps>();  // by those that had nothing to do
