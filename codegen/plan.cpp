@@ -90,14 +90,16 @@ constexpr std::int64_t tile_groups_max = 132;
 
 kernel_plan plan_project_tiles(const facts& f, const std::string& family, const feeds& from)
 {
-    kernel_plan k = start(f, family, arguments_of(family, from), 256);
+    kernel_plan k = start(f, family, arguments_of(family, from), 512);
     const std::int64_t slices = f.project_slices();
     k.grid = {.tokens_per_unit = 16,
               .items_per_unit = slices,
               .items_per_group = 1,
               .groups_max = tile_groups_max / slices * slices};
     add(k, rows_of(f, f.vector));
-    k.lds_bytes = 4 * 8 * 16 * k.block;  // four tiles, 8 times 16 bytes a lane: tile_queue of project_tiles.hpp
+    // tile_queue of project_tiles.hpp: four tiles, 4 times 16 bytes a lane. Twice tile_floats: 16 waves, 16 tokens, every row
+    // of fn in blocks of 8, and the squares.
+    k.lds_bytes = static_cast<std::int32_t>(4 * 4 * 16 * k.block + 2 * 16 * 16 * (round_up(f.m, 8) + 1) * 4);
     k.bindings["slice"] = fmt::to_string(f.project_slice);
     k.bindings["overlaps"] = can_overlap(f.on) ? "true" : "false";
     k.may_overlap = can_overlap(f.on);

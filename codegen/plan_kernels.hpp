@@ -14,8 +14,8 @@ namespace mhc::codegen {
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
 
-/// Channels of all streams that one work-group of project_tiles sums: 8 waves have 128 each.
-inline constexpr std::int64_t channels_of_tiles = 8 * 128;
+/// Channels of all streams that one work-group of project_tiles sums: 16 waves have 64 each.
+inline constexpr std::int64_t channels_of_tiles = 16 * 64;
 
 /// What a spec and a target fix before any kernel is planned. n streams, C channels, m rows of fn.
 struct facts {

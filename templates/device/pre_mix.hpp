@@ -34,13 +34,18 @@ MHC_DEVICE float ordered_sum(const float* first, i64 distance, int splits)
 template <int n>
 struct mix_room {
     static constexpr int m = n * n + 2 * n, width = m + 1, matrices = 32 / n;  // of a warp, if not all of tokens
-    static constexpr int floats = mixed_together * (width + n) + matrices * balance<n>::floats;
+    static constexpr int floats = mixed_together * (width + n) + 2 * m + matrices * balance<n>::floats;
     float* sums;  ///< [8, m + 1], the last the sum of squares
     float* pre;   ///< [8, n]
+    float *scale, *base;  ///< [m]
     float* matrix;
 
     explicit MHC_MEMBER mix_room(float* shared)
-        : sums(shared), pre(shared + mixed_together * width), matrix(shared + mixed_together * (width + n))
+        : sums(shared),
+          pre(shared + mixed_together * width),
+          scale(pre + mixed_together * n),
+          base(scale + m),
+          matrix(base + m)
     {
     }
     MHC_MEMBER balance<n> balanced(int token) const { return {matrix + token * balance<n>::floats}; }
@@ -48,7 +53,7 @@ struct mix_room {
 
 /// z of the work-group's tokens: pre and post are stored, pre is kept as well, and so are the logits.
 template <int n, int K, class Grid>
-MHC_DEVICE void mix_sigmoids(Grid at, mix_room<n> room, projected from, affine by, float* pre, float* post, i64 first,
+MHC_DEVICE void mix_sigmoids(Grid at, mix_room<n> room, projected from, float* pre, float* post, i64 first,
                              int count, i64 tokens, coefficient_constants k)
 {
     constexpr int m = mix_room<n>::m, width = mix_room<n>::width;
@@ -63,10 +68,8 @@ MHC_DEVICE void mix_sigmoids(Grid at, mix_room<n> room, projected from, affine b
     for (int e = at.thread(); e < count * m; e += Grid::block) {
         const int token = e / m, o = e % m;
         const i64 t = first + token;
-        const float scale = o < n ? *by.scale_pre : o < 2 * n ? *by.scale_post : *by.scale_res;
-        const float base = o < n ? by.base_pre[o] : o < 2 * n ? by.base_post[o - n] : by.base_res[o - 2 * n];
         const float r = 1.0f / square_root(room.sums[token * width + m] * (1.0f / float(K)) + k.rms_eps);
-        const float z = fma(room.sums[token * width + o] * r, scale, base);
+        const float z = fma(room.sums[token * width + o] * r, room.scale[o], room.base[o]);
         if (o >= 2 * n)
             room.balanced(token).entries[o - 2 * n] = z;
         else if (o < n)
@@ -131,6 +134,10 @@ MHC_DEVICE void pre_mix(Grid at, float* shared, const bf16* x, projected from, a
     constexpr int K = n * Rows::C, lanes = Grid::block - Grid::wave_size, turns = ceil_div(Rows::C, lanes * Rows::W);
     const mix_room<n> room(shared);
     const bool adds = at.thread() < lanes;
+    for (int o = at.thread(); o < mix_room<n>::m; o += Grid::block) {  // seen from the first barrier on
+        room.scale[o] = o < n ? *by.scale_pre : o < 2 * n ? *by.scale_post : *by.scale_res;
+        room.base[o] = o < n ? by.base_pre[o] : o < 2 * n ? by.base_post[o - n] : by.base_res[o - 2 * n];
+    }
     // As many tokens at a time as let all groups take the same number of turns.
     const i64 most = at.groups * mixed_together, shared_out = (tokens + most - 1) / most * at.groups;
     const int each = int((tokens + shared_out - 1) / shared_out);
@@ -142,7 +149,7 @@ MHC_DEVICE void pre_mix(Grid at, float* shared, const bf16* x, projected from, a
         token_streams<Rows, n, turns, lanes> streams;
         if (adds) streams.load(at, row, x_stream);
         wait_for_last_kernel<Overlaps>();
-        mix_sigmoids<n, K>(at, room, from, by, pre, post, first, count, tokens, k);
+        mix_sigmoids<n, K>(at, room, from, pre, post, first, count, tokens, k);
         if (adds) {
             for (int token = 0; token < count; ++token) {
                 if (token > 0) streams.load(at, row + token * x_token, x_stream);

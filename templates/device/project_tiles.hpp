@@ -3,14 +3,14 @@
 //
 // Weights of any type are a sum of two bf16, high and low: what that leaves out is below 2^-17 of a weight. Products are
 // exact, sums are float. A slice is n streams of 1024 / n channels. A work-group keeps the weights of one slice in registers,
-// a wave those of 128 channels of one stream, and walks over tiles of 16 tokens: x is read once, four tiles ahead; fn is the left factor, so that what one load brings is the right one as it is.
+// a wave those of 64 channels of one stream, and walks over tiles of 16 tokens: x is read once, four tiles ahead; fn is the left factor, so that what one load brings is the right one as it is.
 #pragma once
 
 #include <mhc/device/project.hpp>
 
 namespace mhc {
 
-constexpr int tile_waves = 8, tile_channels = 128, tile_tokens = 16;
+constexpr int tile_waves = 16, tile_channels = 64, tile_tokens = 16;
 /// A lane has 8 channels of each 32 in one load, which are two steps of a matrix product.
 constexpr int tile_loads = tile_channels / 32, tile_steps = 2 * tile_loads;
 
@@ -85,6 +85,7 @@ MHC_DEVICE void load_tile_weights(tile_weights<m>& to, Matrix fn, tile_place at,
 template <class Rows>
 struct tile_queue {
     static constexpr int stages = 4, words = 2 * tile_loads;  ///< of 16 bytes a lane
+    static constexpr int room = stages * words * 32 * tile_waves;
     uint4* lds;  ///< [stages, words, block]
 
     template <class Grid>
@@ -160,7 +161,7 @@ MHC_DEVICE wave_sums<m> multiply(const tile_rows& x, const tile_weights<m>& by)
             const uint4 v = x.at[row][i];
             parts[i] = add_squares(add_squares(add_squares(add_squares(0.0f, v.x), v.y), v.z), v.w);
         }
-        sums.squares[row] = quad_sum((parts[0] + parts[1]) + (parts[2] + parts[3]));
+        sums.squares[row] = quad_sum(parts[0] + parts[1]);
     }
     return sums;
 }
@@ -234,7 +235,7 @@ struct tile_results {
 
 /// Tiles first, first + step, ... of the sums over one slice.
 template <class Rows, int n, int WeightAlign, bool RoundAsReference, bool Overlaps, class Grid, class Matrix>
-MHC_DEVICE void project_slice(Grid at, float* shared, uint4* copies, const bf16* x, Matrix fn, float* proj, float* sqsum, int fn_rows,
+MHC_DEVICE void project_slice(Grid at, uint4* lds, const bf16* x, Matrix fn, float* proj, float* sqsum, int fn_rows,
                               int split, int slice, bool is_first, i64 first_tile, i64 step, i64 tokens, i64 x_token,
                               i64 x_stream)
 {
@@ -249,7 +250,8 @@ MHC_DEVICE void project_slice(Grid at, float* shared, uint4* copies, const bf16*
     let_next_kernel_start<Overlaps>();  // not earlier: it may read what the last one wrote
 
     const tile_results<m, Grid> results(at, proj, sqsum, split, tokens, fn_rows);
-    const tile_queue<Rows> queue = {copies};
+    const tile_queue<Rows> queue = {lds};
+    float* const shared = reinterpret_cast<float*>(lds + tile_queue<Rows>::room);
     constexpr int stages = tile_queue<Rows>::stages;
     auto fetch = [=](int stage, i64 tile) MHC_INLINE {
         queue.fetch(at, stage, x, place, tile * tile_tokens, tokens, x_token, x_stream);
@@ -273,7 +275,7 @@ MHC_DEVICE void project_slice(Grid at, float* shared, uint4* copies, const bf16*
 
 /// proj[s, t, r] and sqsum[s, t] as in project.hpp. The number of groups is a multiple of that of slices.
 template <class Rows, int n, int WeightAlign, bool RoundAsReference, bool Overlaps, class Grid, class Matrix>
-MHC_DEVICE void project_tiles(Grid at, float* shared, uint4* copies, const bf16* x, Matrix fn, float* proj, float* sqsum, int fn_rows,
+MHC_DEVICE void project_tiles(Grid at, uint4* lds, const bf16* x, Matrix fn, float* proj, float* sqsum, int fn_rows,
                               int splits, i64 tokens, i64 x_token, i64 x_stream)
 {
     static_assert(Grid::waves == tile_waves && Rows::slice * n == tile_waves * tile_channels, "a wave has its channels");
@@ -282,7 +284,7 @@ MHC_DEVICE void project_tiles(Grid at, float* shared, uint4* copies, const bf16*
     const i64 first_tile = at.group / used, step = at.groups / used;
     // With fewer splits than slices some groups may be left over.
     for (int slice = split * slices / used; first_tile < step && slice < (split + 1) * slices / used; ++slice)
-        project_slice<Rows, n, WeightAlign, RoundAsReference, Overlaps>(at, shared, copies, x, fn, proj, sqsum, fn_rows, split, slice,
+        project_slice<Rows, n, WeightAlign, RoundAsReference, Overlaps>(at, lds, x, fn, proj, sqsum, fn_rows, split, slice,
                                                                         slice == split * slices / used, first_tile, step,
                                                                         tokens, x_token, x_stream);
     wait_for_last_kernel<Overlaps>();  // by those that had nothing to do
