@@ -97,9 +97,9 @@ kernel_plan plan_project_tiles(const facts& f, const std::string& family, const 
               .items_per_group = 1,
               .groups_max = tile_groups_max / slices * slices};
     add(k, rows_of(f, f.vector));
-    // tile_queue of project_tiles.hpp: four tiles, 4 times 16 bytes a lane. Twice tile_floats: 16 waves, 16 tokens, every row
-    // of fn in blocks of 8, and the squares.
-    k.lds_bytes = static_cast<std::int32_t>(4 * 4 * 16 * k.block + 2 * 16 * 16 * (round_up(f.m, 8) + 1) * 4);
+    // tile_queue of project_tiles.hpp: three tiles, 4 times 16 bytes a lane. Four times tile_floats: 16 waves, 16 tokens, every
+    // row of fn in blocks of 8, and the squares.
+    k.lds_bytes = static_cast<std::int32_t>(3 * 4 * 16 * k.block + 4 * 16 * 16 * (round_up(f.m, 8) + 1) * 4);
     k.bindings["slice"] = fmt::to_string(f.project_slice);
     k.bindings["overlaps"] = can_overlap(f.on) ? "true" : "false";
     k.may_overlap = can_overlap(f.on);
@@ -154,10 +154,14 @@ kernel_plan plan_pre_mix(const facts& f, const feeds& from)
     const std::int64_t vectors = ceil_div(f.C, f.vector), turns = vectors > 256 ? ceil_div(vectors, 1024) * 2 : 1;
     const std::int64_t block = round_up(ceil_div(vectors, turns), f.wave) + f.wave;
     kernel_plan k = start(f, "pre_mix", arguments_of("pre_mix", from), static_cast<std::int32_t>(block));
-    // Of a multiprocessor's 65536 registers, 64 for each lane; a grid that fits an H200 at once.
-    const std::int64_t resident = std::max<std::int64_t>(65536 / 64 / block, 1);
+    // Tokens ahead of their use take 200 KB of a multiprocessor's LDS; at least three of a work-group, of which up to five
+    // are there. A grid that fits an H200 at once.
+    const std::int64_t lds_bytes = 200 * 1024, stage_bytes = (block - f.wave) * turns * f.n * 16;
+    const std::int64_t resident = std::clamp<std::int64_t>(lds_bytes / (3 * stage_bytes), 1, 5);
+    const std::int64_t stages = std::clamp<std::int64_t>(lds_bytes / (resident * stage_bytes), 1, 6);
+    k.lds_bytes = static_cast<std::int32_t>(stages * stage_bytes);
     k.grid.groups_max = 132 * resident;
-    k.bindings["resident"] = fmt::to_string(resident);
+    add(k, {{"resident", fmt::to_string(resident)}, {"stages", fmt::to_string(stages)}});
     add(k, rows_of(f, f.vector));
     add_sigmoids(f, k, true);
     add_sinkhorn(f, k.bindings);

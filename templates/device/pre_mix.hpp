@@ -80,58 +80,47 @@ MHC_DEVICE void mix_sigmoids(Grid at, mix_room<n> room, projected from, float* p
     barrier();
 }
 
-/// One token's streams at a lane's vectors, as they are in memory.
-template <class Rows, int n, int Turns, int Lanes>
-struct token_streams {
-    static constexpr bool may_lack = Rows::C % (Turns * Lanes * Rows::W) != 0;
-    uint4 at[Turns][n];
+/// Tokens on their way to the lanes that add streams, each lane's own vectors in LDS.
+template <class Rows, int n, int Lanes, int Stages>
+struct stream_queue {
+    static constexpr int turns = ceil_div(Rows::C, Lanes * Rows::W), words = turns * n;
+    uint4* lds;  ///< [Stages, turns, n, Lanes]
 
-    template <class Grid>
-    MHC_MEMBER void load(Grid at_, const bf16* row, i64 stream)
+    MHC_MEMBER void fetch(int stage, int lane, const bf16* row, i64 stream, bool is_there) const
     {
 #pragma unroll
-        for (int turn = 0; turn < Turns; ++turn) {
-            const int c = (turn * Lanes + at_.thread()) * Rows::W;
-#pragma unroll
-            for (int i = 0; i < n; ++i) at[turn][i] = load_once<Rows::align, may_lack>(row + i * stream + c, c < Rows::C);
-        }
-    }
-    /// What `load` is going to load, brought nearer.
-    template <class Grid>
-    static MHC_MEMBER void ask_for(Grid at_, const bf16* row, i64 stream)
-    {
-        constexpr int line = 128 / (Rows::W * int(sizeof(bf16)));  // lanes of one
-        if (at_.thread() % line != 0) return;
-#pragma unroll
-        for (int turn = 0; turn < Turns; ++turn) {
-            const int c = (turn * Lanes + at_.thread()) * Rows::W;
+        for (int turn = 0; turn < turns; ++turn) {
+            const int c = (turn * Lanes + lane) * Rows::W;
 #pragma unroll
             for (int i = 0; i < n; ++i)
-                if (!may_lack || c < Rows::C) ask_for_line(row + i * stream + c);
+                copy_once<Rows::align>(lds + (stage * words + turn * n + i) * Lanes + lane, row + i * stream + c,
+                                       is_there && c < Rows::C);
         }
+        end_copies();
     }
-    /// weighted_sum of mix.hpp
-    template <class Grid>
-    MHC_MEMBER void add(Grid at_, const float* pre, bf16* to) const
+    /// weighted_sum of mix.hpp, of a token that has come.
+    MHC_MEMBER void add(int stage, int lane, const float* pre, bf16* to) const
     {
 #pragma unroll
-        for (int turn = 0; turn < Turns; ++turn) {
-            const int c = (turn * Lanes + at_.thread()) * Rows::W;
-            typename Rows::lanes sums = widen_bf16(at[turn][0]) * pre[0];
+        for (int turn = 0; turn < turns; ++turn) {
+            const int c = (turn * Lanes + lane) * Rows::W;
+            const uint4* const from = lds + (stage * words + turn * n) * Lanes + lane;
+            typename Rows::lanes sums = widen_bf16(from[0]) * pre[0];
 #pragma unroll
-            for (int i = 1; i < n; ++i) sums = fma<Rows::W>(splat<Rows::W>(pre[i]), widen_bf16(at[turn][i]), sums);
-            if (!may_lack || c < Rows::C) Rows::store(to, c, sums);
+            for (int i = 1; i < n; ++i) sums = fma<Rows::W>(splat<Rows::W>(pre[i]), widen_bf16(from[i * Lanes]), sums);
+            if (c < Rows::C) Rows::store(to, c, sums);
         }
     }
 };
 
 /// Overlaps: the kernel before, which does not write x, may still run. Tokens go from the last to the first, since a
 /// projection's last tokens are the likeliest in a cache.
-template <class Rows, class Options, int n, bool Overlaps, class Grid>
-MHC_DEVICE void pre_mix(Grid at, float* shared, const bf16* x, projected from, affine by, float* pre, float* post, float* mix,
+template <class Rows, class Options, int n, int Stages, bool Overlaps, class Grid>
+MHC_DEVICE void pre_mix(Grid at, float* shared, uint4* lds, const bf16* x, projected from, affine by, float* pre, float* post, float* mix,
                         bf16* layer_input, i64 tokens, i64 x_token, i64 x_stream, coefficient_constants k)
 {
-    constexpr int K = n * Rows::C, lanes = Grid::block - Grid::wave_size, turns = ceil_div(Rows::C, lanes * Rows::W);
+    constexpr int K = n * Rows::C, lanes = Grid::block - Grid::wave_size;
+    const stream_queue<Rows, n, lanes, Stages> queue = {lds};
     const mix_room<n> room(shared);
     const bool adds = at.thread() < lanes;
     for (int o = at.thread(); o < mix_room<n>::m; o += Grid::block) {  // seen from the first barrier on
@@ -142,19 +131,30 @@ MHC_DEVICE void pre_mix(Grid at, float* shared, const bf16* x, projected from, a
     const i64 most = at.groups * mixed_together, shared_out = (tokens + most - 1) / most * at.groups;
     const int each = int((tokens + shared_out - 1) / shared_out);
     const i64 parts = (tokens + each - 1) / each;
+    i64 part_ahead = at.group;
+    int token_ahead = 0, stage = 0;
+    auto fetch = [&]() MHC_INLINE {
+        const i64 t = (parts - 1 - part_ahead) * each + token_ahead;
+        queue.fetch(stage, at.thread(), x + t * x_token, x_stream, part_ahead < parts && t < tokens);
+        if (++token_ahead == each) {
+            token_ahead = 0;
+            part_ahead += at.groups;
+        }
+        stage = stage + 1 == Stages ? 0 : stage + 1;
+    };
+    if (adds)
+        for (int k = 0; k < Stages; ++k) fetch();
     for (i64 part = at.group; part < parts; part += at.groups) {
         const i64 first = (parts - 1 - part) * each;
         const int count = tokens - first < each ? int(tokens - first) : each;
-        const bf16* const row = x + first * x_token;
-        token_streams<Rows, n, turns, lanes> streams;
-        if (adds) streams.load(at, row, x_stream);
         wait_for_last_kernel<Overlaps>();
         mix_sigmoids<n, K>(at, room, from, pre, post, first, count, tokens, k);
         if (adds) {
-            for (int token = 0; token < count; ++token) {
-                if (token > 0) streams.load(at, row + token * x_token, x_stream);
-                if (token + 1 < count) streams.ask_for(at, row + (token + 1) * x_token, x_stream);
-                streams.add(at, room.pre + token * n, layer_input + (first + token) * Rows::C);
+            for (int token = 0; token < each; ++token) {
+                copies_but<Stages - 1>();
+                if (token < count)
+                    queue.add(stage, at.thread(), room.pre + token * n, layer_input + (first + token) * Rows::C);
+                fetch();
             }
         } else {
             const int mine = at.lane() / n;

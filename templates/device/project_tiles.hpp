@@ -3,7 +3,7 @@
 //
 // Weights of any type are a sum of two bf16, high and low: what that leaves out is below 2^-17 of a weight. Products are
 // exact, sums are float. A slice is n streams of 1024 / n channels. A work-group keeps the weights of one slice in registers,
-// a wave those of 64 channels of one stream, and walks over tiles of 16 tokens: x is read once, four tiles ahead; fn is the left factor, so that what one load brings is the right one as it is.
+// a wave those of 64 channels of one stream, and walks over tiles of 16 tokens: x is read once, three tiles ahead; fn is the left factor, so that what one load brings is the right one as it is.
 #pragma once
 
 #include <mhc/device/project.hpp>
@@ -84,7 +84,7 @@ MHC_DEVICE void load_tile_weights(tile_weights<m>& to, Matrix fn, tile_place at,
 /// Tiles that are on their way to a lane, each lane's own 16 bytes of them in LDS: more of them than registers hold.
 template <class Rows>
 struct tile_queue {
-    static constexpr int stages = 4, words = 2 * tile_loads;  ///< of 16 bytes a lane
+    static constexpr int stages = 3, words = 2 * tile_loads;  ///< of 16 bytes a lane
     static constexpr int room = stages * words * 32 * tile_waves;
     uint4* lds;  ///< [stages, words, block]
 
@@ -170,7 +170,7 @@ MHC_DEVICE wave_sums<m> multiply(const tile_rows& x, const tile_weights<m>& by)
 template <int m>
 constexpr int tile_width = row_blocks<m> * 8 + 1;
 
-/// Floats of LDS that the waves' sums of a tile take; those of two tiles have room, so that one barrier a tile is enough.
+/// Floats of LDS that the waves' sums of a tile take; those of four tiles have room, so that one barrier for two is enough.
 template <int m>
 constexpr int tile_floats = tile_waves * tile_tokens * tile_width<m>;
 
@@ -258,16 +258,24 @@ MHC_DEVICE void project_slice(Grid at, uint4* lds, const bf16* x, Matrix fn, flo
     };
     for (int stage = 0; stage < stages; ++stage) fetch(stage, first_tile + stage * step);
     int stage = 0;
-    float* room = shared;  // of two
-    for (i64 tile = first_tile; tile < tiles; tile += step) {
+    auto make = [&](i64 tile, float* room) MHC_INLINE {
         copies_but<stages - 1>();
         const wave_sums<m> sums = multiply<m>(queue.take(at, stage), weights);
         fetch(stage, tile + stages * step);
         share_sums<m>(room + wave * tile_tokens * tile_width<m>, sums, lane);
+        stage = stage + 1 == stages ? 0 : stage + 1;
+    };
+    float *room = shared, *other = shared + 2 * tile_floats<m>;
+    for (i64 tile = first_tile; tile < tiles; tile += 2 * step) {  // two tiles a barrier
+        const i64 second = tile + step;
+        make(tile, room);
+        if (second < tiles) make(second, room + tile_floats<m>);
         barrier();
         results.store(at, room, tile, tokens, is_first);
-        stage = stage + 1 == stages ? 0 : stage + 1;
-        room = room == shared ? shared + tile_floats<m> : shared;
+        if (second < tiles) results.store(at, room + tile_floats<m>, second, tokens, is_first);
+        float* const last = room;
+        room = other;
+        other = last;
     }
     copies_but<0>();
     barrier();  // before another slice's sums come
