@@ -67,8 +67,8 @@ struct tile {
 
 /// Sums of a tile live in registers, beside its operands. 32 vector registers of a CPU hold 4 x 4, 16 hold 2 x 2. A GPU's
 /// lane has 4 x 4 or 2 x 8 of them, vectors all: Clang keeps the second in 222 registers on AMD GPUs and the first in 260,
-/// NVRTC both in 255; on an H200 they take the same time within 6 %. Rows that end within a vector need registers for the end,
-/// which 8 rows do not leave on waves of 32: there Clang 19 spilled, and what it restored was not what it had spilled.
+/// NVRTC both in 255; on an H200 they take the same time within 6 %. Rows that end within a vector need registers for the
+/// end, which 8 rows do not leave on waves of 32: there Clang 19 spilled, and what it restored was not what it had spilled.
 tile project_tile(const facts& f)
 {
     const auto has = [&](const char* feature) {
@@ -77,12 +77,6 @@ tile project_tile(const facts& f)
     if (f.is_host && !has("avx512f") && f.on.processor == "x86-64") return {2, 2};
     if (f.on.kind == target_kind::amdgpu) return {2, std::min<std::int64_t>(f.C % f.vector == 0 ? 8 : 4, f.m)};
     return {4, 4};
-}
-
-/// Kernels of compute capability 9.0 and above may start while the one before them in the stream still runs.
-bool can_overlap(const target& on)
-{
-    return on.kind == target_kind::cuda && on.processor.substr(0, 4) != "sm_8";
 }
 
 /// As many work-groups as an H200 runs at once, so that each keeps its weights in registers; another GPU has them in turns.
@@ -97,12 +91,11 @@ kernel_plan plan_project_tiles(const facts& f, const std::string& family, const 
               .items_per_group = 1,
               .groups_max = tile_groups_max / slices * slices};
     add(k, rows_of(f, f.vector));
-    // tile_queue of project_tiles.hpp: three tiles, 4 times 16 bytes a lane. Four times tile_floats: 16 waves, 16 tokens, every
-    // row of fn in blocks of 8, and the squares.
+    // tile_queue of project_tiles.hpp: three tiles, 4 times 16 bytes a lane. Four times tile_floats: 16 waves, 16 tokens,
+    // every row of fn in blocks of 8, and the squares.
     k.lds_bytes = static_cast<std::int32_t>(3 * 4 * 16 * k.block + 4 * 16 * 16 * (round_up(f.m, 8) + 1) * 4);
     k.bindings["slice"] = fmt::to_string(f.project_slice);
-    k.bindings["overlaps"] = can_overlap(f.on) ? "true" : "false";
-    k.may_overlap = can_overlap(f.on);
+    k.may_overlap = true;
     return k;
 }
 
@@ -165,8 +158,8 @@ kernel_plan plan_pre_mix(const facts& f, const feeds& from)
     add(k, rows_of(f, f.vector));
     add_sigmoids(f, k, true);
     add_sinkhorn(f, k.bindings);
-    add(k, {{"rms_eps", real(f.spec.options.rms_eps)}, {"overlaps", can_overlap(f.on) ? "true" : "false"}});
-    k.may_overlap = can_overlap(f.on);
+    k.bindings["rms_eps"] = real(f.spec.options.rms_eps);
+    k.may_overlap = true;
     finish(f, k, true);
     return k;
 }

@@ -226,7 +226,8 @@ void add_dynamic_layer(const facts& f, operator_plan& made, areas& space)
 {
     const feed coefficients = space.of_tokens(slot::coefficients, f.m);
     const feed norm = space.of_tokens(slot::norm, 2), d_coefficients = space.of_tokens(slot::d_coefficients, f.m);
-    const feed proj = space.of_tokens(slot::proj, f.project_slices() * f.m), sqsum = space.of_tokens(slot::sqsum, f.project_slices());
+    const feed proj = space.of_tokens(slot::proj, f.project_slices() * f.m),
+               sqsum = space.of_tokens(slot::sqsum, f.project_slices());
     const feed d_proj = space.of_tokens(slot::d_proj, f.m), d_sqsum = space.of_tokens(slot::d_sqsum, 1);
     const feed affine = space.of_tokens(slot::sums, f.m + 3), history = space.of_tokens(slot::history, history_floats(f));
     const feed weight_sums = space.of_sums(slot::sums, f.C, tokens_of_weight_sum);

@@ -17,6 +17,13 @@ constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_di
 /// Channels of all streams that one work-group of project_tiles sums: 16 waves have 64 each.
 inline constexpr std::int64_t channels_of_tiles = 16 * 64;
 
+/// Whether work-groups may have the 200 KB of LDS that project_tiles and pre_mix take, and kernels may overlap (CUDA C++
+/// Programming Guide, "Compute Capabilities").
+inline bool runs_tiles(const target& on)
+{
+    return on.processor == "sm_90" || on.processor == "sm_90a" || on.processor == "sm_100";
+}
+
 /// What a spec and a target fix before any kernel is planned. n streams, C channels, m rows of fn.
 struct facts {
     const jit::layer_spec& spec;
@@ -40,9 +47,8 @@ struct facts {
           slice(0),
           project_slice(0),
           is_host(t.kind == target_kind::host),
-          has_tiles(t.kind == target_kind::cuda && s.dtype == jit::dtype::bf16 &&
-                    s.options.arithmetic == jit::projection::split && (n == 1 || n == 2 || n == 4) && C % 8 == 0 &&
-                    C <= 64 * channels_of_tiles / n)
+          has_tiles(runs_tiles(t) && s.dtype == jit::dtype::bf16 && s.options.arithmetic == jit::projection::split &&
+                    (n == 1 || n == 2 || n == 4) && C % 8 == 0 && C <= 64 * channels_of_tiles / n)
     {
         // At most 64 slices, so that their sums fit a small array for any C.
         const std::int64_t unit = is_host ? 4096 : 1024;

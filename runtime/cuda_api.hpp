@@ -12,10 +12,10 @@ using handle = void*;                // CUcontext, CUmodule, CUfunction, CUstrea
 using address = unsigned long long;  // CUdeviceptr
 
 inline constexpr int attribute_major = 75, attribute_minor = 76;  // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
-inline constexpr int attribute_lds_bytes = 97;    // CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
-inline constexpr int function_registers = 4;      // CU_FUNC_ATTRIBUTE_NUM_REGS
-inline constexpr int function_static_lds = 1;     // CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES
-inline constexpr int function_dynamic_lds = 8;    // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+inline constexpr int attribute_lds_bytes = 97;                    // CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
+inline constexpr int function_registers = 4;                      // CU_FUNC_ATTRIBUTE_NUM_REGS
+inline constexpr int function_static_lds = 1;                     // CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES
+inline constexpr int function_dynamic_lds = 8;                    // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 inline constexpr unsigned stream_non_blocking = 1;                // CU_STREAM_NON_BLOCKING
 inline constexpr int capture_thread_local = 1;                    // CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
 

@@ -334,8 +334,8 @@ jit::result<std::shared_ptr<gpu_driver>> open_cuda(int ordinal)
     // Never released: kernels may run for as long as the process does.
     if (status == 0) status = call().cuDevicePrimaryCtxRetain(&context, device);
     if (status != 0) return cannot_open(fmt::format("CUDA device {} cannot be used: {}", ordinal, error_text(status)));
-    return std::shared_ptr<gpu_driver>(
-        std::make_shared<cuda_driver>(context, lds_bytes, fmt::format("sm_{}{}", major, minor), name.data(), fmt::to_string(version)));
+    return std::shared_ptr<gpu_driver>(std::make_shared<cuda_driver>(
+        context, lds_bytes, fmt::format("sm_{}{}", major, minor), name.data(), fmt::to_string(version)));
 }
 
 }  // namespace mhc::runtime

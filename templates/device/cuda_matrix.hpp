@@ -1,4 +1,4 @@
-// mhc/device/cuda_matrix.hpp -- the vocabulary of NVIDIA GPUs from compute capability 8.0 on that only kernels for them use:
+// mhc/device/cuda_matrix.hpp -- the vocabulary of NVIDIA GPUs from compute capability 9.0 on that only kernels for them use:
 // matrix units, and the overlap of kernels that follow each other.
 #pragma once
 
@@ -9,8 +9,8 @@ struct tile_16x8 {
     float at[4];
 };
 
-/// 16 rows of a left factor, 16 columns: pairs of bf16, the lower column in the low half. In lane 4 g + q the first two words
-/// have columns 2 q and 2 q + 1 of rows g and g + 8, the others the columns 8 further on.
+/// 16 rows of a left factor, 16 columns: pairs of bf16, the lower column in the low half. In lane 4 g + q the first two
+/// words have columns 2 q and 2 q + 1 of rows g and g + 8, the others the columns 8 further on.
 struct tile_16x16 {
     u32 at[4];
 };
@@ -39,9 +39,9 @@ MHC_DEVICE float of_lane(float v, int from)
     return __shfl_sync(0xffffffffU, v, from, Lanes);
 }
 
-/// 16 bytes at `p`, a multiple of Align, that this block reads once; where MayLack, zeros unless `is_there`. It stays where it
-/// is written: loads of a loop run ahead of their use, and none is moved in front of wait_for_last_kernel. A load under an
-/// `if` would be waited for where the branches meet.
+/// 16 bytes at `p`, a multiple of Align, that this block reads once; where MayLack, zeros unless `is_there`. It stays where
+/// it is written: loads of a loop run ahead of their use, and none is moved in front of wait_for_last_kernel. A load under
+/// an `if` would be waited for where the branches meet.
 template <int Align, bool MayLack>
 MHC_DEVICE uint4 load_once(const void* p, bool is_there)
 {
@@ -80,8 +80,8 @@ template <int Align>
 MHC_DEVICE void copy_once(uint4* to, const void* p, bool is_there)
 {
     if constexpr (Align >= 16)
-        asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(u32(__cvta_generic_to_shared(to))), "l"(p),
-                     "r"(is_there ? 16 : 0)
+        asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(u32(__cvta_generic_to_shared(to))),
+                     "l"(p), "r"(is_there ? 16 : 0)
                      : "memory");
     else
         *to = load_once<Align, true>(p, is_there);
@@ -94,9 +94,6 @@ MHC_DEVICE void copies_but()
 {
     asm volatile("cp.async.wait_group %0;" ::"n"(Count) : "memory");
 }
-
-/// The 128 bytes around `p` are wanted soon.
-MHC_DEVICE void ask_for_line(const void* p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
 
 /// The 8 values of 16 bytes of bf16.
 MHC_DEVICE vec<float, 8> widen_bf16(uint4 v)
@@ -123,17 +120,9 @@ MHC_DEVICE float load_fresh(const float* p)
 #define MHC_RESIDENT_KERNEL(name, block, resident, ...) \
     extern "C" __global__ void __launch_bounds__(block, resident) name(__VA_ARGS__)
 
-/// Where kernels can overlap (from compute capability 9.0 on): the next kernel of the stream may start, and wait for this one.
-template <bool Overlaps>
-MHC_DEVICE void let_next_kernel_start()
-{
-    if constexpr (Overlaps) asm volatile("griddepcontrol.launch_dependents;");
-}
+/// The next kernel of the stream may start, and wait for this one.
+MHC_DEVICE void let_next_kernel_start() { asm volatile("griddepcontrol.launch_dependents;"); }
 /// The kernel before has ended, and what it wrote is seen.
-template <bool Overlaps>
-MHC_DEVICE void wait_for_last_kernel()
-{
-    if constexpr (Overlaps) asm volatile("griddepcontrol.wait;" ::: "memory");
-}
+MHC_DEVICE void wait_for_last_kernel() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
 
 }  // namespace mhc

@@ -1,8 +1,8 @@
 // mhc/device/pre_mix.hpp -- pre, post and mix from a projection, and layer_input, in one kernel: the same numbers as of
 // coefficients.hpp and then mix.hpp.
 //
-// A work-group has a few tokens. All its waves add their splits and make z; then its last wave balances the matrices, which is
-// long but little work, while the others, who need no more than pre, add the streams.
+// A work-group has a few tokens. All its waves add their splits and make z; then its last wave balances the matrices, which
+// is long but little work, while the others, who need no more than pre, add the streams.
 #pragma once
 
 #include <mhc/device/coefficients.hpp>
@@ -35,8 +35,8 @@ template <int n>
 struct mix_room {
     static constexpr int m = n * n + 2 * n, width = m + 1, matrices = 32 / n;  // of a warp, if not all of tokens
     static constexpr int floats = mixed_together * (width + n) + 2 * m + matrices * balance<n>::floats;
-    float* sums;  ///< [8, m + 1], the last the sum of squares
-    float* pre;   ///< [8, n]
+    float* sums;          ///< [8, m + 1], the last the sum of squares
+    float* pre;           ///< [8, n]
     float *scale, *base;  ///< [m]
     float* matrix;
 
@@ -53,8 +53,8 @@ struct mix_room {
 
 /// z of the work-group's tokens: pre and post are stored, pre is kept as well, and so are the logits.
 template <int n, int K, class Grid>
-MHC_DEVICE void mix_sigmoids(Grid at, mix_room<n> room, projected from, float* pre, float* post, i64 first,
-                             int count, i64 tokens, coefficient_constants k)
+MHC_DEVICE void mix_sigmoids(Grid at, mix_room<n> room, projected from, float* pre, float* post, i64 first, int count,
+                             i64 tokens, coefficient_constants k)
 {
     constexpr int m = mix_room<n>::m, width = mix_room<n>::width;
     const int splits = int(from.splits);
@@ -83,7 +83,7 @@ MHC_DEVICE void mix_sigmoids(Grid at, mix_room<n> room, projected from, float* p
 /// Tokens on their way to the lanes that add streams, each lane's own vectors in LDS.
 template <class Rows, int n, int Lanes, int Stages>
 struct stream_queue {
-    static constexpr int turns = ceil_div(Rows::C, Lanes * Rows::W), words = turns * n;
+    static constexpr int turns = ceil_div(Rows::C, Lanes*Rows::W), words = turns * n;
     uint4* lds;  ///< [Stages, turns, n, Lanes]
 
     MHC_MEMBER void fetch(int stage, int lane, const bf16* row, i64 stream, bool is_there) const
@@ -113,11 +113,12 @@ struct stream_queue {
     }
 };
 
-/// Overlaps: the kernel before, which does not write x, may still run. Tokens go from the last to the first, since a
+/// The kernel before, which does not write x, may still run. Tokens go from the last to the first, since a
 /// projection's last tokens are the likeliest in a cache.
-template <class Rows, class Options, int n, int Stages, bool Overlaps, class Grid>
-MHC_DEVICE void pre_mix(Grid at, float* shared, uint4* lds, const bf16* x, projected from, affine by, float* pre, float* post, float* mix,
-                        bf16* layer_input, i64 tokens, i64 x_token, i64 x_stream, coefficient_constants k)
+template <class Rows, class Options, int n, int Stages, class Grid>
+MHC_DEVICE void pre_mix(Grid at, float* shared, uint4* lds, const bf16* x, projected from, affine by, float* pre,
+                        float* post, float* mix, bf16* layer_input, i64 tokens, i64 x_token, i64 x_stream,
+                        coefficient_constants k)
 {
     constexpr int K = n * Rows::C, lanes = Grid::block - Grid::wave_size;
     const stream_queue<Rows, n, lanes, Stages> queue = {lds};
@@ -147,7 +148,7 @@ MHC_DEVICE void pre_mix(Grid at, float* shared, uint4* lds, const bf16* x, proje
     for (i64 part = at.group; part < parts; part += at.groups) {
         const i64 first = (parts - 1 - part) * each;
         const int count = tokens - first < each ? int(tokens - first) : each;
-        wait_for_last_kernel<Overlaps>();
+        wait_for_last_kernel();
         mix_sigmoids<n, K>(at, room, from, pre, post, first, count, tokens, k);
         if (adds) {
             for (int token = 0; token < each; ++token) {
@@ -159,7 +160,8 @@ MHC_DEVICE void pre_mix(Grid at, float* shared, uint4* lds, const bf16* x, proje
         } else {
             const int mine = at.lane() / n;
             const i64 t = first + smaller(mine, count - 1);
-            sinkhorn_on_lines<Options, n>(room.balanced(mine), at.lane() % n, k.sinkhorn_eps, mix + t * (n * n), mine < count);
+            sinkhorn_on_lines<Options, n>(room.balanced(mine), at.lane() % n, k.sinkhorn_eps, mix + t * (n * n),
+                                          mine < count);
         }
         barrier();  // before the next tokens' sums come
     }

@@ -1,9 +1,10 @@
-// mhc/device/project_tiles.hpp -- the projection of bf16 streams by matrix units: the same sums as in project.hpp, in another
-// order, which is a function of n and C too.
+// mhc/device/project_tiles.hpp -- the projection of bf16 streams by matrix units: the same sums as in project.hpp, in
+// another order, which is a function of n and C too.
 //
 // Weights of any type are a sum of two bf16, high and low: what that leaves out is below 2^-17 of a weight. Products are
-// exact, sums are float. A slice is n streams of 1024 / n channels. A work-group keeps the weights of one slice in registers,
-// a wave those of 64 channels of one stream, and walks over tiles of 16 tokens: x is read once, three tiles ahead; fn is the left factor, so that what one load brings is the right one as it is.
+// exact, sums are float. A slice is n streams of 1024 / n channels. A work-group keeps the weights of one slice in
+// registers, a wave those of 64 channels of one stream, and walks over tiles of 16 tokens: x is read once, three tiles
+// ahead; fn is the left factor, so that what one load brings is the right one as it is.
 #pragma once
 
 #include <mhc/device/project.hpp>
@@ -116,8 +117,8 @@ struct tile_queue {
     }
 };
 
-/// Sums of one wave over its channels: of each half of 8 tokens with the rows of each factor, and the squares of tokens g and
-/// g + 8.
+/// Sums of one wave over its channels: of each half of 8 tokens with the rows of each factor, and the squares of tokens g
+/// and g + 8.
 template <int m>
 struct wave_sums {
     tile_16x8 products[2][row_blocks<m>];
@@ -172,7 +173,7 @@ constexpr int tile_width = row_blocks<m> * 8 + 1;
 
 /// Floats of LDS that the waves' sums of a tile take; those of four tiles have room, so that one barrier for two is enough.
 template <int m>
-constexpr int tile_floats = tile_waves * tile_tokens * tile_width<m>;
+constexpr int tile_floats = tile_waves* tile_tokens* tile_width<m>;
 
 template <int m>
 MHC_DEVICE void share_sums(float* to, const wave_sums<m>& sums, int lane)
@@ -184,8 +185,7 @@ MHC_DEVICE void share_sums(float* to, const wave_sums<m>& sums, int lane)
 #pragma unroll
         for (int block = 0; block < row_blocks<m>; ++block) {
 #pragma unroll
-            for (int i = 0; i < 2; ++i)
-                to[(half * 8 + 2 * q + i) * width + block * 8 + g] = sums.product(half, block, i);
+            for (int i = 0; i < 2; ++i) to[(half * 8 + 2 * q + i) * width + block * 8 + g] = sums.product(half, block, i);
         }
     }
     if (q == 0) {
@@ -234,7 +234,7 @@ struct tile_results {
 };
 
 /// Tiles first, first + step, ... of the sums over one slice.
-template <class Rows, int n, int WeightAlign, bool RoundAsReference, bool Overlaps, class Grid, class Matrix>
+template <class Rows, int n, int WeightAlign, bool RoundAsReference, class Grid, class Matrix>
 MHC_DEVICE void project_slice(Grid at, uint4* lds, const bf16* x, Matrix fn, float* proj, float* sqsum, int fn_rows,
                               int split, int slice, bool is_first, i64 first_tile, i64 step, i64 tokens, i64 x_token,
                               i64 x_stream)
@@ -246,16 +246,15 @@ MHC_DEVICE void project_slice(Grid at, uint4* lds, const bf16* x, Matrix fn, flo
 
     tile_weights<m> weights;
     load_tile_weights<Rows, m, WeightAlign, RoundAsReference>(weights, fn, place, lane, fn_rows);
-    wait_for_last_kernel<Overlaps>();
-    let_next_kernel_start<Overlaps>();  // not earlier: it may read what the last one wrote
+    wait_for_last_kernel();
+    let_next_kernel_start();  // not earlier: it may read what the last one wrote
 
     const tile_results<m, Grid> results(at, proj, sqsum, split, tokens, fn_rows);
     const tile_queue<Rows> queue = {lds};
     float* const shared = reinterpret_cast<float*>(lds + tile_queue<Rows>::room);
     constexpr int stages = tile_queue<Rows>::stages;
-    auto fetch = [=](int stage, i64 tile) MHC_INLINE {
-        queue.fetch(at, stage, x, place, tile * tile_tokens, tokens, x_token, x_stream);
-    };
+    auto fetch = [=](int stage, i64 tile)
+                     MHC_INLINE { queue.fetch(at, stage, x, place, tile * tile_tokens, tokens, x_token, x_stream); };
     for (int stage = 0; stage < stages; ++stage) fetch(stage, first_tile + stage * step);
     int stage = 0;
     auto make = [&](i64 tile, float* room) MHC_INLINE {
@@ -282,7 +281,7 @@ MHC_DEVICE void project_slice(Grid at, uint4* lds, const bf16* x, Matrix fn, flo
 }
 
 /// proj[s, t, r] and sqsum[s, t] as in project.hpp. The number of groups is a multiple of that of slices.
-template <class Rows, int n, int WeightAlign, bool RoundAsReference, bool Overlaps, class Grid, class Matrix>
+template <class Rows, int n, int WeightAlign, bool RoundAsReference, class Grid, class Matrix>
 MHC_DEVICE void project_tiles(Grid at, uint4* lds, const bf16* x, Matrix fn, float* proj, float* sqsum, int fn_rows,
                               int splits, i64 tokens, i64 x_token, i64 x_stream)
 {
@@ -292,10 +291,10 @@ MHC_DEVICE void project_tiles(Grid at, uint4* lds, const bf16* x, Matrix fn, flo
     const i64 first_tile = at.group / used, step = at.groups / used;
     // With fewer splits than slices some groups may be left over.
     for (int slice = split * slices / used; first_tile < step && slice < (split + 1) * slices / used; ++slice)
-        project_slice<Rows, n, WeightAlign, RoundAsReference, Overlaps>(at, lds, x, fn, proj, sqsum, fn_rows, split, slice,
-                                                                        slice == split * slices / used, first_tile, step,
-                                                                        tokens, x_token, x_stream);
-    wait_for_last_kernel<Overlaps>();  // by those that had nothing to do
+        project_slice<Rows, n, WeightAlign, RoundAsReference>(at, lds, x, fn, proj, sqsum, fn_rows, split, slice,
+                                                              slice == split * slices / used, first_tile, step, tokens,
+                                                              x_token, x_stream);
+    wait_for_last_kernel();  // by those that had nothing to do
     if (splits > slices) {
         clear(at, proj + slices * tokens * fn_rows, (splits - slices) * tokens * fn_rows);
         clear(at, sqsum + slices * tokens, (splits - slices) * tokens);
