@@ -80,7 +80,27 @@ tile project_tile(const facts& f)
     return {4, 4};
 }
 
-kernel_plan plan_project(const facts& f, const std::string& family, const feeds& from)
+/// As many work-groups as an H200 runs at once, so that each keeps its weights in registers; another GPU has them in turns.
+constexpr std::int64_t tile_groups_max = 132;
+
+kernel_plan plan_project_tiles(const facts& f, const std::string& family, const feeds& from)
+{
+    kernel_plan k = start(f, family, arguments_of(family, from), 512);
+    const std::int64_t slices = f.project_slices();
+    k.grid = {.tokens_per_unit = 16,
+              .items_per_unit = slices,
+              .items_per_group = 1,
+              .groups_max = tile_groups_max / slices * slices};
+    add(k, rows_of(f, f.vector));
+    // tile_queue of project_tiles.hpp: three tiles, 4 times 16 bytes a lane. Four times tile_floats: 16 waves, 16 tokens,
+    // every row of fn in blocks of 8, and the squares.
+    k.lds_bytes = static_cast<std::int32_t>(3 * 4 * 16 * k.block + 4 * 16 * 16 * (round_up(f.m, 8) + 1) * 4);
+    k.bindings["slice"] = fmt::to_string(f.project_slice);
+    k.may_overlap = true;
+    return k;
+}
+
+kernel_plan plan_project_waves(const facts& f, const std::string& family, const feeds& from)
 {
     const std::int32_t block = f.is_host ? 1 : 256;
     kernel_plan k = start(f, family, arguments_of(family, from), block);
@@ -89,14 +109,20 @@ kernel_plan plan_project(const facts& f, const std::string& family, const feeds&
     // A wave has a tile of tokens and of all m rows of fn, and a split; those that a launch does not ask for are passed
     // over.
     k.grid = {.tokens_per_unit = of.tokens,
-              .items_per_unit = f.slices() * ceil_div(f.m, of.rows),
+              .items_per_unit = f.project_slices() * ceil_div(f.m, of.rows),
               .items_per_group = waves,
               .groups_max = f.groups_max()};
     add(k, rows_of(f, f.vector));
+    k.bindings["slice"] = fmt::to_string(f.project_slice);
+    add(k, {{"tile_tokens", fmt::to_string(of.tokens)}, {"tile_rows", fmt::to_string(of.rows)}});
+    return k;
+}
+
+kernel_plan plan_project(const facts& f, const std::string& family, const feeds& from)
+{
+    kernel_plan k = f.has_tiles ? plan_project_tiles(f, family + "_tiles", from) : plan_project_waves(f, family, from);
     const bool rounds = family == "project_three" && f.spec.options.reference_rounding;
-    add(k, {{"tile_tokens", fmt::to_string(of.tokens)},
-            {"tile_rows", fmt::to_string(of.rows)},
-            {"weight_align", fmt::to_string(weight_alignment_bytes(f.spec))},
+    add(k, {{"weight_align", fmt::to_string(weight_alignment_bytes(f.spec))},
             {"weight_dtype", std::string(to_string(f.spec.weight_dtype))},
             {"reference_rounding", rounds ? "true" : "false"}});
     finish(f, k, true);
@@ -113,6 +139,29 @@ kernel_plan plan_coefficients(const facts& f, const std::string& family, const f
     if (family == "dynamic_coefficients") k.bindings["coefficients"] = fmt::to_string(f.m);
     finish(f, k, false);
     k.hidden_dim = f.C;
+    return k;
+}
+
+kernel_plan plan_pre_mix(const facts& f, const feeds& from)
+{
+    // Waves that add streams, a lane two vectors of a row of many, and one that balances matrices.
+    const std::int64_t vectors = ceil_div(f.C, f.vector), turns = vectors > 256 ? ceil_div(vectors, 1024) * 2 : 1;
+    const std::int64_t block = round_up(ceil_div(vectors, turns), f.wave) + f.wave;
+    kernel_plan k = start(f, "pre_mix", arguments_of("pre_mix", from), static_cast<std::int32_t>(block));
+    // Tokens ahead of their use take 200 KB of a multiprocessor's LDS; at least three of a work-group, of which up to five
+    // are there. A grid that fits an H200 at once.
+    const std::int64_t lds_bytes = 200 * 1024, stage_bytes = (block - f.wave) * turns * f.n * 16;
+    const std::int64_t resident = std::clamp<std::int64_t>(lds_bytes / (3 * stage_bytes), 1, 5);
+    const std::int64_t stages = std::clamp<std::int64_t>(lds_bytes / (resident * stage_bytes), 1, 6);
+    k.lds_bytes = static_cast<std::int32_t>(stages * stage_bytes);
+    k.grid.groups_max = 132 * resident;
+    add(k, {{"resident", fmt::to_string(resident)}, {"stages", fmt::to_string(stages)}});
+    add(k, rows_of(f, f.vector));
+    add_sigmoids(f, k, true);
+    add_sinkhorn(f, k.bindings);
+    k.bindings["rms_eps"] = real(f.spec.options.rms_eps);
+    k.may_overlap = true;
+    finish(f, k, true);
     return k;
 }
 

@@ -161,6 +161,8 @@ struct kernel_plan {
     grid_rule grid;
     slot only_if = slot::tokens;                  ///< launched where this one's value is not 0
     bool runs_without_tokens = false;             ///< a sum over no tokens is still to be stored
+    std::int32_t lds_bytes = 0;                   ///< given at launch, beside what the kernel's text declares
+    bool may_overlap = false;                     ///< waits by itself for the kernel before it, where that is the operator's
     std::map<std::string, std::string> bindings;  ///< holes of the stub, but for `kernel`
     std::int64_t hidden_dim = 0;                  ///< 0 where the kernel does not depend on it
     std::int32_t n_streams = 0;

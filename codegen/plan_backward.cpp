@@ -135,8 +135,8 @@ void add_pre(const facts& f, operator_plan& made, areas& space, feeds from, bool
 {
     const std::int64_t rows = is_head ? f.n : f.m, scales = is_head ? 1 : 3;
     const feed pre = space.of_tokens(slot::pre, f.n), d_pre = space.of_tokens(slot::d_coefficients, f.n);
-    const feed norm = space.of_tokens(slot::norm, 2), proj = space.of_tokens(slot::proj, f.slices() * rows);
-    const feed sqsum = space.of_tokens(slot::sqsum, f.slices());
+    const feed norm = space.of_tokens(slot::norm, 2), proj = space.of_tokens(slot::proj, f.project_slices() * rows);
+    const feed sqsum = space.of_tokens(slot::sqsum, f.project_slices());
     const feed d_proj = space.of_tokens(slot::d_proj, rows), d_sqsum = space.of_tokens(slot::d_sqsum, 1);
     const feed affine = space.of_tokens(slot::sums, rows + scales);
     from.insert(from.end(), {pre, norm, proj, sqsum, d_proj, d_sqsum});
@@ -226,7 +226,8 @@ void add_dynamic_layer(const facts& f, operator_plan& made, areas& space)
 {
     const feed coefficients = space.of_tokens(slot::coefficients, f.m);
     const feed norm = space.of_tokens(slot::norm, 2), d_coefficients = space.of_tokens(slot::d_coefficients, f.m);
-    const feed proj = space.of_tokens(slot::proj, f.slices() * f.m), sqsum = space.of_tokens(slot::sqsum, f.slices());
+    const feed proj = space.of_tokens(slot::proj, f.project_slices() * f.m),
+               sqsum = space.of_tokens(slot::sqsum, f.project_slices());
     const feed d_proj = space.of_tokens(slot::d_proj, f.m), d_sqsum = space.of_tokens(slot::d_sqsum, 1);
     const feed affine = space.of_tokens(slot::sums, f.m + 3), history = space.of_tokens(slot::history, history_floats(f));
     const feed weight_sums = space.of_sums(slot::sums, f.C, tokens_of_weight_sum);

@@ -43,6 +43,7 @@ kernel_plan plan_slices(const facts& f, const std::string& family, const feeds& 
     kernel_plan k = start(f, family, arguments_of(family, from), f.row_block());
     const std::int64_t chunk = f.is_host ? round_up(f.C, f.vector) : std::int64_t{k.block} * f.vector;
     add(k, rows_of(f, chunk));
+    k.bindings["slice"] = fmt::to_string(f.project_slice);  // whose split a gradient belongs to
     k.grid.tokens_per_unit = tokens;
     k.grid.items_per_unit = ceil_div(f.C, chunk);
     return k;

@@ -14,6 +14,16 @@ namespace mhc::codegen {
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
 
+/// Channels of all streams that one work-group of project_tiles sums: 16 waves have 64 each.
+inline constexpr std::int64_t channels_of_tiles = 16 * 64;
+
+/// Whether work-groups may have the 200 KB of LDS that project_tiles and pre_mix take, and kernels may overlap (CUDA C++
+/// Programming Guide, "Compute Capabilities").
+inline bool runs_tiles(const target& on)
+{
+    return on.processor == "sm_90" || on.processor == "sm_90a" || on.processor == "sm_100";
+}
+
 /// What a spec and a target fix before any kernel is planned. n streams, C channels, m rows of fn.
 struct facts {
     const jit::layer_spec& spec;
@@ -22,7 +32,9 @@ struct facts {
     std::int32_t vector;  ///< channels a lane reads at once: 16 bytes of data on a GPU, 16 channels on host
     std::int32_t wave;
     std::int64_t slice;  ///< channels of a slice of a sum: a function of C and the kind of target alone (batch invariance)
+    std::int64_t project_slice;  ///< of a projection's sum: a function of the data's type and n too
     bool is_host;
+    bool has_tiles;  ///< projections are made by matrix units: templates/device/project_tiles.hpp
 
     facts(const jit::layer_spec& s, const target& t)
         : spec(s),
@@ -33,14 +45,21 @@ struct facts {
           vector(t.kind == target_kind::host ? 16 : 16 / size_of(s.dtype)),
           wave(t.wave_size),
           slice(0),
-          is_host(t.kind == target_kind::host)
+          project_slice(0),
+          is_host(t.kind == target_kind::host),
+          has_tiles(runs_tiles(t) && s.dtype == jit::dtype::bf16 && s.options.arithmetic == jit::projection::split &&
+                    (n == 1 || n == 2 || n == 4) && C % 8 == 0 && C <= 64 * channels_of_tiles / n)
     {
         // At most 64 slices, so that their sums fit a small array for any C.
         const std::int64_t unit = is_host ? 4096 : 1024;
         slice = std::max(unit, round_up(ceil_div(C, 64), unit));
+        project_slice = has_tiles ? channels_of_tiles / n : slice;
     }
 
     std::int64_t slices() const { return ceil_div(C, slice); }
+    std::int64_t project_slices() const { return ceil_div(C, project_slice); }
+    /// Coefficients and layer_input are one kernel, that keeps two tokens in registers.
+    bool has_pre_mix() const { return has_tiles && !spec.norm_weight && C <= 8192; }
     float norm_eps() const { return spec.options.norm_eps.value_or(spec.options.rms_eps); }
 
     /// Work-items for rows of channels: whole waves, no more lanes than vectors, at most 256.
@@ -69,6 +88,8 @@ kernel_plan plan_project(const facts& f, const std::string& family, const feeds&
 /// "coefficients", "split_mixes", "head_coefficients", "dynamic_coefficients": what follows from the splits. A head reads
 /// the first n of `rows` rows.
 kernel_plan plan_coefficients(const facts& f, const std::string& family, const feeds& from, std::int64_t rows = 0);
+/// plan_coefficients and plan_apply_mix in one kernel, where f.has_pre_mix().
+kernel_plan plan_pre_mix(const facts& f, const feeds& from);
 kernel_plan plan_static_coefficients(const facts& f, const feeds& from = {});
 
 }  // namespace mhc::codegen

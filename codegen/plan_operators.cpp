@@ -17,7 +17,7 @@ struct sums_in_workspace {
     std::int64_t proj, sqsum, end;  ///< where each begins, in bytes a token
 
     sums_in_workspace(const facts& f, std::int64_t rows, std::int64_t begin)
-        : proj(begin), sqsum(proj + f.slices() * rows * 4), end(sqsum + f.slices() * 4)
+        : proj(begin), sqsum(proj + f.project_slices() * rows * 4), end(sqsum + f.project_slices() * 4)
     {
     }
     void add_to(feeds& from) const
@@ -27,17 +27,24 @@ struct sums_in_workspace {
     }
 };
 
-/// Projection, coefficients and layer_input; `from` says where x is and where pre, post and mix go, `sum_from` what the sum
-/// of the streams is fed besides.
+/// Coefficients and layer_input from a projection; `sum_from`: what the sum of the streams is fed besides.
+void add_mix(const facts& f, operator_plan& made, feeds from, const feeds& sum_from = {})
+{
+    // One kernel for both adds the streams by the coefficients that it has just made.
+    if (f.has_pre_mix() && sum_from.empty()) return made.kernels.push_back(plan_pre_mix(f, from));
+    made.kernels.push_back(plan_coefficients(f, "coefficients", from));
+    from.insert(from.end(), sum_from.begin(), sum_from.end());
+    made.kernels.push_back(plan_apply_mix(f, from, true));
+}
+
+/// Projection, coefficients and layer_input; `from` says where x is and where pre, post and mix go.
 void add_pre(const facts& f, operator_plan& made, feeds from, const feeds& sum_from = {})
 {
     const sums_in_workspace sums(f, f.m, 0);
     sums.add_to(from);
     made.workspace_bytes_per_token = sums.end;
     made.kernels.push_back(plan_project(f, "project", from));
-    made.kernels.push_back(plan_coefficients(f, "coefficients", from));
-    from.insert(from.end(), sum_from.begin(), sum_from.end());
-    made.kernels.push_back(plan_apply_mix(f, from, true));
+    add_mix(f, made, from, sum_from);
 }
 
 void add_post_pre(const facts& f, operator_plan& made)
@@ -115,9 +122,7 @@ void add_kernels(const facts& f, operator_plan& made)
         case operation::coeffs_fwd:
             return made.kernels.push_back(plan_coefficients(f, "coefficients", {}));
         case operation::pre_big_fuse:
-            made.kernels.push_back(plan_coefficients(f, "coefficients", {}));
-            made.kernels.push_back(plan_apply_mix(f, {}, true));
-            return;
+            return add_mix(f, made, {});
         default:
             assert(false && "an operator without kernels");
     }
@@ -129,7 +134,7 @@ jit::result<operator_plan> plan(const jit::layer_spec& spec, const target& on, j
 {
     if (auto ok = validate(spec); !ok) return ok.error();
     const facts f(spec, on);
-    operator_plan made{.op = op, .on = on, .kernels = {}, .slices = f.slices()};
+    operator_plan made{.op = op, .on = on, .kernels = {}, .slices = f.project_slices()};
     if (!add_gradient_kernels(f, made)) add_kernels(f, made);
     made.runs_without_tokens =
         std::any_of(made.kernels.begin(), made.kernels.end(), [](const kernel_plan& k) { return k.runs_without_tokens; });

@@ -12,7 +12,10 @@ using handle = void*;                // CUcontext, CUmodule, CUfunction, CUstrea
 using address = unsigned long long;  // CUdeviceptr
 
 inline constexpr int attribute_major = 75, attribute_minor = 76;  // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
+inline constexpr int attribute_lds_bytes = 97;                    // CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
 inline constexpr int function_registers = 4;                      // CU_FUNC_ATTRIBUTE_NUM_REGS
+inline constexpr int function_static_lds = 1;                     // CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES
+inline constexpr int function_dynamic_lds = 8;                    // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 inline constexpr unsigned stream_non_blocking = 1;                // CU_STREAM_NON_BLOCKING
 inline constexpr int capture_thread_local = 1;                    // CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
 
@@ -20,6 +23,28 @@ inline constexpr int capture_thread_local = 1;                    // CU_STREAM_C
 inline void* const launch_end = nullptr;
 inline void* const launch_buffer = reinterpret_cast<void*>(1);
 inline void* const launch_buffer_size = reinterpret_cast<void*>(2);
+
+inline constexpr int launch_attribute_overlap = 6;  // CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION
+
+/// CUlaunchAttribute: a value is 64 bytes, of which a switch takes the first four.
+struct launch_attribute {
+    int id;
+    char padding[4];
+    union {
+        int is_on;
+        char bytes[64];
+    } value;
+};
+static_assert(sizeof(launch_attribute) == 72);
+
+/// CUlaunchConfig
+struct launch_configuration {
+    unsigned grid_x, grid_y, grid_z, block_x, block_y, block_z, shared_bytes;
+    handle stream;
+    launch_attribute* attributes;
+    unsigned attribute_count;
+};
+static_assert(sizeof(launch_configuration) == 56);
 
 struct functions {
     status (*cuInit)(unsigned flags);
@@ -37,9 +62,11 @@ struct functions {
     status (*cuModuleUnload)(handle module);
     status (*cuModuleGetFunction)(handle* function, handle module, const char* name);
     status (*cuFuncGetAttribute)(int* value, int attribute, handle function);
+    status (*cuFuncSetAttribute)(handle function, int attribute, int value);
     status (*cuLaunchKernel)(handle function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
                              unsigned block_y, unsigned block_z, unsigned shared_bytes, handle stream, void** parameters,
                              void** extra);
+    status (*cuLaunchKernelEx)(const launch_configuration* how, handle function, void** parameters, void** extra);
     status (*cuMemAlloc_v2)(address* memory, std::size_t bytes);
     status (*cuMemFree_v2)(address memory);
     status (*cuMemcpyHtoD_v2)(address to, const void* from, std::size_t bytes);

@@ -39,6 +39,7 @@ cuda_library load_library()
     MHC_FIND(cuDeviceGetName), MHC_FIND(cuDeviceGetAttribute), MHC_FIND(cuDevicePrimaryCtxRetain);
     MHC_FIND(cuCtxGetCurrent), MHC_FIND(cuCtxGetDevice), MHC_FIND(cuCtxPushCurrent_v2), MHC_FIND(cuCtxPopCurrent_v2);
     MHC_FIND(cuModuleLoadData), MHC_FIND(cuModuleUnload), MHC_FIND(cuModuleGetFunction), MHC_FIND(cuFuncGetAttribute);
+    MHC_FIND(cuFuncSetAttribute);
     MHC_FIND(cuLaunchKernel), MHC_FIND(cuMemAlloc_v2), MHC_FIND(cuMemFree_v2), MHC_FIND(cuMemcpyHtoD_v2);
     MHC_FIND(cuMemcpyDtoH_v2), MHC_FIND(cuMemsetD32Async), MHC_FIND(cuStreamCreate), MHC_FIND(cuStreamDestroy_v2);
     MHC_FIND(cuStreamSynchronize), MHC_FIND(cuStreamBeginCapture_v2), MHC_FIND(cuStreamEndCapture);
@@ -46,6 +47,9 @@ cuda_library load_library()
     MHC_FIND(cuGraphExecDestroy), MHC_FIND(cuEventCreate), MHC_FIND(cuEventDestroy_v2), MHC_FIND(cuEventRecord);
     MHC_FIND(cuEventSynchronize), MHC_FIND(cuEventElapsedTime), MHC_FIND(cuGetErrorName), MHC_FIND(cuGetErrorString);
 #undef MHC_FIND
+    // From CUDA 11.8; without it kernels start one after another.
+    made.call.cuLaunchKernelEx =
+        reinterpret_cast<decltype(made.call.cuLaunchKernelEx)>(::dlsym(library, "cuLaunchKernelEx"));
     return made;
 }
 
@@ -96,8 +100,8 @@ cuda::address address_of(const void* memory) { return reinterpret_cast<std::uint
 
 class cuda_driver final : public gpu_driver {
 public:
-    cuda_driver(cuda::handle context, std::string id, std::string name, std::string version)
-        : context_(context), id_(std::move(id)), name_(std::move(name)), version_(std::move(version))
+    cuda_driver(cuda::handle context, int lds_bytes, std::string id, std::string name, std::string version)
+        : context_(context), lds_bytes_(lds_bytes), id_(std::move(id)), name_(std::move(name)), version_(std::move(version))
     {
     }
 
@@ -131,6 +135,7 @@ public:
         if (ok)
             ok = check(errc::load_failed, "cuFuncGetAttribute",
                        call().cuFuncGetAttribute(&registers, cuda::function_registers, function));
+        if (ok) ok = allow_lds(function);
         if (!ok) return ok.error();
         return function;
     }
@@ -144,6 +149,23 @@ public:
                                                           static_cast<unsigned>(block), 1, 1, 0, stream, nullptr, extra);
         if (status == 0) return {};
         return check(errc::launch_failed, "cuLaunchKernel", status);
+    }
+    result<void> launch_with(const launch_extras& extras, void* function, std::int64_t groups, std::int32_t block,
+                             const void* arguments, std::size_t argument_bytes, void* stream) const override
+    {
+        const current_context here(context_);
+        void* extra[] = {cuda::launch_buffer, const_cast<void*>(arguments), cuda::launch_buffer_size, &argument_bytes,
+                         cuda::launch_end};
+        const auto grid = static_cast<unsigned>(groups), threads = static_cast<unsigned>(block);
+        const auto lds_bytes = static_cast<unsigned>(extras.lds_bytes);
+        cuda::launch_attribute overlap{cuda::launch_attribute_overlap, {}, {1}};
+        const cuda::launch_configuration how{grid, 1, 1, threads, 1, 1, lds_bytes, stream, &overlap, 1};
+        const bool is_early = extras.may_start_early && call().cuLaunchKernelEx != nullptr;
+        const cuda::status status =
+            is_early ? call().cuLaunchKernelEx(&how, function, nullptr, extra)
+                     : call().cuLaunchKernel(function, grid, 1, 1, threads, 1, 1, lds_bytes, stream, nullptr, extra);
+        if (status == 0) return {};
+        return check(errc::launch_failed, is_early ? "cuLaunchKernelEx" : "cuLaunchKernel", status);
     }
 
     result<void*> allocate(std::size_t bytes) override
@@ -248,6 +270,18 @@ public:
     }
 
 private:
+    /// All the LDS of a block that the kernel does not declare: without this a launch may ask for no more than 48 KB.
+    result<void> allow_lds(cuda::handle function)
+    {
+        int declared = 0;
+        auto ok = check(errc::load_failed, "cuFuncGetAttribute",
+                        call().cuFuncGetAttribute(&declared, cuda::function_static_lds, function));
+        if (ok)
+            ok = check(errc::load_failed, "cuFuncSetAttribute",
+                       call().cuFuncSetAttribute(function, cuda::function_dynamic_lds, lds_bytes_ - declared));
+        return ok;
+    }
+
     template <class Make>
     result<void*> make(const char* what, Make by)
     {
@@ -258,6 +292,7 @@ private:
     }
 
     cuda::handle context_;
+    int lds_bytes_;  ///< of a block, at most
     std::string id_, name_, version_;
 };
 
@@ -279,7 +314,7 @@ jit::result<std::shared_ptr<gpu_driver>> open_cuda(int ordinal)
     if (!library().why_not.empty()) return cannot_open(library().why_not);
     if (const cuda::status status = call().cuInit(0); status != 0)
         return cannot_open(fmt::format("the CUDA driver does not start: cuInit: {}", error_text(status)));
-    int count = 0, version = 0, major = 0, minor = 0;
+    int count = 0, version = 0, major = 0, minor = 0, lds_bytes = 0;
     if (const cuda::status status = call().cuDeviceGetCount(&count); status != 0 || count == 0)
         return cannot_open(status != 0 ? "cuDeviceGetCount: " + error_text(status)
                                        : std::string("the CUDA driver shows no device (CUDA_VISIBLE_DEVICES?)"));
@@ -295,11 +330,12 @@ jit::result<std::shared_ptr<gpu_driver>> open_cuda(int ordinal)
     if (status == 0) status = call().cuDeviceGetName(name.data(), static_cast<int>(name.size()) - 1, device);
     if (status == 0) status = call().cuDeviceGetAttribute(&major, cuda::attribute_major, device);
     if (status == 0) status = call().cuDeviceGetAttribute(&minor, cuda::attribute_minor, device);
+    if (status == 0) status = call().cuDeviceGetAttribute(&lds_bytes, cuda::attribute_lds_bytes, device);
     // Never released: kernels may run for as long as the process does.
     if (status == 0) status = call().cuDevicePrimaryCtxRetain(&context, device);
     if (status != 0) return cannot_open(fmt::format("CUDA device {} cannot be used: {}", ordinal, error_text(status)));
-    return std::shared_ptr<gpu_driver>(
-        std::make_shared<cuda_driver>(context, fmt::format("sm_{}{}", major, minor), name.data(), fmt::to_string(version)));
+    return std::shared_ptr<gpu_driver>(std::make_shared<cuda_driver>(
+        context, lds_bytes, fmt::format("sm_{}{}", major, minor), name.data(), fmt::to_string(version)));
 }
 
 }  // namespace mhc::runtime

@@ -26,6 +26,12 @@ public:
     /// One-dimensional. `arguments` is the packed argument block. Errors: launch_failed.
     virtual jit::result<void> launch(void* function, std::int64_t groups, std::int32_t block, const void* arguments,
                                      std::size_t argument_bytes, void* stream) const = 0;
+    /// As loaded_kernel::launch_with.
+    virtual jit::result<void> launch_with(const launch_extras&, void* function, std::int64_t groups, std::int32_t block,
+                                          const void* arguments, std::size_t argument_bytes, void* stream) const
+    {
+        return launch(function, groups, block, arguments, argument_bytes, stream);
+    }
     /// Code object version that this runtime loads for certain: 4 for HIP 5, 5 from HIP 6; 0 on CUDA.
     virtual int code_object_version() const = 0;
 };

@@ -21,6 +21,11 @@ public:
     {
         return driver_->launch(function_, groups, block, arguments, argument_bytes, stream);
     }
+    result<void> launch_with(const launch_extras& extras, std::int64_t groups, std::int32_t block, const void* arguments,
+                             std::size_t argument_bytes, void* stream) const override
+    {
+        return driver_->launch_with(extras, function_, groups, block, arguments, argument_bytes, stream);
+    }
 
 private:
     std::shared_ptr<gpu_driver> driver_;

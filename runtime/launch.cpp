@@ -26,6 +26,7 @@ jit::failure not_made(jit::operation op)
 jit::result<void> enqueue(const ready_operator& op, codegen::slot_values& values, std::int64_t tokens, void* stream)
 {
     alignas(16) std::array<unsigned char, argument_bytes_max> block;
+    bool follows_its_own = false;  // the kernel before it in the stream is this operator's too
     for (std::size_t i = 0; i < op.kernels.size(); ++i) {
         const codegen::kernel_plan& plan = op.plan.kernels[i];
         if (values[static_cast<std::size_t>(plan.only_if)] == 0 && (tokens > 0 || plan.only_if != slot::tokens)) continue;
@@ -44,8 +45,13 @@ jit::result<void> enqueue(const ready_operator& op, codegen::slot_values& values
             else
                 std::memcpy(at, &value, sizeof(std::uint32_t));
         }
-        if (auto ok = op.kernels[i]->code->launch(groups, plan.block, block.data(), plan.argument_bytes, stream); !ok)
-            return ok;
+        const loaded_kernel& code = *op.kernels[i]->code;
+        const launch_extras extras{plan.lds_bytes, plan.may_overlap && follows_its_own};
+        auto ok = extras.lds_bytes > 0 || extras.may_start_early
+                      ? code.launch_with(extras, groups, plan.block, block.data(), plan.argument_bytes, stream)
+                      : code.launch(groups, plan.block, block.data(), plan.argument_bytes, stream);
+        if (!ok) return ok;
+        follows_its_own = true;
     }
     return {};
 }

@@ -10,6 +10,11 @@
 
 namespace mhc::runtime {
 
+struct launch_extras {
+    std::int32_t lds_bytes = 0;    ///< beside what the kernel declares
+    bool may_start_early = false;  ///< it waits for the kernel before it in the stream by itself
+};
+
 /// A kernel ready to launch. Thread-safe.
 class loaded_kernel {
 public:
@@ -17,6 +22,12 @@ public:
     /// `arguments` is the kernel's argument block; `groups` >= 1. On `host` it returns when the work is done.
     virtual jit::result<void> launch(std::int64_t groups, std::int32_t block, const void* arguments,
                                      std::size_t argument_bytes, void* stream) const = 0;
+    /// The same with what only some targets have; elsewhere no plan asks for it.
+    virtual jit::result<void> launch_with(const launch_extras&, std::int64_t groups, std::int32_t block,
+                                          const void* arguments, std::size_t argument_bytes, void* stream) const
+    {
+        return launch(groups, block, arguments, argument_bytes, stream);
+    }
 };
 
 class loader {

@@ -34,6 +34,7 @@ TEST_CASE("CUDA header: functions are called as it declares them")
     CHECK_DECLARATION(cuModuleUnload, cuModuleUnload);
     CHECK_DECLARATION(cuModuleGetFunction, cuModuleGetFunction);
     CHECK_DECLARATION(cuFuncGetAttribute, cuFuncGetAttribute);
+    CHECK_DECLARATION(cuFuncSetAttribute, cuFuncSetAttribute);
     CHECK_DECLARATION(cuLaunchKernel, cuLaunchKernel);
     CHECK_DECLARATION(cuMemAlloc_v2, cuMemAlloc);
     CHECK_DECLARATION(cuMemFree_v2, cuMemFree);

@@ -87,6 +87,46 @@ TEST_CASE("plan: the slices of a sum are a function of the channels and the kind
     CHECK(slice_of.size() == 1);
 }
 
+TEST_CASE("plan: matrix units make projections of bf16 where there is LDS for them, and other kernels elsewhere")
+{
+    using names = std::vector<std::string>;
+    const auto families = [](const jit::layer_spec& s, const char* target, operation op) {
+        names all;
+        for (const kernel_plan& k : plan_of(s, target, op).kernels) all.push_back(k.family);
+        return all;
+    };
+    const names tiles{"project_tiles", "pre_mix"}, portable{"project", "coefficients", "apply_mix"};
+    const jit::layer_spec s = spec_of(4, 4096);
+    for (const char* target : {"sm_90", "sm_90a", "sm_100"}) CHECK(families(s, target, operation::pre_fwd) == tiles);
+    for (const char* target : {"sm_80", "sm_89", "sm_120", "gfx942", "host:x86-64-v3"})
+        CHECK(families(s, target, operation::pre_fwd) == portable);
+    CHECK(families(s, "sm_90", operation::post_pre_fwd) == names{"post", "project_tiles", "pre_mix"});
+    CHECK(families(s, "sm_90", operation::pre_big_fuse) == names{"pre_mix"});
+    CHECK(families(s, "sm_90", operation::dynamic_layer_fwd).front() == "project_three_tiles");
+
+    jit::layer_spec other = s;
+    other.dtype = jit::dtype::fp16;
+    CHECK(families(other, "sm_90", operation::pre_fwd) == portable);
+    other = s;
+    other.options.arithmetic = jit::projection::strict;
+    CHECK(families(other, "sm_90", operation::pre_fwd) == portable);
+    other = s;
+    other.norm_weight = true;
+    CHECK(families(other, "sm_90", operation::pre_fwd) == names{"project_tiles", "coefficients", "apply_mix_norm"});
+    for (const std::int32_t n : {1, 2, 4}) CHECK(families(spec_of(n, 1288), "sm_90", operation::pre_fwd) == tiles);
+    for (const std::int32_t n : {3, 8}) CHECK(families(spec_of(n, 1288), "sm_90", operation::pre_fwd) == portable);
+    CHECK(families(spec_of(4, 1284), "sm_90", operation::pre_fwd) == portable);
+
+    for (const std::int64_t C : {8, 1280, 1920, 4096, 7168, 8192, 16384}) {
+        const operator_plan planned = plan_of(spec_of(4, C), "sm_90", operation::pre_fwd);
+        const kernel_plan& project = planned.kernels.front();
+        CHECK(planned.slices == (C + 255) / 256);
+        for (const std::int64_t tokens : {1, 16, 17, 320, 8192})  // every group has one slice
+            CHECK(project.grid.groups(tokens) % planned.slices == 0);
+        for (const kernel_plan& k : planned.kernels) CHECK(k.lds_bytes + 8192 <= 227 * 1024);
+    }
+}
+
 TEST_CASE("plan: an operator's stages and the whole have the same kernels, by key")
 {
     const jit::layer_spec s = spec_of(4, 4096);

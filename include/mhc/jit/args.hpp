@@ -189,8 +189,9 @@ struct head_fwd_args {
 ///
 /// A split s of S sums its share of the channels of all streams; which ones depends on C and the kind of target alone, so
 /// every number is the same whatever T is. The channels are cut in slices (of 4096 on host, of 1024 on a GPU, longer above
-/// 64 slices); splits past the number of slices are zeros. With one split, and with as many as slices or more, the next
-/// stages give pre_fwd's bits; with other numbers the order of the sums differs. More splits keep more of a GPU at work.
+/// 64 slices; of 1024/n where matrix units make the sums); splits past the number of slices are zeros. With one split, and
+/// with as many as slices or more, the next stages give pre_fwd's bits; with other numbers the order of the sums differs.
+/// More splits keep more of a GPU at work.
 /// Source: FlashInfer's `dot_mix` and `sqrsum`; AITER `mhc_pre_gemm_sqrsum`.
 struct pre_project_fwd_args {
     const void* x = nullptr;   ///< in   [T, n, C]     data
