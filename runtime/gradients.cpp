@@ -35,7 +35,7 @@ void coefficient_gradient(launch_check& c, slot what, float* p, bool is_static)
 
 /// What post_bwd and post_pre_bwd share.
 template <class Args>
-void collect_post(launch_check& c, const Args& a, std::int64_t n)
+void collect_post_gradients(launch_check& c, const Args& a, std::int64_t n)
 {
     c.data_in(slot::y, a.y);
     x_in(c, a.x, a.x_strides);
@@ -78,7 +78,7 @@ void collect_projection(launch_check& c, const Args& a, std::int64_t rows)
 }
 
 template <class Args>
-void collect_splits(launch_check& c, const Args& a)
+void collect_split_gradients(launch_check& c, const Args& a)
 {
     c.f32(slot::proj, a.proj);
     c.f32(slot::sqsum, a.sqsum);
@@ -145,7 +145,7 @@ result<void> compiled_layer::expand_bwd(const expand_bwd_args& a, void* stream) 
 result<void> compiled_layer::post_bwd(const post_bwd_args& a, void* stream) const
 {
     return launch(*impl_, operation::post_bwd, a.tokens, stream, [&](launch_check& c) {
-        collect_post(c, a, impl_->spec.n_streams);
+        collect_post_gradients(c, a, impl_->spec.n_streams);
         d_out_in(c, a.d_out, a.d_out_strides);
     });
 }
@@ -179,7 +179,7 @@ result<void> compiled_layer::head_bwd(const head_bwd_args& a, void* stream) cons
 result<void> compiled_layer::post_pre_bwd(const post_pre_bwd_args& a, void* stream) const
 {
     return launch(*impl_, operation::post_pre_bwd, a.tokens, stream, [&](launch_check& c) {
-        collect_post(c, a, impl_->spec.n_streams);
+        collect_post_gradients(c, a, impl_->spec.n_streams);
         collect_projection(c, a, rows_of_fn(impl_->spec));
         c.optional_data(slot::d_out, a.d_out);
         c.streams(slot::d_out_token_stride, slot::d_out_stream_stride, a.d_out_strides, false);
@@ -208,7 +208,7 @@ result<void> compiled_layer::pre_project_bwd(const pre_project_bwd_args& a, void
 result<void> compiled_layer::split_mixes_bwd(const split_mixes_bwd_args& a, void* stream) const
 {
     return launch(*impl_, operation::split_mixes_bwd, a.tokens, stream, [&](launch_check& c) {
-        collect_splits(c, a);
+        collect_split_gradients(c, a);
         c.optional_f32(slot::d_logits, a.d_logits);
     });
 }
@@ -216,7 +216,7 @@ result<void> compiled_layer::split_mixes_bwd(const split_mixes_bwd_args& a, void
 result<void> compiled_layer::coeffs_bwd(const coeffs_bwd_args& a, void* stream) const
 {
     return launch(*impl_, operation::coeffs_bwd, a.tokens, stream, [&](launch_check& c) {
-        collect_splits(c, a);
+        collect_split_gradients(c, a);
         c.optional_f32(slot::d_mix, a.d_mix);
     });
 }
