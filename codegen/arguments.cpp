@@ -8,11 +8,6 @@
 #include <cassert>
 
 namespace mhc::codegen {
-namespace {
-
-constexpr element data = element::data, f32 = element::f32, of_weight = element::weight;
-
-}  // namespace
 
 const std::vector<family_row>& forward_families()
 {

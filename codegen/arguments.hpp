@@ -30,6 +30,8 @@ const std::vector<family_row>& forward_families();
 const std::vector<family_row>& gradient_families();
 
 /// Rows of these tables.
+inline constexpr element data = element::data, f32 = element::f32, of_weight = element::weight;
+
 inline argument pointer(slot what, access how, element type, bool optional = false)
 {
     return {.parameter = what, .what = what, .access = how, .element = type, .optional = optional, .size = 8};

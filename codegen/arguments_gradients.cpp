@@ -4,8 +4,6 @@
 namespace mhc::codegen {
 namespace {
 
-constexpr element data = element::data, f32 = element::f32, of_weight = element::weight;
-
 using arguments = std::vector<argument>;
 
 /// Parameters in order, then what every kernel has last.
