@@ -5,6 +5,8 @@
 #define MHC_MEMBER __attribute__((device, always_inline))
 // On a lambda: inlined early, or its captures stay in memory.
 #define MHC_INLINE __attribute__((always_inline))
+/// Before a loop of which a lane makes a turn or two: vectors and copies of its body would only cost instructions.
+#define MHC_SHORT_LOOP _Pragma("clang loop vectorize(disable) unroll(disable)")
 #define MHC_LDS(name, count) static __attribute__((shared)) float name[count]
 #define MHC_FUSED true
 

@@ -4,6 +4,8 @@
 #define MHC_DEVICE static __forceinline__ __device__
 #define MHC_MEMBER __forceinline__ __device__
 #define MHC_INLINE
+/// Before a loop of which a lane makes a turn or two: vectors and copies of its body would only cost instructions.
+#define MHC_SHORT_LOOP _Pragma("unroll 1")
 #define MHC_LDS(name, count) __shared__ float name[count]
 #define MHC_FUSED true
 

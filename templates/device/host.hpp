@@ -6,6 +6,8 @@
 #define MHC_MEMBER __attribute__((always_inline))
 // On a lambda: inlined early, or its captures stay in memory.
 #define MHC_INLINE __attribute__((always_inline))
+/// Before a loop of which a lane makes a turn or two: vectors and copies of its body would only cost instructions.
+#define MHC_SHORT_LOOP _Pragma("clang loop vectorize(disable) unroll(disable)")
 #define MHC_LDS(name, count) alignas(64) float name[count]
 #if defined(__FMA__) || defined(__aarch64__)
 #define MHC_FUSED true

@@ -110,9 +110,11 @@ MHC_DEVICE int split_of(int c, int splits)
 template <class Grid>
 MHC_DEVICE void clear(Grid at, float* first, i64 rows, i64 width, i64 distance)
 {
-    for (i64 r = 0; r < rows; ++r)
+    for (i64 r = 0; r < rows; ++r) {
+        MHC_SHORT_LOOP
         for (i64 i = at.group * Grid::block + at.thread(); i < width; i += at.groups * Grid::block)
             first[r * distance + i] = 0.0f;
+    }
 }
 
 /// One wave makes TileTokens x TileRows sums of one split: in each slice every lane its channels, then over the lanes.
