@@ -184,6 +184,7 @@ result<operator_description> describe(operation op, const layer_spec& spec, std:
         launch.key = cache::to_hex(wanted.back().query.key);
         launch.grid = tokens == 0 && !k.runs_without_tokens ? 0 : k.grid.groups(tokens);
         launch.block = k.block;
+        launch.lds_bytes_dynamic = k.lds_bytes;
         launch.only_for = tensors_that_want(k);
         launch.plan = plan_line(k);
         launch.source = codegen::render(k, *on, launch.symbol);
