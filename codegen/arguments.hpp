@@ -18,7 +18,8 @@ struct feed {
     bool is_f32 = false;           ///< data that another kernel left unrounded
 };
 
-/// The parameters of templates/<family>.in; `feeds` are of a whole operator: those of other kernels are passed over.
+/// The parameters of templates/<family>.in, and of <family>_tiles.in where that is there; `feeds` are of a whole operator:
+/// those of other kernels are passed over.
 std::vector<argument> arguments_of(std::string_view family, const std::vector<feed>& feeds = {});
 
 /// The table of the forward's kernels, and that of the gradients'.

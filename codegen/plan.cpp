@@ -6,12 +6,6 @@
 #include "codegen/plan_parts.hpp"
 
 namespace mhc::codegen {
-namespace {
-
-/// Floats of a matrix and its lines: `balance` of templates/device/sinkhorn.hpp.
-std::int64_t balance_floats(const facts& f) { return f.n * f.n + 4 * f.n; }
-
-}  // namespace
 
 kernel_plan plan_sinkhorn(const facts& f)
 {
@@ -80,17 +74,18 @@ tile project_tile(const facts& f)
     return {4, 4};
 }
 
-/// As many work-groups as an H200 runs at once, so that each keeps its weights in registers; another GPU has them in turns.
-constexpr std::int64_t tile_groups_max = 132;
+/// Multiprocessors of an H200. Kernels for it have as many work-groups as it runs at once, so that each keeps what it has in
+/// registers; another GPU has them in turns.
+constexpr std::int64_t multiprocessors = 132;
 
 kernel_plan plan_project_tiles(const facts& f, const std::string& family, const feeds& from)
 {
-    kernel_plan k = start(f, family, arguments_of(family, from), 512);
+    kernel_plan k = start(f, family + "_tiles", arguments_of(family, from), 512);
     const std::int64_t slices = f.project_slices();
     k.grid = {.tokens_per_unit = 16,
               .items_per_unit = slices,
               .items_per_group = 1,
-              .groups_max = tile_groups_max / slices * slices};
+              .groups_max = multiprocessors / slices * slices};
     add(k, rows_of(f, f.vector));
     // tile_queue of project_tiles.hpp: three tiles, 4 times 16 bytes a lane. Four times tile_floats: 16 waves, 16 tokens,
     // every row of fn in blocks of 8, and the squares.
@@ -120,7 +115,7 @@ kernel_plan plan_project_waves(const facts& f, const std::string& family, const 
 
 kernel_plan plan_project(const facts& f, const std::string& family, const feeds& from)
 {
-    kernel_plan k = f.has_tiles ? plan_project_tiles(f, family + "_tiles", from) : plan_project_waves(f, family, from);
+    kernel_plan k = f.has_tiles ? plan_project_tiles(f, family, from) : plan_project_waves(f, family, from);
     const bool rounds = family == "project_three" && f.spec.options.reference_rounding;
     add(k, {{"weight_align", fmt::to_string(weight_alignment_bytes(f.spec))},
             {"weight_dtype", std::string(to_string(f.spec.weight_dtype))},
@@ -154,7 +149,7 @@ kernel_plan plan_pre_mix(const facts& f, const feeds& from)
     const std::int64_t resident = std::clamp<std::int64_t>(lds_bytes / (3 * stage_bytes), 1, 5);
     const std::int64_t stages = std::clamp<std::int64_t>(lds_bytes / (resident * stage_bytes), 1, 6);
     k.lds_bytes = static_cast<std::int32_t>(stages * stage_bytes);
-    k.grid.groups_max = 132 * resident;
+    k.grid.groups_max = multiprocessors * resident;
     add(k, {{"resident", fmt::to_string(resident)}, {"stages", fmt::to_string(stages)}});
     add(k, rows_of(f, f.vector));
     add_sigmoids(f, k, true);

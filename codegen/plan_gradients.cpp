@@ -35,17 +35,14 @@ void add_weight(const facts& f, kernel_plan& k)
 }
 
 /// LDS of one token: `gradient_floats` of templates/device/coefficients_gradient.hpp.
-std::int64_t gradient_floats(const facts& f) { return f.n * f.n + 4 * f.n + f.n * f.n + f.m; }
+std::int64_t gradient_floats(const facts& f) { return balance_floats(f) + f.n * f.n + f.m; }
 
 /// A work item is some tokens and a chunk of channels.
 kernel_plan plan_slices(const facts& f, const std::string& family, const feeds& from, std::int64_t tokens)
 {
-    kernel_plan k = start(f, family, arguments_of(family, from), f.row_block());
-    const std::int64_t chunk = f.is_host ? round_up(f.C, f.vector) : std::int64_t{k.block} * f.vector;
-    add(k, rows_of(f, chunk));
+    kernel_plan k = plan_chunks(f, family, arguments_of(family, from));
     k.bindings["slice"] = fmt::to_string(f.project_slice);  // whose split a gradient belongs to
     k.grid.tokens_per_unit = tokens;
-    k.grid.items_per_unit = ceil_div(f.C, chunk);
     return k;
 }
 
@@ -123,7 +120,7 @@ kernel_plan plan_post_bwd(const facts& f, const feeds& from)
 
 kernel_plan plan_sinkhorn_bwd(const facts& f, const feeds& from)
 {
-    kernel_plan k = plan_matrices(f, "sinkhorn_bwd", arguments_of("sinkhorn_bwd", from), f.n * f.n + 4 * f.n + f.n * f.n);
+    kernel_plan k = plan_matrices(f, "sinkhorn_bwd", arguments_of("sinkhorn_bwd", from), balance_floats(f) + f.n * f.n);
     add_sinkhorn(f, k.bindings);
     finish(f, k, false);
     return k;

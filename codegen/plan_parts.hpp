@@ -30,6 +30,8 @@ void finish(const facts& f, kernel_plan& k, bool has_channels, bool has_streams 
 kernel_plan plan_chunks(const facts& f, std::string family, std::vector<argument> args);
 /// A work-group has a whole token, because it needs a sum over its channels: rmsnorm, apply_mix_norm, layer.
 kernel_plan plan_tokens(const facts& f, std::string family, std::vector<argument> args);
+/// Floats of a matrix and its lines: `balance` of templates/device/sinkhorn.hpp.
+inline std::int64_t balance_floats(const facts& f) { return f.n * f.n + 4 * f.n; }
 /// A group of lanes has a token's n x n matrix, in `floats` floats of LDS: sinkhorn and the coefficients.
 kernel_plan plan_matrices(const facts& f, std::string family, std::vector<argument> args, std::int64_t floats);
 
