@@ -142,13 +142,7 @@ public:
     result<void> launch(void* function, std::int64_t groups, std::int32_t block, const void* arguments,
                         std::size_t argument_bytes, void* stream) const override
     {
-        const current_context here(context_);
-        void* extra[] = {cuda::launch_buffer, const_cast<void*>(arguments), cuda::launch_buffer_size, &argument_bytes,
-                         cuda::launch_end};
-        const cuda::status status = call().cuLaunchKernel(function, static_cast<unsigned>(groups), 1, 1,
-                                                          static_cast<unsigned>(block), 1, 1, 0, stream, nullptr, extra);
-        if (status == 0) return {};
-        return check(errc::launch_failed, "cuLaunchKernel", status);
+        return launch_with({}, function, groups, block, arguments, argument_bytes, stream);
     }
     result<void> launch_with(const launch_extras& extras, void* function, std::int64_t groups, std::int32_t block,
                              const void* arguments, std::size_t argument_bytes, void* stream) const override

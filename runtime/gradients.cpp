@@ -8,12 +8,7 @@ using codegen::slot;
 using runtime::launch;
 using runtime::launch_check;
 using runtime::rows_of_fn;
-
-void x_in(launch_check& c, const void* x, const strides& given)
-{
-    c.data_in(slot::x, x);
-    c.streams(slot::x_token_stride, slot::x_stream_stride, given, false);
-}
+using runtime::x_in;
 
 void d_x_out(launch_check& c, void* d_x, const strides& given)
 {
@@ -37,12 +32,7 @@ void coefficient_gradient(launch_check& c, slot what, float* p, bool is_static)
 template <class Args>
 void collect_post_gradients(launch_check& c, const Args& a, std::int64_t n)
 {
-    c.data_in(slot::y, a.y);
-    x_in(c, a.x, a.x_strides);
-    c.f32(slot::post, a.post);
-    c.number(slot::post_token_stride, a.post_is_static ? 0 : n);
-    c.f32(slot::mix, a.mix);
-    c.number(slot::mix_token_stride, a.mix_is_static ? 0 : n * n);
+    runtime::post_in(c, a, n);
     c.data_out(slot::d_y, a.d_y);
     d_x_out(c, a.d_x, a.d_x_strides);
     coefficient_gradient(c, slot::d_post, a.d_post, a.post_is_static);
@@ -245,16 +235,7 @@ result<void> compiled_layer::dynamic_layer_bwd(const dynamic_layer_bwd_args& a, 
 {
     return launch(*impl_, operation::dynamic_layer_bwd, a.tokens, stream, [&](launch_check& c) {
         x_in(c, a.x, a.x_strides);
-        c.weight(slot::phi_pre, a.phi_pre);
-        c.weight(slot::phi_post, a.phi_post);
-        c.weight(slot::phi_res, a.phi_res);
-        c.f32(slot::alpha_pre, a.alpha_pre);
-        c.f32(slot::alpha_post, a.alpha_post);
-        c.f32(slot::alpha_res, a.alpha_res);
-        c.f32(slot::b_pre, a.b_pre);
-        c.f32(slot::b_post, a.b_post);
-        c.f32(slot::b_res, a.b_res);
-        c.weight(slot::weight, a.weight);
+        runtime::dynamic_parameters_in(c, a);
         d_out_in(c, a.d_out, a.d_out_strides);
         d_x_out(c, a.d_x, a.d_x_strides);
         c.weight_parameter(slot::d_phi_pre, a.d_phi_pre);

@@ -13,6 +13,41 @@ jit::failure not_made(jit::operation op);
 
 inline std::int64_t rows_of_fn(const jit::layer_spec& spec) { return std::int64_t{spec.n_streams} * (spec.n_streams + 2); }
 
+/// Arguments that several operators have.
+inline void x_in(launch_check& c, const void* x, const jit::strides& given)
+{
+    c.data_in(codegen::slot::x, x);
+    c.streams(codegen::slot::x_token_stride, codegen::slot::x_stream_stride, given, false);
+}
+
+/// What post_fwd, post_pre_fwd and their gradients read.
+template <class Args>
+void post_in(launch_check& c, const Args& a, std::int64_t n)
+{
+    c.data_in(codegen::slot::y, a.y);
+    x_in(c, a.x, a.x_strides);
+    c.f32(codegen::slot::post, a.post);
+    c.number(codegen::slot::post_token_stride, a.post_is_static ? 0 : n);
+    c.f32(codegen::slot::mix, a.mix);
+    c.number(codegen::slot::mix_token_stride, a.mix_is_static ? 0 : n * n);
+}
+
+/// The parameters of the layer with coefficients of each token.
+template <class Args>
+void dynamic_parameters_in(launch_check& c, const Args& a)
+{
+    c.weight(codegen::slot::phi_pre, a.phi_pre);
+    c.weight(codegen::slot::phi_post, a.phi_post);
+    c.weight(codegen::slot::phi_res, a.phi_res);
+    c.f32(codegen::slot::alpha_pre, a.alpha_pre);
+    c.f32(codegen::slot::alpha_post, a.alpha_post);
+    c.f32(codegen::slot::alpha_res, a.alpha_res);
+    c.f32(codegen::slot::b_pre, a.b_pre);
+    c.f32(codegen::slot::b_post, a.b_post);
+    c.f32(codegen::slot::b_res, a.b_res);
+    c.weight(codegen::slot::weight, a.weight);
+}
+
 /// `check` collects the operator's arguments; then its kernels are launched. Without tokens a forward has nothing to do; a
 /// gradient still has the sums over no tokens.
 template <class Layer, class Check>

@@ -9,6 +9,7 @@ using runtime::launch;
 using runtime::launch_check;
 using runtime::ready_operator;
 using runtime::rows_of_fn;
+using runtime::x_in;
 
 namespace {
 
@@ -62,8 +63,7 @@ result<void> compiled_layer::rmsnorm_fwd(const rmsnorm_fwd_args& a, void* stream
 result<void> compiled_layer::apply_mix_fwd(const apply_mix_fwd_args& a, void* stream) const
 {
     return launch_valid(*impl_, operation::apply_mix_fwd, a, stream, [&](launch_check& c) {
-        c.data_in(slot::x, a.x);
-        c.streams(slot::x_token_stride, slot::x_stream_stride, a.x_strides, false);
+        x_in(c, a.x, a.x_strides);
         c.f32(slot::pre, a.pre);
         c.number(slot::pre_token_stride, a.pre_is_static ? 0 : impl_->spec.n_streams);
         c.data_out(slot::layer_input, a.layer_input);
@@ -85,13 +85,7 @@ namespace {
 template <class Args>
 void collect_post(launch_check& c, const Args& a, std::int64_t n)
 {
-    c.data_in(slot::y, a.y);
-    c.data_in(slot::x, a.x);
-    c.streams(slot::x_token_stride, slot::x_stream_stride, a.x_strides, false);
-    c.f32(slot::post, a.post);
-    c.number(slot::post_token_stride, a.post_is_static ? 0 : n);
-    c.f32(slot::mix, a.mix);
-    c.number(slot::mix_token_stride, a.mix_is_static ? 0 : n * n);
+    runtime::post_in(c, a, n);
     c.data_out(slot::out, a.out);
     c.streams(slot::out_token_stride, slot::out_stream_stride, a.out_strides, true);
     c.out_beside_x(true);
@@ -137,8 +131,7 @@ result<void> compiled_layer::post_fwd(const post_fwd_args& a, void* stream) cons
 result<void> compiled_layer::pre_fwd(const pre_fwd_args& a, void* stream) const
 {
     return launch_valid(*impl_, operation::pre_fwd, a, stream, [&](launch_check& c) {
-        c.data_in(slot::x, a.x);
-        c.streams(slot::x_token_stride, slot::x_stream_stride, a.x_strides, false);
+        x_in(c, a.x, a.x_strides);
         collect_pre(c, a);
         c.number(slot::pre_token_stride, impl_->spec.n_streams);
         c.projection(rows_of_fn(impl_->spec));
@@ -160,8 +153,7 @@ result<void> compiled_layer::broadcast_pre_fwd(const broadcast_pre_fwd_args& a, 
 result<void> compiled_layer::delayed_pre_fwd(const delayed_pre_fwd_args& a, void* stream) const
 {
     return launch_valid(*impl_, operation::delayed_pre_fwd, a, stream, [&](launch_check& c) {
-        c.data_in(slot::x, a.x);
-        c.streams(slot::x_token_stride, slot::x_stream_stride, a.x_strides, false);
+        x_in(c, a.x, a.x_strides);
         collect_pre(c, a);
         c.f32(slot::previous_pre, a.previous_pre);
         c.number(slot::pre_token_stride, a.previous_pre_is_static ? 0 : impl_->spec.n_streams);
@@ -172,8 +164,7 @@ result<void> compiled_layer::delayed_pre_fwd(const delayed_pre_fwd_args& a, void
 result<void> compiled_layer::static_layer_fwd(const static_layer_fwd_args& a, void* stream) const
 {
     return launch_valid(*impl_, operation::static_layer_fwd, a, stream, [&](launch_check& c) {
-        c.data_in(slot::x, a.x);
-        c.streams(slot::x_token_stride, slot::x_stream_stride, a.x_strides, false);
+        x_in(c, a.x, a.x_strides);
         c.f32(slot::h_pre, a.h_pre);
         c.f32(slot::h_post, a.h_post);
         c.f32(slot::h_res, a.h_res);
@@ -189,18 +180,8 @@ result<void> compiled_layer::static_layer_fwd(const static_layer_fwd_args& a, vo
 result<void> compiled_layer::dynamic_layer_fwd(const dynamic_layer_fwd_args& a, void* stream) const
 {
     return launch_valid(*impl_, operation::dynamic_layer_fwd, a, stream, [&](launch_check& c) {
-        c.data_in(slot::x, a.x);
-        c.streams(slot::x_token_stride, slot::x_stream_stride, a.x_strides, false);
-        c.weight(slot::phi_pre, a.phi_pre);
-        c.weight(slot::phi_post, a.phi_post);
-        c.weight(slot::phi_res, a.phi_res);
-        c.f32(slot::alpha_pre, a.alpha_pre);
-        c.f32(slot::alpha_post, a.alpha_post);
-        c.f32(slot::alpha_res, a.alpha_res);
-        c.f32(slot::b_pre, a.b_pre);
-        c.f32(slot::b_post, a.b_post);
-        c.f32(slot::b_res, a.b_res);
-        c.weight(slot::weight, a.weight);
+        x_in(c, a.x, a.x_strides);
+        runtime::dynamic_parameters_in(c, a);
         c.data_out(slot::out, a.out);
         c.streams(slot::out_token_stride, slot::out_stream_stride, a.out_strides, true);
         c.out_beside_x(false);
@@ -231,8 +212,7 @@ result<void> compiled_layer::post_pre_fwd(const post_pre_fwd_args& a, void* stre
 result<void> compiled_layer::head_fwd(const head_fwd_args& a, void* stream) const
 {
     return launch_valid(*impl_, operation::head_fwd, a, stream, [&](launch_check& c) {
-        c.data_in(slot::x, a.x);
-        c.streams(slot::x_token_stride, slot::x_stream_stride, a.x_strides, false);
+        x_in(c, a.x, a.x_strides);
         c.weight(slot::fn, a.fn);
         c.f32(slot::scale, a.scale);
         c.f32(slot::base, a.base);
@@ -247,8 +227,7 @@ result<void> compiled_layer::head_fwd(const head_fwd_args& a, void* stream) cons
 result<void> compiled_layer::pre_project_fwd(const pre_project_fwd_args& a, void* stream) const
 {
     return launch_valid(*impl_, operation::pre_project_fwd, a, stream, [&](launch_check& c) {
-        c.data_in(slot::x, a.x);
-        c.streams(slot::x_token_stride, slot::x_stream_stride, a.x_strides, false);
+        x_in(c, a.x, a.x_strides);
         c.weight(slot::fn, a.fn);
         c.rows(a.rows);
         c.splits(a.splits);
@@ -278,8 +257,7 @@ result<void> compiled_layer::pre_big_fuse(const pre_big_fuse_args& a, void* stre
     return launch_valid(*impl_, operation::pre_big_fuse, a, stream, [&](launch_check& c) {
         collect_splits(c, a);
         c.f32(slot::mix, a.mix);
-        c.data_in(slot::x, a.x);
-        c.streams(slot::x_token_stride, slot::x_stream_stride, a.x_strides, false);
+        x_in(c, a.x, a.x_strides);
         c.norm_weight(a.norm_weight);
         c.data_out(slot::layer_input, a.layer_input);
         c.number(slot::pre_token_stride, impl_->spec.n_streams);
