@@ -73,15 +73,6 @@ void put_minus_infinity(operands& made, int n, pattern which)
     }
 }
 
-jit::layer_options sinkhorn_options(sinkhorn_start start, sinkhorn_order order, sinkhorn_eps_mode mode)
-{
-    jit::layer_options options = reference::options_of(jit::preset::mhc_cu);
-    options.start = start;
-    options.order = order;
-    options.eps_mode = mode;
-    return options;
-}
-
 }  // namespace
 
 TEST_CASE("wide logits: sinkhorn_fwd agrees at standard deviations 6, 40 and 100, with every preset")
@@ -109,9 +100,8 @@ TEST_CASE("wide logits: sinkhorn_fwd agrees in the log domain with every eps mod
             for (const float eps : {1e-6F, 0.02F}) {
                 for (const float spread : {6.0F, 40.0F}) {
                     for (const int n : {2, 4, 5, 32}) {
-                        jit::layer_options options =
-                            sinkhorn_options(start, n == 5 ? sinkhorn_order::col_row : sinkhorn_order::row_col, mode);
-                        options.sinkhorn_eps = eps;
+                        const jit::layer_options options = reference::sinkhorn_options(
+                            start, n == 5 ? sinkhorn_order::col_row : sinkhorn_order::row_col, mode, eps, 20);
                         const test_case of = logits_case("wide start=" + std::to_string(static_cast<int>(start)) +
                                                              " mode=" + std::to_string(static_cast<int>(mode)) +
                                                              " eps=" + std::to_string(eps) +
@@ -162,7 +152,7 @@ TEST_CASE("wide logits: minus infinity is an entry of zero wherever the formula 
                                                              " order=" + std::to_string(static_cast<int>(order)) +
                                                              " mode=" + std::to_string(static_cast<int>(mode)) +
                                                              " pattern=" + std::to_string(static_cast<int>(which)),
-                                                         n, sinkhorn_options(start, order, mode), 3);
+                                                         n, reference::sinkhorn_options(start, order, mode, 1e-5F, 20), 3);
                         operands made = make_operands(of);
                         put_minus_infinity(made, n, which);
                         const auto expected = expected_of(of.spec, made);

@@ -68,6 +68,17 @@ jit::layer_options options_of(jit::preset name)
     return options;
 }
 
+jit::layer_options sinkhorn_options(sinkhorn_start start, sinkhorn_order order, sinkhorn_eps_mode mode, float eps, int iters)
+{
+    jit::layer_options options = reference::options_of(jit::preset::paper);
+    options.start = start;
+    options.order = order;
+    options.eps_mode = mode;
+    options.sinkhorn_eps = eps;
+    options.sinkhorn_iters = iters;
+    return options;
+}
+
 double norm_eps(const jit::layer_options& options)
 {
     return static_cast<double>(options.norm_eps.value_or(options.rms_eps));

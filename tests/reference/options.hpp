@@ -10,6 +10,10 @@ namespace mhc::reference {
 /// The options of a preset, from the table of MATH.md 6.1a and not from the library: a wrong entry there is a failing test.
 jit::layer_options options_of(jit::preset name);
 
+/// The preset `paper` with Sinkhorn's own options.
+jit::layer_options sinkhorn_options(jit::sinkhorn_start start, jit::sinkhorn_order order, jit::sinkhorn_eps_mode mode,
+                                    float eps, int iters);
+
 /// norm_eps, which is rms_eps unless it was given.
 double norm_eps(const jit::layer_options& options);
 

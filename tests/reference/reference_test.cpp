@@ -17,17 +17,6 @@ using jit::sinkhorn_start;
 
 namespace {
 
-jit::layer_options sinkhorn_options(sinkhorn_start start, sinkhorn_order order, sinkhorn_eps_mode mode, float eps, int iters)
-{
-    jit::layer_options options = reference::options_of(jit::preset::paper);
-    options.start = start;
-    options.order = order;
-    options.eps_mode = mode;
-    options.sinkhorn_eps = eps;
-    options.sinkhorn_iters = iters;
-    return options;
-}
-
 void check_all(const std::vector<double>& got, const std::vector<double>& expected)
 {
     REQUIRE(got.size() == expected.size());

@@ -25,17 +25,6 @@ constexpr sinkhorn_start starts[] = {sinkhorn_start::exp, sinkhorn_start::log, s
 constexpr sinkhorn_eps_mode eps_modes[] = {sinkhorn_eps_mode::none, sinkhorn_eps_mode::add, sinkhorn_eps_mode::add_both,
                                            sinkhorn_eps_mode::thresh};
 
-jit::layer_options options_with(sinkhorn_start start, sinkhorn_order order, sinkhorn_eps_mode mode, float eps, int iters)
-{
-    jit::layer_options options = reference::options_of(jit::preset::paper);
-    options.start = start;
-    options.order = order;
-    options.eps_mode = mode;
-    options.sinkhorn_eps = eps;
-    options.sinkhorn_iters = iters;
-    return options;
-}
-
 /// The orders that a start can have.
 std::vector<sinkhorn_order> orders_of(sinkhorn_start start)
 {
@@ -86,7 +75,7 @@ TEST_CASE("sinkhorn_bwd reference: every start, order, eps mode and count agrees
                 for (const float eps : {1e-6F, 0.3F}) {
                     for (const int iters : {0, 1, 2, 3, 20}) {
                         for (const std::int64_t n : {1, 2, 3, 4, 7}) {
-                            const auto options = options_with(start, order, mode, eps, iters);
+                            const auto options = sinkhorn_options(start, order, mode, eps, iters);
                             CAPTURE(described(options, n));
                             CHECK(error_of(options, {.tokens = 2, .n_streams = n}, 1) <= 1e-6);
                         }
@@ -101,7 +90,7 @@ TEST_CASE("sinkhorn_bwd reference: one step by hand")
 {
     // Rows of [[1, 3], [2, 2]] over their sums, eps 1: Y = [[.2, .6], [.4, .4]], d_mix = [[1, 0], [0, 0]]: the sum of
     // dY * Y in row 0 is .2, so dX = ([1, 0] - .2) / 5. The column step of the same iteration divides by 1.6 and 2 before.
-    auto options = options_with(sinkhorn_start::identity, sinkhorn_order::row_col, sinkhorn_eps_mode::add, 1, 1);
+    auto options = sinkhorn_options(sinkhorn_start::identity, sinkhorn_order::row_col, sinkhorn_eps_mode::add, 1, 1);
     const std::vector<float> matrix = {1, 3, 2, 2}, d_mix = {1, 0, 0, 0};
     // Column 0 is .2, .4: mix_00 = .2 / 1.6 = .125; its gradient there is ([1, 0] - .125) / 1.6 = [.546875, -.078125].
     const tensor found = sinkhorn_bwd(options, {.tokens = 1, .n_streams = 2}, matrix.data(), d_mix.data());
@@ -119,7 +108,7 @@ TEST_CASE("sinkhorn_bwd reference: logits of standard deviation 6 and 100, const
         for (const sinkhorn_order order : orders_of(start)) {
             for (const sinkhorn_eps_mode mode : eps_modes) {
                 for (const std::int64_t n : {2, 4, 8}) {
-                    const auto options = options_with(start, order, mode, 1e-5F, 20);
+                    const auto options = sinkhorn_options(start, order, mode, 1e-5F, 20);
                     CAPTURE(described(options, n));
                     const shape of{.tokens = 3, .n_streams = n};
                     for (const float deviation : {6.0F, 100.0F}) {
@@ -146,7 +135,7 @@ TEST_CASE("sinkhorn_bwd reference: what overflows or vanishes in the matrix leav
     const shape one{.tokens = 1, .n_streams = 2};
     const std::vector<float> d_mix = {1, -2, 3, 0.5F};
     const auto gradient = [&](sinkhorn_start start, sinkhorn_eps_mode mode, std::vector<float> logits) {
-        const auto options = options_with(start, sinkhorn_order::row_col, mode, 1e-6F, 20);
+        const auto options = sinkhorn_options(start, sinkhorn_order::row_col, mode, 1e-6F, 20);
         return sinkhorn_bwd(options, one, logits.data(), d_mix.data()).value;
     };
     for (const sinkhorn_start start : {sinkhorn_start::exp, sinkhorn_start::log, sinkhorn_start::softmax}) {
@@ -185,7 +174,7 @@ TEST_CASE("sinkhorn_bwd reference: the check finds gradients that others have go
     };
     using enum sinkhorn_eps_mode;
     const auto with = [](sinkhorn_start start, sinkhorn_eps_mode mode, float eps, int iters) {
-        return options_with(start, sinkhorn_order::row_col, mode, eps, iters);
+        return sinkhorn_options(start, sinkhorn_order::row_col, mode, eps, iters);
     };
     const auto right = with(sinkhorn_start::exp, add, 1e-3F, 5);
     CHECK(error_with(right, right) <= 1e-6);
@@ -217,7 +206,7 @@ TEST_CASE("sinkhorn_bwd reference: the implicit mode is the gradient where the i
     for (const sinkhorn_start start : starts) {
         for (const sinkhorn_eps_mode mode : {sinkhorn_eps_mode::none, sinkhorn_eps_mode::thresh}) {
             for (const std::int64_t n : {1, 2, 3, 4, 8}) {
-                const auto options = options_with(start, sinkhorn_order::row_col, mode, 1e-5F, 300);
+                const auto options = sinkhorn_options(start, sinkhorn_order::row_col, mode, 1e-5F, 300);
                 CAPTURE(described(options, n));
                 const shape of{.tokens = 2, .n_streams = n};
                 operand logits = matrices(options, of, 1);
@@ -237,7 +226,7 @@ TEST_CASE("sinkhorn_bwd reference: the implicit mode is the gradient where the i
 TEST_CASE("sinkhorn_bwd reference: the implicit mode where zeros split the matrix in blocks")
 {
     constexpr float none = -std::numeric_limits<float>::infinity();
-    const auto options = options_with(sinkhorn_start::exp, sinkhorn_order::col_row, sinkhorn_eps_mode::none, 0, 300);
+    const auto options = sinkhorn_options(sinkhorn_start::exp, sinkhorn_order::col_row, sinkhorn_eps_mode::none, 0, 300);
     const shape of{.tokens = 1, .n_streams = 4};
     const auto d_mix = testing::normals(8, 16, 0, 1);
     operand logits("logits", {0.5F, -1, none, none, 1, 0.25F, none, none, none, none, 0, 2, none, none, -1, 0.5F}, 4,
