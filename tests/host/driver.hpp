@@ -3,7 +3,8 @@
 // Environment: MHC_TEST_TARGET (default host), MHC_TEST_CASE (runs only cases whose name contains it), MHC_TEST_FULL=1 (the
 // product of factors instead of pairs), MHC_TEST_GRADIENTS=all (of gradients as many cases as of other operators),
 // MHC_TEST_SMALL=K (every K-th of the cases with C up to 4096 and T up to 33; of gradients every K-th of those with fewer
-// sizes), MHC_TEST_SMALL_GRADIENTS=L (of gradients every L-th), MHC_JIT_DIR (the cache folder, shared by the tiers of a run).
+// sizes), MHC_TEST_SMALL_FEWER=L (of gradients and of Sinkhorn's options every L-th), MHC_JIT_DIR (the cache folder, shared by
+// the tiers of a run).
 #pragma once
 
 #include <map>

@@ -47,13 +47,14 @@ std::vector<test_case> chosen_cases(const case_group& group, std::size_t small)
     const bool is_full = environment("MHC_TEST_FULL", "0") == "1";
     // A gradient has several kernels of its own for every spec, and compiling them is most of the time.
     const bool is_thinned = is_gradient(group.op) && environment("MHC_TEST_GRADIENTS", "") != "all";
-    const case_limits fewer{.work_max = std::int64_t{1} << 28, .has_fewer_sizes = true};
+    const case_limits fewer{.work_max = std::int64_t{1} << 28, .sizes = size_set::few};
     if (small == 0) return all_cases(group, is_thinned && !is_full ? fewer : case_limits{}, is_full);
-    if (is_thinned) small = std::stoul(environment("MHC_TEST_SMALL_GRADIENTS", std::to_string(small)));
+    // So has each combination of Sinkhorn's options.
+    if (is_thinned || group.sweeps_sinkhorn) small = std::stoul(environment("MHC_TEST_SMALL_FEWER", std::to_string(small)));
     const case_limits limits{.work_max = std::int64_t{1} << 25,
                              .hidden_dim_max = is_thinned ? 1280 : 4096,
                              .tokens_max = 33,
-                             .has_fewer_sizes = is_thinned};
+                             .sizes = is_thinned ? size_set::few : size_set::listed};
     std::vector<test_case> cases = all_cases(group, limits, false), some;
     // Groups begin at different cases, so that they do not all leave out the same.
     for (std::size_t i = static_cast<std::size_t>(group.op) % small; i < cases.size(); i += small)

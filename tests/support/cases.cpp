@@ -279,9 +279,11 @@ bool is_within(const choice& of, const case_limits& limits)
     const auto is_one_of = [](int value, std::initializer_list<int> values) {
         return std::find(values.begin(), values.end(), value) != values.end();
     };
-    if (limits.has_fewer_sizes) {
+    if (hidden_dim >= 0 && limits.sizes != size_set::every && hidden_dim_values[hidden_dim] == 1920) return false;
+    if (tokens == 0 && limits.sizes == size_set::listed) return false;
+    if (limits.sizes == size_set::few) {
         if (n_streams >= 0 && !is_one_of(n_streams_values[n_streams], {1, 3, 4, 8, 32})) return false;
-        if (hidden_dim >= 0 && !is_one_of(hidden_dim_values[hidden_dim], {1, 7, 127, 1280, 4096})) return false;
+        if (hidden_dim >= 0 && hidden_dim_values[hidden_dim] == 64) return false;
     }
     return (hidden_dim < 0 || hidden_dim_values[hidden_dim] <= limits.hidden_dim_max) &&
            (tokens < 0 || tokens_values[tokens] <= limits.tokens_max);
@@ -348,12 +350,13 @@ test_case make_case(const case_group& group, const choice& of)
     return made;
 }
 
-std::vector<test_case> named_corners(const case_group& group)
+std::vector<test_case> named_corners(const case_group& group, const case_limits& limits)
 {
-    const auto position = [](const auto& values, int value) {
+    const auto position = [](const auto& values, const auto& value) {
         return static_cast<int>(std::find(std::begin(values), std::end(values), value) - std::begin(values));
     };
-    const auto corner = [&](int n, int hidden_dim, int tokens, jit::dtype type, bool is_strided) {
+    std::vector<test_case> corners;
+    const auto add = [&](int n, int hidden_dim, int tokens, jit::dtype type, bool is_strided) {
         choice made{};
         const auto set = [&](factor f, int value) {
             if (value < value_count(group, f)) made[static_cast<std::size_t>(f)] = value;
@@ -361,18 +364,23 @@ std::vector<test_case> named_corners(const case_group& group)
         set(factor::n_streams, position(n_streams_values, n));
         set(factor::hidden_dim, position(hidden_dim_values, hidden_dim));
         set(factor::tokens, position(tokens_values, tokens));
-        set(factor::dtype,
-            static_cast<int>(std::find(std::begin(dtype_values), std::end(dtype_values), type) - std::begin(dtype_values)));
+        set(factor::dtype, position(dtype_values, type));
         if (is_strided) {
             set(factor::x_strides, static_cast<int>(stride_kind::padded_stream));
             set(factor::out_strides, static_cast<int>(stride_kind::interleaved));
         }
-        return make_case(group, made);
+        const test_case corner = make_case(group, made);
+        if (corner.spec.hidden_dim > limits.hidden_dim_max || corner.tokens > limits.tokens_max) return;
+        if (is_gradient(group.op) && work_of(group, made) > limits.work_max) return;
+        corners.push_back(corner);
     };
-    return {corner(32, 1280, 2, jit::dtype::bf16, false),  corner(32, 1280, 2, jit::dtype::fp32, false),
-            corner(4, 7168, 320, jit::dtype::bf16, false), corner(4, 7168, 320, jit::dtype::fp32, false),
-            corner(4, 127, 33, jit::dtype::bf16, true),    corner(4, 127, 33, jit::dtype::fp32, true),
-            corner(4, 1280, 0, jit::dtype::bf16, false)};
+    for (const jit::dtype type : {jit::dtype::bf16, jit::dtype::fp32}) {
+        add(32, 1280, 2, type, false);
+        add(4, 7168, 320, type, false);
+        add(4, 127, 33, type, true);
+    }
+    add(4, 1280, 0, jit::dtype::bf16, false);
+    return corners;
 }
 
 std::vector<test_case> all_cases(const case_group& group, const case_limits& limits, bool full_product)
@@ -381,11 +389,9 @@ std::vector<test_case> all_cases(const case_group& group, const case_limits& lim
     for (const choice& of : full_product ? product_choices(group, limits) : pairwise_choices(group, limits)) {
         cases.push_back(make_case(group, of));
     }
-    for (test_case& corner : named_corners(group)) cases.push_back(std::move(corner));
+    for (test_case& corner : named_corners(group, limits)) cases.push_back(std::move(corner));
     std::set<std::string> seen;
-    std::erase_if(cases, [&](const test_case& of) {
-        return !seen.insert(of.name).second || of.spec.hidden_dim > limits.hidden_dim_max || of.tokens > limits.tokens_max;
-    });
+    std::erase_if(cases, [&](const test_case& of) { return !seen.insert(of.name).second; });
     return cases;
 }
 

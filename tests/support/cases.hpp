@@ -86,12 +86,19 @@ struct case_group {
 };
 std::vector<case_group> case_groups();
 
+/// Which n and C there are: the fewer, the fewer cases.
+enum class size_set : std::uint8_t {
+    every,
+    listed,  ///< C of 1, 7, 64, 127, 1280, 4096, with every n, and no tokens in the corner alone
+    few,     ///< C of 1, 7, 127, 1280, 4096 and n of 1, 3, 4, 8, 32
+};
+
 /// How much a target can do. The largest case multiplies work_max numbers: m*n*C*T, where m is the rows of a
 /// projection (and n more where it follows a mix), n where streams are mixed or copied, and 1 elsewhere.
 struct case_limits {
     std::int64_t work_max = std::int64_t{1} << 31;
     int hidden_dim_max = 7168, tokens_max = 320;
-    bool has_fewer_sizes = false;  ///< n of 1, 3, 4, 8, 32 and C of 1, 7, 127, 1280, 4096: fewer cases
+    size_set sizes = size_set::every;
 };
 
 /// How many values a factor has in a group: 1 where it means nothing.
@@ -115,10 +122,11 @@ std::vector<choice> product_choices(const case_group& group, const case_limits& 
 /// The case of a choice.
 test_case make_case(const case_group& group, const choice& of);
 
-/// (n=32, C=1280, T=2), (n=4, C=7168, T=320), (n=4, C=127, T=33, strided) and T=0, whatever the pairs and limits are.
-std::vector<test_case> named_corners(const case_group& group);
+/// (n=32, C=1280, T=2), (n=4, C=7168, T=320), (n=4, C=127, T=33, strided) and T=0, whatever the pairs are, within the limits
+/// of C and T. For gradients, which have as many results as weights, within that of work too.
+std::vector<test_case> named_corners(const case_group& group, const case_limits& limits = {});
 
-/// Pairwise cases, or those of the product, then the corners within the limits of C and T; none twice.
+/// Pairwise cases, or those of the product, then the corners; none twice.
 std::vector<test_case> all_cases(const case_group& group, const case_limits& limits, bool full_product);
 
 /// The strides of a kind for `spec`, with gaps that keep rows aligned, and in elements even where they are dense.
