@@ -65,7 +65,9 @@ u8 bytes_of_type(std::string_view part)
 
 void describe_lds(std::string_view name, counting_rule& rule)
 {
-    if (begins_with_one_of(name, "ds_swizzle", "ds_permute", "ds_bpermute", "ds_nop")) return;
+    if (name.starts_with("ds_nop")) return;
+    rule.lds_passes = 1;
+    if (begins_with_one_of(name, "ds_swizzle", "ds_permute", "ds_bpermute")) return;
     for (std::size_t at = 0; at < name.size() && rule.lds_bytes == 0;) {
         const std::size_t end = std::min(name.find('_', at), name.size());
         rule.lds_bytes = bytes_of_type(name.substr(at, end - at));
@@ -75,6 +77,8 @@ void describe_lds(std::string_view name, counting_rule& rule)
     rule.lds_places = is_pair ? 2 : 1;
     rule.lds_stride = name.find("st64") != std::string_view::npos ? 64 : 1;
     rule.is_lds_read = name.starts_with("ds_read");
+    // The lanes of a pass are as in lds_banks.hpp.
+    rule.lds_passes = static_cast<u8>(rule.lds_places * (rule.lds_bytes <= 4 ? 1 : rule.lds_bytes <= 8 ? 2 : 4));
 }
 
 }  // namespace

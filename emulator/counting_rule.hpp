@@ -14,6 +14,7 @@ inline constexpr u32 instruction_class_count = 8;
 struct counting_rule {
     instruction_class of = instruction_class::other;
     bool is_barrier = false;  ///< a wave arrives at one
+    u8 lds_passes = 0;        ///< cycles of LDS or its crossbar for 32 lanes, without conflicts
     // Of an access to LDS:
     u8 lds_bytes = 0;   ///< a lane and place; 0: it touches no LDS
     u8 lds_places = 0;  ///< 2 for read2 and write2

@@ -77,6 +77,7 @@ void recorder::accesses_lds(const wave& w, u32 number)
 jit::execution_counts recorder::counts() const
 {
     jit::execution_counts made = sums_;
+    made.lds_cycles += made.lds_conflict_cycles;
     const std::array<u64*, instruction_class_count> by_class = {&made.vector,        &made.transcendental, &made.scalar,
                                                                 &made.scalar_memory, &made.global,         &made.lds,
                                                                 &made.matrix,        &made.other};

@@ -25,7 +25,9 @@ public:
     void executes(const wave& w, u32 number)
     {
         ++executed_[number];
-        if (code_.rules[number].lds_bytes != 0) accesses_lds(w, number);
+        const counting_rule& rule = code_.rules[number];
+        sums_.lds_cycles += u64{rule.lds_passes} * w.lanes / 32;
+        if (rule.lds_bytes != 0) accesses_lds(w, number);
     }
     /// Lanes read or write `bytes` each at `addresses`; those that are not active hold any address.
     void accesses_memory(const wave& w, const u64* addresses, u32 bytes, bool is_write);

@@ -64,6 +64,18 @@ TEST_CASE("counters: the shape of an LDS access is in its name")
         CHECK(rule.lds_places == expected.places);
         CHECK(rule.lds_stride == expected.stride);
     }
+    for (const auto& [name, passes] : {std::pair{"ds_write_b16", 1},
+                                       {"ds_read_b64", 2},
+                                       {"ds_read_b96", 4},
+                                       {"ds_read_b128", 4},
+                                       {"ds_read2_b32", 2},
+                                       {"ds_write2st64_b64", 4},
+                                       {"ds_bpermute_b32", 1},
+                                       {"ds_swizzle_b32", 1},
+                                       {"v_add_f32", 0}}) {
+        CAPTURE(name);
+        CHECK(counting_rule_of(name).lds_passes == passes);
+    }
     CHECK(counting_rule_of("ds_read_b128").is_lds_read);
     CHECK_FALSE(counting_rule_of("ds_write_b128").is_lds_read);
 }

@@ -137,6 +137,25 @@ class Show(ToolCase):
                 self.assertEqual(len(code), launch["code_object_bytes"])
         self.assertEqual([name for name in os.listdir(self.dir) if name.endswith(".tmp")], [])
 
+    def test_a_roofline_is_its_counts_over_what_the_processor_does(self):
+        shown = self.good_json(*self.asked("pre_fwd", hidden_dim=64), "--tokens", "16", "--roofline")
+        counts, on, us = shown["counts"], shown["processor"], shown["us"]
+        cycles = on["compute_units"] * on["clock_mhz"]  # a microsecond
+        vector = counts["vector"] * on["vector_cycles"] + counts["transcendental"] * on["transcendental_cycles"]
+        self.assertAlmostEqual(us["memory"], counts["lines_missed"] * shown["line_bytes"] / (1e3 * on["memory_gbps"]))
+        self.assertAlmostEqual(us["vector"], vector / (cycles * on["simds_of_unit"]))
+        self.assertAlmostEqual(us["matrix"], counts["matrix"] * 8192 / (1e6 * on["matrix_tflops"]))
+        self.assertAlmostEqual(us["lds"], counts["lds_cycles"] / cycles)
+        self.assertGreater(counts["lds_cycles"], counts["lds_conflict_cycles"])
+        self.assertEqual(shown["predicted_us"], max(us.values()))
+        self.assertEqual(us[shown["bound"]], shown["predicted_us"])
+        self.assertEqual((on["name"], on["compute_units"]), ("gfx942", 304))
+        launches = self.good_json(*self.asked("pre_fwd", hidden_dim=64))["launches"]
+        self.assertEqual([launch["symbol"] for launch in shown["launches"]], [launch["symbol"] for launch in launches])
+        self.assertIn("bound by ", self.good(*self.asked("pre_fwd", hidden_dim=64), "--tokens", "16", "--roofline"))
+        for target, tokens, words in (("host", 8, ["host", "AMD"]), ("gfx942", 0, ["--tokens 0", "1 or more"])):
+            self.bad(2, words, *self.asked("pre_fwd", target, 64), "--tokens", tokens, "--roofline")
+
     def test_the_table_for_people(self):
         text = self.good(*self.asked("pre_fwd"))
         for word in ("launch 0", "VGPRs", "workspace", "geometry", "offset", "layer_input", "waves/SIMD"):

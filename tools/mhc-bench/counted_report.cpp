@@ -26,6 +26,7 @@ constexpr std::array names = {
     named_count{"matrix", "matrix", &jit::execution_counts::matrix},
     named_count{"other", "other", &jit::execution_counts::other},
     named_count{"barriers", "barriers", &jit::execution_counts::barriers},
+    named_count{"lds_cycles", "LDS cycles", &jit::execution_counts::lds_cycles},
     named_count{"lds_conflict_cycles", "conflicts", &jit::execution_counts::lds_conflict_cycles},
     named_count{"bytes_read", "read B", &jit::execution_counts::bytes_read},
     named_count{"bytes_written", "written B", &jit::execution_counts::bytes_written},

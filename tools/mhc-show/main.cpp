@@ -10,6 +10,7 @@
 #include "tools/common/settings.hpp"
 #include "tools/common/tool.hpp"
 #include "tools/mhc-show/report.hpp"
+#include "tools/mhc-show/roofline.hpp"
 
 namespace mhc::tools {
 namespace {
@@ -18,7 +19,8 @@ struct arguments {
     std::string op, hidden_dim, n_streams, dtype;
     std::vector<std::string> settings;
     std::int64_t tokens = 1024;
-    bool is_source = false, is_assembly = false, is_json = false, is_toolchains = false, is_support = false;
+    bool is_source = false, is_assembly = false, is_json = false, is_toolchains = false, is_support = false,
+         is_roofline = false;
     std::string extract;
     engine_flags engine;
 };
@@ -32,6 +34,7 @@ its extension (pre.co becomes pre.0.co, pre.1.co), and the paths are printed.
 Example:
   mhc-show --op post_fwd --hidden-dim 4096 --n-streams 4 --dtype bf16 --target gfx942
   mhc-show --op pre_fwd --hidden-dim 7168 --n-streams 4 --dtype bf16 --target gfx942 --set preset=deepseek --json
+  mhc-show --op post_fwd --hidden-dim 4096 --tokens 512 --target gfx942 --roofline
 
 Exit codes: 0 done; 1 the operation failed; 2 bad arguments, or a target that cannot be compiled for here.)";
 
@@ -54,6 +57,11 @@ void declare(CLI::App& app, arguments& args)
     app.add_flag("--toolchains", args.is_toolchains, "Print the compilers found here and what they can compile for");
     app.add_flag("--support", args.is_support,
                  "Print which operators, types and shapes exist for which target, and what has run");
+    app.add_flag("--roofline", args.is_roofline,
+                 "Emulate and count the operator, and print what bounds it by a model of the AMD GPU")
+        ->excludes(source)
+        ->excludes(assembly)
+        ->excludes(extract);
     add_target_flag(app, args.engine);
     add_cache_flag(app, args.engine);
     add_compiler_flags(app, args.engine);
@@ -141,6 +149,10 @@ int show(const arguments& args)
         for (const jit::launch_description& launch : shown.description.launches)
             shown.assembly.push_back(jit::disassemble(shown.description.target, launch.code_object, options).value());
     if (!args.extract.empty()) extract(args.extract, shown);
+    if (args.is_roofline) {
+        print(args.is_json ? roofline_json(shown, options) : roofline_text(shown, options));
+        return exit_ok;
+    }
     print(output(args, shown));
     return exit_ok;
 }

@@ -21,6 +21,7 @@ struct execution_counts {
     std::uint64_t other = 0;           ///< branches, barriers, waits, hints, the end
 
     std::uint64_t barriers = 0;             ///< arrivals of waves; they are among `other`
+    std::uint64_t lds_cycles = 0;           ///< of the LDS of compute units, with conflicts
     std::uint64_t lds_conflict_cycles = 0;  ///< cycles that bank conflicts add
 
     std::uint64_t bytes_read = 0;         ///< of memory, asked for by active lanes
@@ -42,7 +43,8 @@ inline execution_counts& execution_counts::operator+=(const execution_counts& ot
     vector += other.vector, transcendental += other.transcendental, scalar += other.scalar;
     scalar_memory += other.scalar_memory, global += other.global, lds += other.lds, matrix += other.matrix;
     this->other += other.other;
-    barriers += other.barriers, lds_conflict_cycles += other.lds_conflict_cycles;
+    barriers += other.barriers;
+    lds_cycles += other.lds_cycles, lds_conflict_cycles += other.lds_conflict_cycles;
     bytes_read += other.bytes_read, bytes_written += other.bytes_written, scalar_bytes_read += other.scalar_bytes_read;
     lines_touched += other.lines_touched, lines_missed += other.lines_missed;
     return *this;
