@@ -69,7 +69,8 @@ constexpr std::array<name_of<operation>, operation_count> operation_names{
      {operation::split_mixes_bwd, "split_mixes_bwd"},
      {operation::coeffs_bwd, "coeffs_bwd"},
      {operation::broadcast_pre_fwd, "broadcast_pre_fwd"},
-     {operation::delayed_pre_fwd, "delayed_pre_fwd"}}};
+     {operation::delayed_pre_fwd, "delayed_pre_fwd"},
+     {operation::post_head_fwd, "post_head_fwd"}}};
 
 template <class Table, class E>
 std::string_view find_name(const Table& table, E value)

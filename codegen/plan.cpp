@@ -47,6 +47,28 @@ kernel_plan plan_apply_mix(const facts& f, const feeds& from, bool may_normalise
     return k;
 }
 
+namespace {
+
+/// What a kernel needs to know of the streams that it makes as post does.
+void add_post(const facts& f, kernel_plan& k)
+{
+    add(k, {{"layout", std::string(to_string(f.spec.options.layout))},
+            {"weight_align", fmt::to_string(weight_alignment_bytes(f.spec))},
+            {"dtype", std::string(to_string(f.spec.dtype))},
+            {"weight_dtype", std::string(to_string(f.spec.weight_dtype))}});
+}
+
+}  // namespace
+
+kernel_plan plan_apply_post(const facts& f, const feeds& from)
+{
+    kernel_plan k = f.spec.norm_weight ? plan_tokens(f, "apply_post_norm", arguments_of("apply_post_norm", from))
+                                       : plan_chunks(f, "apply_post", arguments_of("apply_post", from));
+    add_post(f, k);
+    finish(f, k, true);
+    return k;
+}
+
 kernel_plan plan_layer(const facts& f)
 {
     kernel_plan k = plan_tokens(f, "layer", arguments_of("layer"));
@@ -99,7 +121,9 @@ kernel_plan plan_project_waves(const facts& f, const std::string& family, const 
 {
     const std::int32_t block = f.is_host ? 1 : 256;
     kernel_plan k = start(f, family, arguments_of(family, from), block);
-    const tile of = project_tile(f);
+    tile of = project_tile(f);
+    const bool makes_streams = family == "project_post";
+    if (makes_streams) of.rows = std::min(of.rows, f.n);  // a head's, and registers are wanted for the streams
     const std::int64_t waves = block / f.wave;
     // A wave has a tile of tokens and of all m rows of fn, and a split; those that a launch does not ask for are passed
     // over.
@@ -110,12 +134,14 @@ kernel_plan plan_project_waves(const facts& f, const std::string& family, const 
     add(k, rows_of(f, f.vector));
     k.bindings["slice"] = fmt::to_string(f.project_slice);
     add(k, {{"tile_tokens", fmt::to_string(of.tokens)}, {"tile_rows", fmt::to_string(of.rows)}});
+    if (makes_streams) add_post(f, k);
     return k;
 }
 
 kernel_plan plan_project(const facts& f, const std::string& family, const feeds& from)
 {
-    kernel_plan k = f.has_tiles ? plan_project_tiles(f, family, from) : plan_project_waves(f, family, from);
+    const bool has_tiles = f.has_tiles && family != "project_post";
+    kernel_plan k = has_tiles ? plan_project_tiles(f, family, from) : plan_project_waves(f, family, from);
     const bool rounds = family == "project_three" && f.spec.options.reference_rounding;
     add(k, {{"weight_align", fmt::to_string(weight_alignment_bytes(f.spec))},
             {"weight_dtype", std::string(to_string(f.spec.weight_dtype))},

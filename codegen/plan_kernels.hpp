@@ -79,10 +79,13 @@ kernel_plan plan_expand(const facts& f);
 kernel_plan plan_post(const facts& f, const feeds& from = {});
 /// layer_input = sum_i pre_i x_i, normalised where the spec has norm_weight and `may_normalise`.
 kernel_plan plan_apply_mix(const facts& f, const feeds& from, bool may_normalise);
+/// The same of the streams that post would store.
+kernel_plan plan_apply_post(const facts& f, const feeds& from);
 /// mHC.cu's layer, from coefficients in the workspace.
 kernel_plan plan_layer(const facts& f);
 
-/// x . fn^T and the sum of x^2 in splits: "project" on one matrix, "project_three" on three.
+/// x . fn^T and the sum of x^2 in splits: "project" on one matrix, "project_three" on three; "project_post" on the streams
+/// that post would store, for a head's rows.
 kernel_plan plan_project(const facts& f, const std::string& family, const feeds& from);
 
 /// "coefficients", "split_mixes", "head_coefficients", "dynamic_coefficients": what follows from the splits. A head reads

@@ -59,15 +59,32 @@ void add_post_pre(const facts& f, operator_plan& made)
              {slot::mix, slot::next_mix}});
 }
 
-void add_head(const facts& f, operator_plan& made)
+/// A head of the streams x that `from` says, or of those that post makes; its workspace begins at `begin` bytes a token.
+void add_head(const facts& f, operator_plan& made, feeds from, bool is_of_post = false, std::int64_t begin = 0)
 {
-    const sums_in_workspace sums(f, f.n, 0);
-    feeds from = {{slot::pre, slot::workspace, sums.end}};
+    const sums_in_workspace sums(f, f.n, begin);
+    from.push_back({slot::pre, slot::workspace, sums.end});
     sums.add_to(from);
     made.workspace_bytes_per_token = sums.end + f.n * 4;
-    made.kernels.push_back(plan_project(f, "project", from));
+    made.kernels.push_back(plan_project(f, is_of_post ? "project_post" : "project", from));
     made.kernels.push_back(plan_coefficients(f, "head_coefficients", from, f.n));
-    made.kernels.push_back(plan_apply_mix(f, from, true));
+    made.kernels.push_back(is_of_post ? plan_apply_post(f, from) : plan_apply_mix(f, from, true));
+}
+
+/// Up to 8 streams are made again where they are read: 2n + 3 rows are moved instead of the 4n + 2 of streams that are
+/// stored between. More streams would cost a wave more sums than that saves, and matrix units read streams from memory.
+void add_post_head(const facts& f, operator_plan& made)
+{
+    if (f.n <= 8 && !f.has_tiles) return add_head(f, made, {}, true);
+    const feeds dense_out = {{slot::out, slot::workspace},
+                             {slot::out_token_stride, slot::dense_token_stride},
+                             {slot::out_stream_stride, slot::dense_stream_stride}};
+    made.kernels.push_back(plan_post(f, dense_out));
+    add_head(f, made,
+             {{slot::x, slot::workspace},
+              {slot::x_token_stride, slot::dense_token_stride},
+              {slot::x_stream_stride, slot::dense_stream_stride}},
+             false, round_up(f.n * f.C * size_of(f.spec.dtype), 4));
 }
 
 void add_static_layer(const facts& f, operator_plan& made)
@@ -114,7 +131,9 @@ void add_kernels(const facts& f, operator_plan& made)
         case operation::post_pre_fwd:
             return add_post_pre(f, made);
         case operation::head_fwd:
-            return add_head(f, made);
+            return add_head(f, made, {});
+        case operation::post_head_fwd:
+            return add_post_head(f, made);
         case operation::pre_project_fwd:
             return made.kernels.push_back(plan_project(f, "project", {}));
         case operation::split_mixes_fwd:

@@ -72,9 +72,8 @@ result<void> validate(const layer_spec& s)
                    "off unless static_layer_fwd or dynamic_layer_fwd, or a gradient of theirs, is wanted");
     if (s.norm_weight && (s.wanted & operations_with_norm_weight).empty())
         return bad("norm_weight", "on",
-                   "off unless pre_fwd, post_pre_fwd, head_fwd, pre_big_fuse, broadcast_pre_fwd or delayed_pre_fwd, or a "
-                   "gradient of "
-                   "theirs, is wanted");
+                   "off unless pre_fwd, post_pre_fwd, head_fwd, post_head_fwd, pre_big_fuse, broadcast_pre_fwd or "
+                   "delayed_pre_fwd, or a gradient of theirs, is wanted");
     return {};
 }
 

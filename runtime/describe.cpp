@@ -53,7 +53,9 @@ std::int64_t scalar_value(slot what, const layer_spec& spec, const codegen::oper
         case slot::groups:
             return groups;
         case slot::rows:
-            return op == operation::head_fwd || op == operation::head_bwd ? n : n * n + 2 * n;
+            return operations{operation::head_fwd, operation::head_bwd, operation::post_head_fwd}.contains(op)
+                       ? n
+                       : n * n + 2 * n;
         case slot::splits:  // of a projection in the workspace: its slices; in the caller's memory: one
             return is_stage.contains(op) ? 1 : plan.slices;
         case slot::x_token_stride:

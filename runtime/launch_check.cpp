@@ -109,8 +109,7 @@ void launch_check::gradient(const jit::accumulation& accumulate)
 {
     number(slot::accumulate_inputs, accumulate.d_x ? 1 : 0);
     number(slot::accumulate_parameters, accumulate.parameters ? 1 : 0);
-    number(slot::dense_token_stride, layer_.spec.n_streams * layer_.spec.hidden_dim);
-    number(slot::dense_stream_stride, layer_.spec.hidden_dim);
+    dense_streams();
     number(slot::zero, 0);
 }
 

@@ -43,6 +43,12 @@ public:
     void streams(codegen::slot token_slot, codegen::slot stream_slot, const jit::strides& given, bool is_output);
     /// `out` shares no row with `x`, after the pointers and strides of both; or, where it may, it is `x`.
     void out_beside_x(bool may_be_x);
+    /// Strides of streams in the workspace.
+    void dense_streams()
+    {
+        number(codegen::slot::dense_token_stride, layer_.spec.n_streams * layer_.spec.hidden_dim);
+        number(codegen::slot::dense_stream_stride, layer_.spec.hidden_dim);
+    }
     /// Of a projection between kernels of one operator: `rows` rows, and a split for each slice.
     void projection(std::int64_t rows);
     /// What a gradient adds to, and the values that are the same at every launch.

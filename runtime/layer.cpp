@@ -92,6 +92,20 @@ void collect_post(launch_check& c, const Args& a, std::int64_t n)
     c.optional_weight(slot::bias, a.bias);
 }
 
+/// What head_fwd and post_head_fwd share.
+template <class Args>
+void collect_head(launch_check& c, const Args& a, std::int64_t n)
+{
+    c.weight(slot::fn, a.fn);
+    c.f32(slot::scale, a.scale);
+    c.f32(slot::base, a.base);
+    c.norm_weight(a.norm_weight);
+    c.data_out(slot::layer_input, a.layer_input);
+    c.number(slot::pre_token_stride, n);
+    c.projection(n);
+    c.workspace(a.workspace);
+}
+
 /// What pre_fwd and its relatives share, but for x.
 template <class Args>
 void collect_pre(launch_check& c, const Args& a)
@@ -213,14 +227,17 @@ result<void> compiled_layer::head_fwd(const head_fwd_args& a, void* stream) cons
 {
     return launch_valid(*impl_, operation::head_fwd, a, stream, [&](launch_check& c) {
         x_in(c, a.x, a.x_strides);
-        c.weight(slot::fn, a.fn);
-        c.f32(slot::scale, a.scale);
-        c.f32(slot::base, a.base);
-        c.norm_weight(a.norm_weight);
-        c.data_out(slot::layer_input, a.layer_input);
-        c.number(slot::pre_token_stride, impl_->spec.n_streams);
-        c.projection(impl_->spec.n_streams);
-        c.workspace(a.workspace);
+        collect_head(c, a, impl_->spec.n_streams);
+    });
+}
+
+result<void> compiled_layer::post_head_fwd(const post_head_fwd_args& a, void* stream) const
+{
+    return launch_valid(*impl_, operation::post_head_fwd, a, stream, [&](launch_check& c) {
+        runtime::post_in(c, a, impl_->spec.n_streams);
+        c.optional_weight(slot::bias, a.bias);
+        collect_head(c, a, impl_->spec.n_streams);
+        c.dense_streams();
     });
 }
 

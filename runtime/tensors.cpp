@@ -79,6 +79,12 @@ std::vector<tensor_description> own_tensors_of(operation op)
         case operation::head_fwd:
             return {in("x", "[T,n,C]", "data"), in("fn", "[n,n*C]", "weight"),       in("scale", "[1]", "fp32"),
                     in("base", "[n]", "fp32"),  may("norm_weight", "[C]", "weight"), out("layer_input", "[T,C]", "data")};
+        case operation::post_head_fwd:
+            return {in("y", "[T,C]", "data"),           in("x", "[T,n,C]", "data"),
+                    in("post", "[T,n] or [n]", "fp32"), in("mix", "[T,n,n] or [n,n]", "fp32"),
+                    in("fn", "[n,n*C]", "weight"),      in("scale", "[1]", "fp32"),
+                    in("base", "[n]", "fp32"),          may("norm_weight", "[C]", "weight"),
+                    may("bias", "[C]", "weight"),       out("layer_input", "[T,C]", "data")};
         case operation::pre_project_fwd:
             return {in("x", "[T,n,C]", "data"), in("fn", "[R,n*C]", "weight"), out("proj", "[S,T,R]", "fp32"),
                     out("sqsum", "[S,T]", "fp32")};

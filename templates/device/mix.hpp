@@ -25,16 +25,22 @@ MHC_DEVICE typename Rows::lanes weighted_sum(const Data* x, i64 stream, const fl
     return sums;
 }
 
+/// to[t,c] = value(t, c) for a vector at c.
+template <class Rows, class Grid, class Data, class Value>
+MHC_DEVICE void store_rows(Grid at, Data* to, i64 tokens, Value value)
+{
+    for_each_item<Rows>(at, tokens, [=](i64 t, int begin, int end) MHC_INLINE {
+        for_each_vector<Rows>(at, begin, end, [=](int c) MHC_INLINE { Rows::store(to + t * Rows::C, c, value(t, c)); });
+    });
+}
+
 /// layer_input[t,c] = sum_i pre[t,i] * x[t,i,c]
 template <class Rows, int n, class Grid, class Data>
 MHC_DEVICE void apply_mix(Grid at, const Data* x, const float* pre, Data* layer_input, i64 tokens, i64 x_token, i64 x_stream,
                           i64 pre_token)
 {
-    for_each_item<Rows>(at, tokens, [=](i64 t, int begin, int end) MHC_INLINE {
-        for_each_vector<Rows>(at, begin, end, [=](int c) MHC_INLINE {
-            Rows::store(layer_input + t * Rows::C, c,
-                        weighted_sum<Rows, n>(x + t * x_token, x_stream, pre + t * pre_token, c));
-        });
+    store_rows<Rows>(at, layer_input, tokens, [=](i64 t, int c) MHC_INLINE {
+        return weighted_sum<Rows, n>(x + t * x_token, x_stream, pre + t * pre_token, c);
     });
 }
 
@@ -50,13 +56,13 @@ MHC_DEVICE void expand(Grid at, const Data* h, Data* x, i64 tokens, i64 x_token,
     });
 }
 
-/// out[i,c] = q[i] * y + sum_j M[i,j] x[j,c] for W channels at c, in the order of j.
+/// take(i, out) of every output stream, out = q[i] * y + sum_j M[i,j] x[j,c] for W channels at c, in the order of j.
 ///
-/// Up to 8 streams are held in registers, and all are asked for before the first is used, so that `out` may be `x`; more are
-/// read again for each 8 outputs, from cache.
-template <class Rows, int n, layout L, class Data>
-MHC_DEVICE void post_vector(typename Rows::lanes y, const Data* x, i64 x_stream, const float* q, const float* mix, Data* out,
-                            i64 out_stream, int c)
+/// Up to 8 streams are held in registers, and all are asked for before the first is used, so that what is taken may be
+/// stored in their place; more are read again for each 8 outputs, from cache.
+template <class Rows, int n, layout L, class Data, class Take>
+MHC_DEVICE void post_vector(typename Rows::lanes y, const Data* x, i64 x_stream, const float* q, const float* mix, int c,
+                            Take take)
 {
     constexpr int tile = smaller(n, 8);
     constexpr bool fits = n <= tile;
@@ -85,8 +91,16 @@ MHC_DEVICE void post_vector(typename Rows::lanes y, const Data* x, i64 x_stream,
         }
 #pragma unroll
         for (int k = 0; k < tile; ++k)
-            if (first + k < n) Rows::store(out + (first + k) * out_stream, c, sums[k]);
+            if (first + k < n) take(first + k, sums[k]);
     }
+}
+
+/// y[t] + bias, or y[t] where there is no bias.
+template <class Rows, int WeightAlign, class Data, class Weight>
+MHC_DEVICE typename Rows::lanes with_bias(const Data* y, const Weight* bias, i64 t, int c)
+{
+    const typename Rows::lanes row = Rows::load(y + t * Rows::C, c);
+    return bias ? row + Rows::template load<WeightAlign>(bias, c) : row;
 }
 
 /// out[t,i,c] = post[t,i] * (y[t,c] + bias[c]) + sum_j M[t,i,j] * x[t,j,c]; without a bias, that is null, plus 0.
@@ -96,12 +110,47 @@ MHC_DEVICE void post(Grid at, const Data* y, const Weight* bias, const Data* x, 
 {
     for_each_item<Rows>(at, tokens, [=](i64 t, int begin, int end) MHC_INLINE {
         for_each_vector<Rows>(at, begin, end, [=](int c) MHC_INLINE {
-            typename Rows::lanes sum = Rows::load(y + t * Rows::C, c);
-            if (bias) sum = sum + Rows::template load<WeightAlign>(bias, c);
-            post_vector<Rows, n, L>(sum, x + t * x_token, x_stream, q + t * q_token, mix + t * mix_token,
-                                    out + t * out_token, out_stream, c);
+            post_vector<Rows, n, L>(with_bias<Rows, WeightAlign>(y, bias, t, c), x + t * x_token, x_stream, q + t * q_token,
+                                    mix + t * mix_token, c, [=](int i, typename Rows::lanes sum) MHC_INLINE {
+                                        Rows::store(out + t * out_token + i * out_stream, c, sum);
+                                    });
         });
     });
 }
+
+/// Streams that post would store, as it would store them: made where they are read, each time again.
+template <class Rows, int n, layout L, int WeightAlign, class Data, class Weight>
+struct streams_of_post {
+    const Data* y;
+    const Weight* bias;
+    const Data* x;
+    const float* q;
+    const float* mix;
+    i64 x_token, x_stream, q_token, mix_token;
+
+    using lanes = typename Rows::lanes;
+
+    MHC_MEMBER lanes load(i64 t, int i, int c) const
+    {
+        const float* stored = mix + t * mix_token;
+        lanes sum = with_bias<Rows, WeightAlign>(y, bias, t, c) * q[t * q_token + i];
+        for (int j = 0; j < n; ++j)
+            sum = fma<Rows::W>(splat<Rows::W>(weight_of<L, n>(stored, i, j)), Rows::load(x + t * x_token + j * x_stream, c),
+                               sum);
+        return rounded_to<Data, Rows::W>(sum);
+    }
+
+    /// weighted_sum of them.
+    MHC_MEMBER lanes weighted(i64 t, const float* pre, int c) const
+    {
+        lanes total = splat<Rows::W>(0.0f);
+        post_vector<Rows, n, L>(with_bias<Rows, WeightAlign>(y, bias, t, c), x + t * x_token, x_stream, q + t * q_token,
+                                mix + t * mix_token, c, [&](int i, lanes sum) MHC_INLINE {
+                                    const lanes out = rounded_to<Data, Rows::W>(sum);
+                                    total = i == 0 ? out * pre[0] : fma<Rows::W>(splat<Rows::W>(pre[i]), out, total);
+                                });
+        return total;
+    }
+};
 
 }  // namespace mhc

@@ -45,17 +45,27 @@ MHC_DEVICE void rmsnorm(Grid at, float* slice_sums, const Data* x, const Weight*
     });
 }
 
+/// to[t] = a / sqrt(mean(a^2) + eps) * weight with a = value(t, c)
+template <class Rows, int WeightAlign, class Grid, class Data, class Weight, class Value>
+MHC_DEVICE void store_normalised(Grid at, float* slice_sums, const Weight* weight, Data* to, i64 tokens, float eps,
+                                 Value value)
+{
+    for_each_token(at, tokens, [=](i64 t) MHC_INLINE {
+        auto a = [=](int c) MHC_INLINE { return value(t, c); };
+        const float scale = 1.0f / root_mean_square<Rows>(at, slice_sums, eps, a);
+        for_each_vector<Rows>(at, 0, Rows::C, [=](int c) MHC_INLINE {
+            Rows::store(to + t * Rows::C, c, a(c) * scale * Rows::template load<WeightAlign>(weight, c));
+        });
+    });
+}
+
 /// a = sum_i pre[t,i] * x[t,i]; layer_input[t] = a / sqrt(mean(a^2) + eps) * weight
 template <class Rows, int n, int WeightAlign, class Grid, class Data, class Weight>
 MHC_DEVICE void apply_mix_norm(Grid at, float* slice_sums, const Data* x, const float* pre, const Weight* weight,
                                Data* layer_input, i64 tokens, i64 x_token, i64 x_stream, i64 pre_token, float eps)
 {
-    for_each_token(at, tokens, [=](i64 t) MHC_INLINE {
-        auto a = [=](int c) MHC_INLINE { return weighted_sum<Rows, n>(x + t * x_token, x_stream, pre + t * pre_token, c); };
-        const float scale = 1.0f / root_mean_square<Rows>(at, slice_sums, eps, a);
-        for_each_vector<Rows>(at, 0, Rows::C, [=](int c) MHC_INLINE {
-            Rows::store(layer_input + t * Rows::C, c, a(c) * scale * Rows::template load<WeightAlign>(weight, c));
-        });
+    store_normalised<Rows, WeightAlign>(at, slice_sums, weight, layer_input, tokens, eps, [=](i64 t, int c) MHC_INLINE {
+        return weighted_sum<Rows, n>(x + t * x_token, x_stream, pre + t * pre_token, c);
     });
 }
 
@@ -78,7 +88,9 @@ MHC_DEVICE void layer(Grid at, float* slice_sums, const Data* x, const float* co
         for_each_vector<Rows>(at, 0, Rows::C, [=](int c) MHC_INLINE {
             typename Rows::lanes y = a(c) * scale * Rows::template load<WeightAlign>(weight, c);
             if (RoundAsReference) y = rounded_to<bf16, Rows::W>(y);
-            post_vector<Rows, n, L>(y, row, x_stream, p + n, p + 2 * n, out + t * out_token, out_stream, c);
+            post_vector<Rows, n, L>(y, row, x_stream, p + n, p + 2 * n, c, [=](int i, typename Rows::lanes sum) MHC_INLINE {
+                Rows::store(out + t * out_token + i * out_stream, c, sum);
+            });
         });
     });
 }

@@ -34,12 +34,12 @@ struct tile_sums {
     typename Rows::lanes products[TileTokens][TileRows], squares[TileTokens];
 };
 
-/// Sums over the channels of `slice` of all n streams. Tokens past the valid ones and rows past the end stand for the last.
-/// RoundAsReference: x and fn pass through bf16, as in mHC.cu.
-template <class Rows, int n, bool RoundAsReference, int WeightAlign, int TileTokens, int TileRows, class Grid, class Data,
+/// Sums over the channels of `slice` of all n streams; x.load(t, i, c) is a vector of stream i. Tokens past the valid ones
+/// and rows past the end stand for the last. RoundAsReference: x and fn pass through bf16, as in mHC.cu.
+template <class Rows, int n, bool RoundAsReference, int WeightAlign, int TileTokens, int TileRows, class Grid, class Streams,
           class Matrix>
-MHC_DEVICE void sum_slice(Grid at, const Data* x, Matrix fn, i64 first_token, i64 valid, int first_row, int fn_rows,
-                          int slice, i64 x_token, i64 x_stream, tile_sums<Rows, TileTokens, TileRows>& sums)
+MHC_DEVICE void sum_slice(Grid at, Streams x, Matrix fn, i64 first_token, i64 valid, int first_row, int fn_rows, int slice,
+                          tile_sums<Rows, TileTokens, TileRows>& sums)
 {
     constexpr int W = Rows::W;
     using lanes = typename Rows::lanes;
@@ -56,7 +56,7 @@ MHC_DEVICE void sum_slice(Grid at, const Data* x, Matrix fn, i64 first_token, i6
 #pragma unroll
             for (int k = 0; k < TileTokens; ++k) {
                 const i64 t = first_token + k < valid ? first_token + k : valid - 1;
-                xs[k] = Rows::load(x + t * x_token + i * x_stream, c);
+                xs[k] = x.load(t, i, c);
                 if (RoundAsReference) xs[k] = rounded_to<bf16, W>(xs[k]);
                 sums.squares[k] = fma<W>(xs[k], xs[k], sums.squares[k]);
             }
@@ -122,10 +122,10 @@ MHC_DEVICE void clear(Grid at, float* first, i64 rows, i64 width, i64 distance)
 /// Work is dealt out by numbers that are constants, a row tile of all m and a split of all slices; a wave whose row or
 /// split is not asked for has none. Division by what only the launch knows would cost the registers of its reciprocals.
 /// Of all `tokens` the first `valid` are read and written.
-template <class Rows, int n, int TileTokens, int TileRows, bool RoundAsReference, int WeightAlign, class Grid, class Data,
+template <class Rows, int n, int TileTokens, int TileRows, bool RoundAsReference, int WeightAlign, class Grid, class Streams,
           class Matrix>
-MHC_DEVICE void project(Grid at, const Data* x, Matrix fn, float* proj, float* sqsum, int fn_rows, int splits, i64 tokens,
-                        i64 valid, i64 x_token, i64 x_stream)
+MHC_DEVICE void project(Grid at, Streams x, Matrix fn, float* proj, float* sqsum, int fn_rows, int splits, i64 tokens,
+                        i64 valid)
 {
     constexpr int slices = Rows::slices, row_tiles = ceil_div(n * n + 2 * n, TileRows);
     const i64 items = (valid + TileTokens - 1) / TileTokens * (slices * row_tiles);
@@ -137,7 +137,7 @@ MHC_DEVICE void project(Grid at, const Data* x, Matrix fn, float* proj, float* s
         for (int slice = begin; slice < end; ++slice) {
             tile_sums<Rows, TileTokens, TileRows> sums;
             sum_slice<Rows, n, RoundAsReference, WeightAlign>(at, x, fn, first_token, valid, first_row, fn_rows, slice,
-                                                              x_token, x_stream, sums);
+                                                              sums);
             store_sums(at, sums, proj, sqsum, split, first_token, tokens, valid, first_row, fn_rows, slice == begin);
         }
     }

@@ -28,6 +28,19 @@ struct rows {
     }
 };
 
+/// Streams as they lie in memory: stream i of token t is the row at x + t * token + i * stream.
+template <class Rows, class Data>
+struct streams_in_memory {
+    const Data* x;
+    i64 token, stream;
+    MHC_MEMBER typename Rows::lanes load(i64 t, int i, int c) const { return Rows::load(x + t * token + i * stream, c); }
+};
+template <class Rows, class Data>
+MHC_DEVICE streams_in_memory<Rows, Data> streams_at(const Data* x, i64 token, i64 stream)
+{
+    return {x, token, stream};
+}
+
 /// body(token, begin, end) for each work item of this work-group: all of them take the same turns.
 template <class Rows, class Grid, class Body>
 MHC_DEVICE void for_each_item(Grid at, i64 tokens, Body body)

@@ -28,7 +28,7 @@ std::optional<std::int64_t> expected_scalar(const jit::argument_description& arg
 {
     const operation forward = forward_of(of.op);
     const std::int64_t n = spec.n_streams, C = spec.hidden_dim,
-                       all_rows = forward == operation::head_fwd ? n : n * n + 2 * n;
+                       all_rows = forward == operation::head_fwd || forward == operation::post_head_fwd ? n : n * n + 2 * n;
     const std::int64_t rows = of.rows == 0 ? all_rows : of.rows;
     constexpr jit::operations stages = {operation::pre_project_fwd, operation::split_mixes_fwd, operation::coeffs_fwd,
                                         operation::pre_big_fuse};

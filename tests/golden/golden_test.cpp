@@ -50,7 +50,8 @@ json pin_all()
               jit::operation::sinkhorn_bwd,      jit::operation::rmsnorm_bwd,       jit::operation::apply_mix_bwd,
               jit::operation::expand_bwd,        jit::operation::post_bwd,          jit::operation::pre_bwd,
               jit::operation::static_layer_bwd,  jit::operation::dynamic_layer_bwd, jit::operation::post_pre_bwd,
-              jit::operation::head_bwd,          jit::operation::pre_project_bwd,   jit::operation::split_mixes_bwd}) {
+              jit::operation::head_bwd,          jit::operation::pre_project_bwd,   jit::operation::split_mixes_bwd,
+              jit::operation::post_head_fwd}) {
             jit::layer_spec spec;
             spec.hidden_dim = 4096;
             spec.wanted = {op};

@@ -107,6 +107,12 @@ std::map<std::string, reference::tensor> expected_of(const jit::layer_spec& spec
             expected["layer_input"] =
                 reference::head_fwd(options, shape, rows("x"), data("fn"), data("scale"), data("base"), data("norm_weight"));
             break;
+        case operation::post_head_fwd:
+            expected["layer_input"] =
+                reference::post_head_fwd(options, shape, spec.dtype, data("y"), rows("x"),
+                                         of_token("post", of.post_is_static), of_token("mix", of.mix_is_static), data("fn"),
+                                         data("scale"), data("base"), data("norm_weight"), data("bias"));
+            break;
         case operation::pre_project_fwd: {
             reference::projection_result found =
                 reference::pre_project_fwd(shape, rows("x"), data("fn"), of.at("proj").place.width);

@@ -9,7 +9,7 @@ bool takes_workspace(operation op)
 {
     constexpr jit::operations with_workspace = {
         operation::pre_fwd,  operation::static_layer_fwd,  operation::dynamic_layer_fwd, operation::post_pre_fwd,
-        operation::head_fwd, operation::broadcast_pre_fwd, operation::delayed_pre_fwd};
+        operation::head_fwd, operation::broadcast_pre_fwd, operation::delayed_pre_fwd,   operation::post_head_fwd};
     return with_workspace.contains(op) || (is_gradient(op) && op != operation::expand_bwd);
 }
 
@@ -173,6 +173,24 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
                                    .x_strides = of.x_strides,
                                    .num_valid_tokens = valid},
                                   stream);
+        case operation::post_head_fwd:
+            return layer.post_head_fwd({.y = pointer("y"),
+                                        .x = pointer("x"),
+                                        .post = f32("post"),
+                                        .mix = f32("mix"),
+                                        .fn = pointer("fn"),
+                                        .scale = f32("scale"),
+                                        .base = f32("base"),
+                                        .norm_weight = pointer("norm_weight"),
+                                        .layer_input = pointer("layer_input"),
+                                        .workspace = pointer("workspace"),
+                                        .tokens = of.tokens,
+                                        .x_strides = of.x_strides,
+                                        .post_is_static = of.post_is_static,
+                                        .mix_is_static = of.mix_is_static,
+                                        .bias = pointer("bias"),
+                                        .num_valid_tokens = valid},
+                                       stream);
         case operation::pre_project_fwd:
             return layer.pre_project_fwd({.x = pointer("x"),
                                           .fn = pointer("fn"),

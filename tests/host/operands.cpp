@@ -139,6 +139,7 @@ private:
                 break;
             case operation::post_fwd:
                 post();
+                streams_output("out", made_.out_strides);
                 break;
             case operation::pre_fwd:
                 streams_input();
@@ -185,12 +186,18 @@ private:
                 break;
             case operation::post_pre_fwd:
                 post();
+                streams_output("out", made_.out_strides);
                 projection_inputs(m, 3);
                 rows_output("layer_input");
                 coefficients_outputs("next_pre", "next_post", "next_mix");
                 break;
             case operation::head_fwd:
                 streams_input();
+                projection_inputs(n_, 1);
+                rows_output("layer_input");
+                break;
+            case operation::post_head_fwd:
+                post();
                 projection_inputs(n_, 1);
                 rows_output("layer_input");
                 break;
@@ -334,7 +341,6 @@ private:
         coefficients("post", made_.post_is_static, n_, 1, 0.5F);
         coefficients("mix", made_.mix_is_static, n_ * n_, 0, 1 / std::sqrt(static_cast<float>(n_)));
         if (case_.has_bias) weights("bias", 1, c_, 0.2F, 1);
-        streams_output("out", made_.out_strides);
     }
 
     const test_case& case_;

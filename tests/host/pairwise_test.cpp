@@ -145,6 +145,11 @@ TEST_CASE("pairwise: delayed_pre_fwd agrees with the float64 reference")
     check_group({.op = jit::operation::delayed_pre_fwd});
 }
 
+TEST_CASE("pairwise: post_head_fwd agrees with the float64 reference")
+{
+    check_group({.op = jit::operation::post_head_fwd});
+}
+
 TEST_CASE("pairwise: sinkhorn_bwd agrees with the float64 reference") { check_group({.op = jit::operation::sinkhorn_bwd}); }
 
 TEST_CASE("pairwise: rmsnorm_bwd agrees with the float64 reference") { check_group({.op = jit::operation::rmsnorm_bwd}); }

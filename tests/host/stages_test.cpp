@@ -228,6 +228,29 @@ TEST_CASE("stages: delayed_pre_fwd gives the bits of pre_fwd where its pre is th
     });
 }
 
+TEST_CASE("stages: post_head_fwd gives the bits of post_fwd, then head_fwd on its result")
+{
+    const auto check = [](const stage_size& of) {
+        test_case whole_case = stage_case(operation::post_head_fwd, of);
+        whole_case.x_strides = stride_kind::padded_stream;
+        whole_case.has_bias = of.n_streams % 2 == 0;
+        const operands whole = make_operands(whole_case);
+        const outcome fused = run_checked(whole_case, whole);
+
+        test_case post_case = stage_case(operation::post_fwd, of);
+        post_case.has_bias = whole_case.has_bias;
+        const test_case head_case = stage_case(operation::head_fwd, of);
+        operands post = make_operands(post_case), head = make_operands(head_case);
+        give_inputs(post, whole);
+        give_inputs(head, whole);
+        give(head, "x", run_checked(post_case, post).outputs.at("out"));
+        check_equal(whole_case.name, fused.outputs.at("layer_input"),
+                    run_checked(head_case, head).outputs.at("layer_input"));
+    };
+    for_each_size(check);
+    check({9, 1280, jit::dtype::bf16, true});  // more streams than are made again
+}
+
 TEST_CASE("stages: sinkhorn_fwd of split_mixes_fwd's logits gives the bits of coeffs_fwd's mix")
 {
     for_each_size([](const stage_size& of) {

@@ -75,17 +75,17 @@ using jit::operations;
 
 constexpr operations layers = {operation::static_layer_fwd, operation::dynamic_layer_fwd};
 constexpr operations with_projection = {
-    operation::pre_fwd,         operation::dynamic_layer_fwd, operation::post_pre_fwd,   operation::head_fwd,
-    operation::pre_project_fwd, operation::broadcast_pre_fwd, operation::delayed_pre_fwd};
+    operation::pre_fwd,         operation::dynamic_layer_fwd, operation::post_pre_fwd,    operation::head_fwd,
+    operation::pre_project_fwd, operation::broadcast_pre_fwd, operation::delayed_pre_fwd, operation::post_head_fwd};
 constexpr operations with_splits = {operation::pre_project_fwd, operation::split_mixes_fwd, operation::coeffs_fwd,
                                     operation::pre_big_fuse};
-constexpr operations with_post = {operation::post_fwd, operation::post_pre_fwd};
+constexpr operations with_post = {operation::post_fwd, operation::post_pre_fwd, operation::post_head_fwd};
+constexpr operations heads = {operation::head_fwd, operation::post_head_fwd};
 constexpr operations with_sinkhorn =
     layers | operations{operation::sinkhorn_fwd,   operation::pre_fwd,      operation::post_pre_fwd,
                         operation::coeffs_fwd,     operation::pre_big_fuse, operation::broadcast_pre_fwd,
                         operation::delayed_pre_fwd};
-constexpr operations with_options =
-    with_sinkhorn | operations{operation::rmsnorm_fwd, operation::head_fwd, operation::split_mixes_fwd};
+constexpr operations with_options = with_sinkhorn | heads | operations{operation::rmsnorm_fwd, operation::split_mixes_fwd};
 constexpr operations without_data = {operation::sinkhorn_fwd, operation::split_mixes_fwd, operation::coeffs_fwd};
 
 bool is_layer(operation op) { return layers.contains(op); }
@@ -96,7 +96,11 @@ bool reads_streams(operation op)
     return op == operation::apply_mix_fwd || op == operation::pre_big_fuse || with_post.contains(op) || projects(op) ||
            is_layer(op);
 }
-bool writes_streams(operation op) { return op == operation::expand_fwd || with_post.contains(op) || is_layer(op); }
+bool writes_streams(operation op)
+{
+    if (op == operation::post_head_fwd) return false;
+    return op == operation::expand_fwd || with_post.contains(op) || is_layer(op);
+}
 bool takes_norm_weight(operation op) { return jit::operations_with_norm_weight.contains(op); }
 
 /// An option of every kind moved off its preset, so that one read for another shows (norm_eps for rms_eps, say).
@@ -114,12 +118,12 @@ void change_options(jit::layer_options& options)
 std::string_view name_of(operation op)
 {
     static constexpr std::string_view names[] = {
-        "sinkhorn_fwd",     "rmsnorm_fwd",       "apply_mix_fwd",     "expand_fwd",     "post_fwd",
-        "pre_fwd",          "static_layer_fwd",  "dynamic_layer_fwd", "post_pre_fwd",   "head_fwd",
-        "pre_project_fwd",  "split_mixes_fwd",   "coeffs_fwd",        "pre_big_fuse",   "sinkhorn_bwd",
-        "rmsnorm_bwd",      "apply_mix_bwd",     "expand_bwd",        "post_bwd",       "pre_bwd",
-        "static_layer_bwd", "dynamic_layer_bwd", "post_pre_bwd",      "head_bwd",       "pre_project_bwd",
-        "split_mixes_bwd",  "coeffs_bwd",        "broadcast_pre_fwd", "delayed_pre_fwd"};
+        "sinkhorn_fwd",     "rmsnorm_fwd",       "apply_mix_fwd",     "expand_fwd",      "post_fwd",
+        "pre_fwd",          "static_layer_fwd",  "dynamic_layer_fwd", "post_pre_fwd",    "head_fwd",
+        "pre_project_fwd",  "split_mixes_fwd",   "coeffs_fwd",        "pre_big_fuse",    "sinkhorn_bwd",
+        "rmsnorm_bwd",      "apply_mix_bwd",     "expand_bwd",        "post_bwd",        "pre_bwd",
+        "static_layer_bwd", "dynamic_layer_bwd", "post_pre_bwd",      "head_bwd",        "pre_project_bwd",
+        "split_mixes_bwd",  "coeffs_bwd",        "broadcast_pre_fwd", "delayed_pre_fwd", "post_head_fwd"};
     return names[static_cast<std::size_t>(op)];
 }
 
@@ -296,9 +300,9 @@ std::int64_t work_of(const case_group& group, const choice& of)
     const operation op = forward_of(group.op);
     const bool mixes = op == operation::post_fwd || op == operation::static_layer_fwd;
     const bool copies = op == operation::expand_fwd || op == operation::apply_mix_fwd;
-    std::int64_t m = mixes || copies || op == operation::pre_big_fuse || op == operation::head_fwd ? n : 1;
-    if (projects(op) && op != operation::head_fwd) m = n * n + 2 * n;
-    if (op == operation::post_pre_fwd) m += n;
+    std::int64_t m = mixes || copies || op == operation::pre_big_fuse || heads.contains(op) ? n : 1;
+    if (projects(op) && !heads.contains(op)) m = n * n + 2 * n;
+    if (op == operation::post_pre_fwd || op == operation::post_head_fwd) m += n;
     return m * n * hidden_dim_values[index(factor::hidden_dim)] * tokens_values[index(factor::tokens)];
 }
 

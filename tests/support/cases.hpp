@@ -25,7 +25,7 @@ enum class stride_kind : std::uint8_t {
     repeated_stream,  ///< stream stride 0: every stream is the same (inputs only)
 };
 
-/// Which coefficients are static. For apply_mix_fwd and delayed_pre_fwd the first two; for post_fwd and post_pre_fwd all.
+/// Which coefficients are static. For apply_mix_fwd and delayed_pre_fwd the first two; for post_fwd and its relatives all.
 enum class coefficient_kind : std::uint8_t { per_token, all_static, post_static, mix_static };
 
 /// One numerical test: a spec, a launch, and a seed for its numbers.
@@ -40,7 +40,7 @@ struct test_case {
     bool has_weight = true;     ///< rmsnorm_fwd: false launches without the optional weight
     std::int64_t rows = 0;      ///< pre_project_fwd: of fn; 0: all
     std::int64_t splits = 1;    ///< of a projection in the caller's memory
-    bool has_bias = false;      ///< post_fwd, post_pre_fwd
+    bool has_bias = false;      ///< post_fwd, post_pre_fwd, post_head_fwd
     bool is_padded = false;     ///< with num_valid_tokens: tokens / 2
     float logit_spread = 1.0F;  ///< standard deviation of what becomes Sinkhorn's logits
     std::uint64_t seed = 0;

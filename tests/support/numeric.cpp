@@ -74,7 +74,7 @@ bounds bounds_of(jit::operation op, std::string_view tensor, const jit::layer_sp
     constexpr jit::operations with_projection = {jit::operation::pre_fwd,         jit::operation::dynamic_layer_fwd,
                                                  jit::operation::post_pre_fwd,    jit::operation::head_fwd,
                                                  jit::operation::pre_project_fwd, jit::operation::broadcast_pre_fwd,
-                                                 jit::operation::delayed_pre_fwd};
+                                                 jit::operation::delayed_pre_fwd, jit::operation::post_head_fwd};
     // post_pre_fwd's `out` is post_fwd's.
     const bool projects = with_projection.contains(op) && !(op == jit::operation::post_pre_fwd && tensor == "out");
     double relative = reference::fp32_bound(flat_dim);

@@ -128,6 +128,18 @@ class Results(ToolCase):
             out, _ = self.evaluate("head_fwd", given if weight is None else {**given, "norm_weight": weight}, "preset=deepseek")
             self.close(out["layer_input"], ref.head(x, fn, scale, base, ref.PRESETS["deepseek"], weight), fp32_bound(n, channels))
 
+    def test_post_head_is_head_of_post(self):
+        n, channels = 4, 40
+        y, x, post, mix = self.normal(5, channels), self.normal(5, n, channels), self.normal(5, n), self.normal(n, n)
+        fn, scale, base = self.normal(n, n * channels, scale=0.1), self.normal(1), self.normal(n)
+        bias, options = self.normal(channels), ref.PRESETS["deepseek"]
+        given = {"y": y, "x": x, "post": post, "mix": mix, "fn": fn, "scale": scale, "base": base}
+        for weight, extra in ((None, None), (self.normal(channels), bias)):
+            inputs = {**given, **({} if weight is None else {"norm_weight": weight, "bias": extra})}
+            out, _ = self.evaluate("post_head_fwd", inputs, "preset=deepseek")
+            streams = ref.post(y if extra is None else y + extra.astype(np.float64), x, post, mix, options)
+            self.close(out["layer_input"], ref.head(streams, fn, scale, base, options, weight), fp32_bound(n, channels))
+
     def test_the_stages_of_pre_from_any_number_of_splits(self):
         n, channels, m = 3, 37, 15
         x, fn = self.normal(5, n, channels), self.normal(m, n * channels, scale=0.1)
@@ -407,7 +419,7 @@ class Reports(ToolCase):
                                        "split_mixes_fwd", "coeffs_fwd", "pre_big_fuse",
                                        "sinkhorn_bwd", "rmsnorm_bwd", "apply_mix_bwd", "expand_bwd", "post_bwd", "pre_bwd",
                                        "static_layer_bwd", "dynamic_layer_bwd", "post_pre_bwd", "head_bwd", "pre_project_bwd", "split_mixes_bwd", "coeffs_bwd",
-                                       "broadcast_pre_fwd", "delayed_pre_fwd"])
+                                       "broadcast_pre_fwd", "delayed_pre_fwd", "post_head_fwd"])
         pre = table["pre_fwd"]
         self.assertEqual([t["name"] for t in pre["inputs"]], ["x", "fn", "scale", "base", "norm_weight", "num_valid_tokens"])
         self.assertEqual([t["name"] for t in pre["outputs"]], ["layer_input", "pre", "post", "mix"])

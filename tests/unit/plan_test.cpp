@@ -127,6 +127,24 @@ TEST_CASE("plan: matrix units make projections of bf16 where there is LDS for th
     }
 }
 
+TEST_CASE("plan: streams that nobody keeps are stored only where they are many or matrix units read them")
+{
+    using names = std::vector<std::string>;
+    const auto families = [](jit::layer_spec s, const char* target) {
+        names all;
+        for (const kernel_plan& k : plan_of(s, target, operation::post_head_fwd).kernels) all.push_back(k.family);
+        return all;
+    };
+    for (const char* target : {"gfx942", "gfx1100", "sm_80", "host:x86-64-v3"}) {
+        CHECK(families(spec_of(8, 4096), target) == names{"project_post", "head_coefficients", "apply_post"});
+        CHECK(families(spec_of(9, 4096), target) == names{"post", "project", "head_coefficients", "apply_mix"});
+    }
+    CHECK(families(spec_of(4, 4096), "sm_90") == names{"post", "project_tiles", "head_coefficients", "apply_mix"});
+    jit::layer_spec normalised = spec_of(4, 4096);
+    normalised.norm_weight = true;
+    CHECK(families(normalised, "gfx942") == names{"project_post", "head_coefficients", "apply_post_norm"});
+}
+
 TEST_CASE("plan: an operator's stages and the whole have the same kernels, by key")
 {
     const jit::layer_spec s = spec_of(4, 4096);
@@ -208,6 +226,9 @@ TEST_CASE("plan: workspace holds coefficients and the slices of a projection")
     CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::static_layer_fwd).workspace_bytes_fixed == 24 * 4);
     CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::post_pre_fwd).workspace_bytes_per_token == 4 * 25 * 4);
     CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::head_fwd).workspace_bytes_per_token == (4 * 5 + 4) * 4);
+    CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::post_head_fwd).workspace_bytes_per_token == (4 * 5 + 4) * 4);
+    CHECK(plan_of(spec_of(9, 127), "gfx942", operation::post_head_fwd).workspace_bytes_per_token ==
+          9 * 127 * 2 + 2 + (10 + 9) * 4);
     for (const operation op : {operation::post_fwd, operation::pre_project_fwd, operation::split_mixes_fwd,
                                operation::coeffs_fwd, operation::pre_big_fuse})
         CHECK(plan_of(spec_of(4, 4096), "gfx942", op).workspace_bytes_per_token == 0);

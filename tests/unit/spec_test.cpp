@@ -76,9 +76,9 @@ TEST_CASE("spec: options that contradict are refused")
     s.norm_weight = true;
     s.wanted = {operation::post_fwd};
     check_refused(s, "norm_weight", "on");
-    for (const operation op :
-         {operation::pre_fwd, operation::post_pre_fwd, operation::head_fwd, operation::pre_big_fuse, operation::pre_bwd,
-          operation::post_pre_bwd, operation::head_bwd, operation::broadcast_pre_fwd, operation::delayed_pre_fwd}) {
+    for (const operation op : {operation::pre_fwd, operation::post_pre_fwd, operation::head_fwd, operation::pre_big_fuse,
+                               operation::pre_bwd, operation::post_pre_bwd, operation::head_bwd,
+                               operation::broadcast_pre_fwd, operation::delayed_pre_fwd, operation::post_head_fwd}) {
         s.wanted = {op};
         CHECK(validate(s));
     }

@@ -44,6 +44,7 @@ TEST_CASE("traffic: n = 4, C = 1280, bf16 data, fp32 weights, 320 tokens")
     CHECK(traffic_of(operation::pre_big_fuse, s).bytes(320) == 320 * (5 * 2560 + 180) + 108);
     CHECK(traffic_of(operation::broadcast_pre_fwd, s).bytes(320) == 320 * (2 * 2560 + 80) + 491'520 + 108);
     CHECK(traffic_of(operation::delayed_pre_fwd, s).bytes(320) == 320 * (5 * 2560 + 112) + 491'520 + 108);
+    CHECK(traffic_of(operation::post_head_fwd, s).bytes(320) == 320 * (6 * 2560 + 80) + 81'920 + 20);
 }
 
 TEST_CASE("traffic: gradients at n = 4, C = 1280, bf16 data, fp32 weights, 320 tokens")
@@ -97,6 +98,7 @@ TEST_CASE("traffic: the floor beside an operator moves as many rows, and about a
                                       {operation::pre_project_fwd, 3, 1},
                                       {operation::pre_big_fuse, 4, 1},
                                       {operation::delayed_pre_fwd, 4, 1},
+                                      {operation::post_head_fwd, 5, 1},
                                       {operation::rmsnorm_bwd, 2, 1},
                                       {operation::apply_mix_bwd, 5, 4},
                                       {operation::expand_bwd, 4, 1},

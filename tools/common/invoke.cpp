@@ -195,6 +195,28 @@ result<void> head(const call& c)
     return c.layer.head_fwd(args, c.stream);
 }
 
+result<void> post_head(const call& c)
+{
+    jit::post_head_fwd_args args;
+    c.set(args.y, "y");
+    c.set(args.x, "x");
+    c.set(args.post, "post");
+    c.set(args.mix, "mix");
+    c.set(args.fn, "fn");
+    c.set(args.scale, "scale");
+    c.set(args.base, "base");
+    c.set(args.norm_weight, "norm_weight");
+    c.set(args.layer_input, "layer_input");
+    args.workspace = c.workspace;
+    args.tokens = c.what.tokens;
+    args.x_strides = c.given;
+    args.post_is_static = c.is_static("post");
+    args.mix_is_static = c.is_static("mix");
+    c.set(args.bias, "bias");
+    c.set(args.num_valid_tokens, "num_valid_tokens");
+    return c.layer.post_head_fwd(args, c.stream);
+}
+
 result<void> pre_project(const call& c)
 {
     jit::pre_project_fwd_args args;
@@ -286,6 +308,8 @@ result<void> invoke(const jit::compiled_layer& layer, const problem& what, const
             return post_pre(c);
         case operation::head_fwd:
             return head(c);
+        case operation::post_head_fwd:
+            return post_head(c);
         case operation::pre_project_fwd:
             return pre_project(c);
         case operation::split_mixes_fwd:

@@ -21,18 +21,22 @@ bool has_projection(operation op)
 {
     return op == operation::pre_fwd || op == operation::post_pre_fwd || op == operation::head_fwd ||
            op == operation::pre_project_fwd || op == operation::dynamic_layer_fwd || op == operation::broadcast_pre_fwd ||
-           op == operation::delayed_pre_fwd;
+           op == operation::delayed_pre_fwd || op == operation::post_head_fwd;
 }
 bool has_pre(operation op)
 {
     return takes_norm_weight(op) || op == operation::split_mixes_fwd || op == operation::coeffs_fwd || is_layer(op);
 }
-bool has_post(operation op) { return has_pre(op) && op != operation::head_fwd; }
+bool is_head(operation op) { return op == operation::head_fwd || op == operation::post_head_fwd; }
+bool has_post(operation op) { return has_pre(op) && !is_head(op); }
 bool has_sinkhorn(operation op)
 {
     return op == operation::sinkhorn_fwd || (has_post(op) && op != operation::split_mixes_fwd);
 }
-bool has_layout(operation op) { return op == operation::post_fwd || op == operation::post_pre_fwd || is_layer(op); }
+bool has_layout(operation op)
+{
+    return op == operation::post_fwd || op == operation::post_pre_fwd || op == operation::post_head_fwd || is_layer(op);
+}
 bool has_token_rms(operation op) { return has_pre(op) && op != operation::static_layer_fwd; }
 bool has_norm(operation op) { return op == operation::rmsnorm_fwd || takes_norm_weight(op) || is_layer(op); }
 bool has_weights(operation op) { return op == operation::post_fwd || has_norm(op) || has_projection(op); }

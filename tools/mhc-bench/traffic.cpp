@@ -60,6 +60,7 @@ traffic traffic_of(operation op, const jit::layer_spec& spec)
         case operation::dynamic_layer_fwd: return {2*n*C*s,                          m*n*C*w + C*w + (m + 3)*4,            n,     n};
         case operation::post_pre_fwd:      return {(2*n + 2)*C*s + 2*(n + n*n)*4,    m*n*C*w + (m + 3)*4 + norm_weight,    n + 1, n + 1};
         case operation::head_fwd:          return {(n + 1)*C*s,                      n*n*C*w + (n + 1)*4 + norm_weight,    n,     1};
+        case operation::post_head_fwd:     return {(n + 2)*C*s + (n + n*n)*4,        n*n*C*w + (n + 1)*4 + norm_weight,    n + 1, 1};
         // The projection writes next to nothing: its floor moves as many rows, one of them written.
         case operation::pre_project_fwd:   return {n*C*s + (m + 1)*4,                m*n*C*w,                              std::max<std::int64_t>(n - 1, 1), 1};
         case operation::split_mixes_fwd:   return {(2*m + 1)*4,                      (m + 3)*4,                            0,     0};

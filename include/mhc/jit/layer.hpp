@@ -52,6 +52,7 @@ public:
     result<void> pre_big_fuse(const pre_big_fuse_args& args, void* stream = nullptr) const;
     result<void> broadcast_pre_fwd(const broadcast_pre_fwd_args& args, void* stream = nullptr) const;
     result<void> delayed_pre_fwd(const delayed_pre_fwd_args& args, void* stream = nullptr) const;
+    result<void> post_head_fwd(const post_head_fwd_args& args, void* stream = nullptr) const;
 
     // Gradients: tensors and formulas in <mhc/jit/gradient_args.hpp>.
     result<void> sinkhorn_bwd(const sinkhorn_bwd_args& args, void* stream = nullptr) const;

@@ -70,8 +70,9 @@ enum class operation : std::uint8_t {
     coeffs_bwd,
     broadcast_pre_fwd,
     delayed_pre_fwd,
+    post_head_fwd,
 };
-inline constexpr int operation_count = 29;
+inline constexpr int operation_count = 30;
 
 /// A set of operators, as `operations{operation::pre_fwd, operation::post_fwd}`.
 class operations {
@@ -98,9 +99,9 @@ private:
 
 /// Those that normalise their layer_input where the spec has norm_weight.
 inline constexpr operations operations_with_norm_weight = {
-    operation::pre_fwd,      operation::post_pre_fwd,      operation::head_fwd,
-    operation::pre_big_fuse, operation::pre_bwd,           operation::post_pre_bwd,
-    operation::head_bwd,     operation::broadcast_pre_fwd, operation::delayed_pre_fwd};
+    operation::pre_fwd,         operation::post_pre_fwd, operation::head_fwd, operation::pre_big_fuse,
+    operation::pre_bwd,         operation::post_pre_bwd, operation::head_bwd, operation::broadcast_pre_fwd,
+    operation::delayed_pre_fwd, operation::post_head_fwd};
 
 /// The options of the mathematics. `options_of(preset)` fills every one; change what differs.
 struct layer_options {
