@@ -111,7 +111,7 @@ std::string_view name_of(slot what) noexcept
         "x", "y", "h", "out", "layer_input", "logits", "mix", "pre", "post", "rms", "weight", "norm_weight", "bias",
         "num_valid_tokens", "previous_pre", "fn", "scale", "base", "proj", "sqsum", "h_pre", "h_post", "h_res", "phi_pre", "phi_post", "phi_res", "alpha_pre", "alpha_post",
         "alpha_res", "b_pre", "b_post", "b_res", "next_pre", "next_post", "next_mix", "d_x", "d_y", "d_h", "d_out",
-        "d_layer_input", "d_logits", "d_mix", "d_pre", "d_post", "d_rms", "d_weight", "d_norm_weight", "d_fn", "d_scale",
+        "d_layer_input", "d_logits", "d_mix", "d_pre", "d_post", "d_rms", "d_weight", "d_norm_weight", "d_bias", "d_fn", "d_scale",
         "d_base", "d_proj", "d_sqsum", "d_h_pre", "d_h_post", "d_h_res", "d_phi_pre", "d_phi_post", "d_phi_res",
         "d_alpha_pre", "d_alpha_post", "d_alpha_res", "d_b_pre", "d_b_post", "d_b_res", "d_next_pre", "d_next_post",
         "d_next_mix", "workspace", "coefficients", "d_coefficients", "norm", "history", "sums", "totals", "d_vector",

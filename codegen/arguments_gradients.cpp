@@ -10,6 +10,7 @@ using arguments = std::vector<argument>;
 arguments with_tokens(arguments list, const std::vector<slot>& numbers, const std::vector<slot>& flags = {})
 {
     list.push_back(number(slot::tokens));
+    list.push_back(valid_tokens());
     for (const slot each : numbers) list.push_back(number(each));
     for (const slot each : flags) list.push_back(number_32(each));
     list.push_back(grid_groups());
@@ -45,10 +46,10 @@ std::vector<family_row> make_table()
         {"apply_mix_bwd", with_tokens({reads(x, data), reads(pre, f32), reads(d_layer_input, data), writes(d_x, data),
                                        writes(d_pre, f32), writes(sums, f32)},
                                       more(both, {pre_token_stride}), {accumulate_inputs})},
-        {"post_bwd",
-         with_tokens({reads(y, data), reads(x, data), reads(post, f32), reads(mix, f32), reads(d_out, data),
-                      writes(d_y, data), writes(d_x, data), writes(d_post, f32), writes(d_mix, f32), writes(sums, f32)},
-                     more(all, {post_token_stride, mix_token_stride}), {accumulate_inputs})},
+        {"post_bwd", with_tokens({reads(y, data), may_read(bias, of_weight), reads(x, data), reads(post, f32),
+                                  reads(mix, f32), reads(d_out, data), writes(d_y, data), writes(d_x, data),
+                                  writes(d_post, f32), writes(d_mix, f32), writes(sums, f32)},
+                                 more(all, {post_token_stride, mix_token_stride}), {accumulate_inputs})},
         {"sinkhorn_bwd",
          with_tokens({reads(logits, f32), reads(d_mix, f32), writes(d_logits, f32), writes(history, f32)}, {})},
         {"rmsnorm_terms",
@@ -102,6 +103,8 @@ std::vector<family_row> make_table()
                      more(all, {coefficients_token_stride, rows}), {accumulate_inputs})},
         {"matrix_sums",
          with_tokens({reads(x, data), reads(d_proj, f32), writes(sums, f32)}, more(x_strides, {rows, splits}))},
+        {"bias_sums", with_tokens({reads(post, f32), reads(d_out, data), writes(sums, f32)},
+                                  {d_out_token_stride, d_out_stream_stride, post_token_stride})},
         {"sum_rows", with_tokens({reads(sums, f32), writes(totals, f32)}, {tokens_per_row, width})},
         {"finish_vector", with_tokens({reads(totals, f32), writes(d_vector, f32)}, {tokens_per_row, width, first, length},
                                       {accumulate_parameters})},

@@ -65,6 +65,7 @@ enum class slot : std::uint8_t {
     d_rms,
     d_weight,
     d_norm_weight,
+    d_bias,
     d_fn,
     d_scale,
     d_base,

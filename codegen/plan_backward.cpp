@@ -86,16 +86,22 @@ void add_apply_mix(const facts& f, operator_plan& made, areas& space)
              {{.to = slot::d_pre, .first = 0, .length = f.n, .only_if = slot::pre_is_static}});
 }
 
-/// post_bwd, and the sums of coefficients that all tokens share.
+/// post_bwd, and the sums of coefficients and of a bias that all tokens share.
 void add_post(const facts& f, operator_plan& made, areas& space, feeds from)
 {
     const std::int64_t width = f.n + f.n * f.n;
     const feed rows = space.of_tokens(slot::sums, width);
+    const feed bias = space.of_sums(slot::sums, f.C, tokens_of_weight_sum);
     from.push_back(rows);
     made.kernels.push_back(plan_post_bwd(f, from));
     add_sums(f, made, space, rows, 1, width, slot::statics_are_wanted,
              {{.to = slot::d_post, .first = 0, .length = f.n, .only_if = slot::post_is_static},
               {.to = slot::d_mix, .first = f.n, .length = f.n * f.n, .only_if = slot::mix_is_static}});
+    from.back() = bias;
+    made.kernels.push_back(plan_bias_sums(f, from));
+    made.kernels.back().only_if = slot::d_bias;
+    add_sums(f, made, space, bias, tokens_of_weight_sum, f.C, slot::d_bias,
+             {{.to = slot::d_bias, .first = 0, .length = f.C, .is_weight = true}});
 }
 
 void add_sinkhorn(const facts& f, operator_plan& made, areas& space)

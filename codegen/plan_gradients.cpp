@@ -113,7 +113,15 @@ static std::int64_t norm_products(const facts& f) { return 2 + 2 * std::min<std:
 kernel_plan plan_post_bwd(const facts& f, const feeds& from)
 {
     kernel_plan k = plan_products(f, "post_bwd", from, mix_products(f));
+    add_weight(f, k);
     k.bindings["layout"] = to_string(f.spec.options.layout);
+    finish(f, k, true);
+    return k;
+}
+
+kernel_plan plan_bias_sums(const facts& f, const feeds& from)
+{
+    kernel_plan k = plan_slices(f, "bias_sums", from, tokens_of_weight_sum);
     finish(f, k, true);
     return k;
 }

@@ -19,6 +19,8 @@ std::int64_t history_floats(const facts& f);
 kernel_plan plan_expand_bwd(const facts& f);
 kernel_plan plan_apply_mix_bwd(const facts& f, const feeds& from);
 kernel_plan plan_post_bwd(const facts& f, const feeds& from);
+/// Of post's bias, summed over some tokens each.
+kernel_plan plan_bias_sums(const facts& f, const feeds& from);
 kernel_plan plan_sinkhorn_bwd(const facts& f, const feeds& from);
 kernel_plan plan_rmsnorm_terms(const facts& f, const feeds& from);
 kernel_plan plan_rmsnorm_bwd(const facts& f, const feeds& from);

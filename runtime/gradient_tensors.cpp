@@ -39,12 +39,9 @@ bool may_be_missing(operation of, const std::string& output)
 /// Gradients of parameters that are not computed where they are null.
 bool may_be_unwanted(const std::string& parameter)
 {
-    constexpr std::array<std::string_view, 5> parameters{"fn", "scale", "base", "weight", "norm_weight"};
+    constexpr std::array<std::string_view, 6> parameters{"fn", "scale", "base", "weight", "norm_weight", "bias"};
     return std::find(parameters.begin(), parameters.end(), parameter) != parameters.end();
 }
-
-/// What gradients know nothing of.
-bool is_of_forward_alone(const std::string& input) { return input == "bias" || input == "num_valid_tokens"; }
 
 }  // namespace
 
@@ -57,8 +54,7 @@ std::optional<operation> operator_of_gradient(operation gradient)
 
 std::vector<tensor_description> gradient_tensors(operation of)
 {
-    std::vector<tensor_description> forward = tensors_of(of);
-    std::erase_if(forward, [](const tensor_description& tensor) { return is_of_forward_alone(tensor.name); });
+    const std::vector<tensor_description> forward = tensors_of(of);
     std::vector<tensor_description> list;
     for (tensor_description tensor : forward) {
         if (tensor.is_output) continue;
@@ -73,7 +69,7 @@ std::vector<tensor_description> gradient_tensors(operation of)
         list.push_back(std::move(tensor));
     }
     for (tensor_description tensor : forward) {
-        if (tensor.is_output) continue;
+        if (tensor.is_output || tensor.name == "num_valid_tokens") continue;  // a number of tokens has no gradient
         tensor.is_output = true;
         tensor.optional = may_be_unwanted(tensor.name);
         tensor.name = "d_" + tensor.name;

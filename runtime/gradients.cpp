@@ -5,8 +5,8 @@ namespace mhc::jit {
 namespace {
 
 using codegen::slot;
-using runtime::launch;
 using runtime::launch_check;
+using runtime::launch_valid;
 using runtime::rows_of_fn;
 using runtime::x_in;
 
@@ -33,6 +33,8 @@ template <class Args>
 void collect_post_gradients(launch_check& c, const Args& a, std::int64_t n)
 {
     runtime::post_in(c, a, n);
+    c.optional_weight(slot::bias, a.bias);
+    c.optional_weight(slot::d_bias, a.d_bias);
     c.data_out(slot::d_y, a.d_y);
     d_x_out(c, a.d_x, a.d_x_strides);
     coefficient_gradient(c, slot::d_post, a.d_post, a.post_is_static);
@@ -86,7 +88,7 @@ void collect_split_gradients(launch_check& c, const Args& a)
 
 result<void> compiled_layer::sinkhorn_bwd(const sinkhorn_bwd_args& a, void* stream) const
 {
-    return launch(*impl_, operation::sinkhorn_bwd, a.tokens, stream, [&](launch_check& c) {
+    return launch_valid(*impl_, operation::sinkhorn_bwd, a, stream, [&](launch_check& c) {
         c.f32(slot::logits, a.logits);
         c.f32(slot::d_mix, a.d_mix);
         c.f32(slot::d_logits, a.d_logits);
@@ -96,7 +98,7 @@ result<void> compiled_layer::sinkhorn_bwd(const sinkhorn_bwd_args& a, void* stre
 
 result<void> compiled_layer::rmsnorm_bwd(const rmsnorm_bwd_args& a, void* stream) const
 {
-    return launch(*impl_, operation::rmsnorm_bwd, a.tokens, stream, [&](launch_check& c) {
+    return launch_valid(*impl_, operation::rmsnorm_bwd, a, stream, [&](launch_check& c) {
         c.data_in(slot::x, a.x);
         c.optional_weight(slot::weight, a.weight);
         c.data_in(slot::d_y, a.d_y);
@@ -110,7 +112,7 @@ result<void> compiled_layer::rmsnorm_bwd(const rmsnorm_bwd_args& a, void* stream
 
 result<void> compiled_layer::apply_mix_bwd(const apply_mix_bwd_args& a, void* stream) const
 {
-    return launch(*impl_, operation::apply_mix_bwd, a.tokens, stream, [&](launch_check& c) {
+    return launch_valid(*impl_, operation::apply_mix_bwd, a, stream, [&](launch_check& c) {
         x_in(c, a.x, a.x_strides);
         c.f32(slot::pre, a.pre);
         c.number(slot::pre_token_stride, a.pre_is_static ? 0 : impl_->spec.n_streams);
@@ -125,7 +127,7 @@ result<void> compiled_layer::apply_mix_bwd(const apply_mix_bwd_args& a, void* st
 
 result<void> compiled_layer::expand_bwd(const expand_bwd_args& a, void* stream) const
 {
-    return launch(*impl_, operation::expand_bwd, a.tokens, stream, [&](launch_check& c) {
+    return launch_valid(*impl_, operation::expand_bwd, a, stream, [&](launch_check& c) {
         c.data_in(slot::d_x, a.d_x);
         c.streams(slot::d_x_token_stride, slot::d_x_stream_stride, a.d_x_strides, false);
         c.data_out(slot::d_h, a.d_h);
@@ -134,7 +136,7 @@ result<void> compiled_layer::expand_bwd(const expand_bwd_args& a, void* stream) 
 
 result<void> compiled_layer::post_bwd(const post_bwd_args& a, void* stream) const
 {
-    return launch(*impl_, operation::post_bwd, a.tokens, stream, [&](launch_check& c) {
+    return launch_valid(*impl_, operation::post_bwd, a, stream, [&](launch_check& c) {
         collect_post_gradients(c, a, impl_->spec.n_streams);
         d_out_in(c, a.d_out, a.d_out_strides);
     });
@@ -142,7 +144,7 @@ result<void> compiled_layer::post_bwd(const post_bwd_args& a, void* stream) cons
 
 result<void> compiled_layer::pre_bwd(const pre_bwd_args& a, void* stream) const
 {
-    return launch(*impl_, operation::pre_bwd, a.tokens, stream, [&](launch_check& c) {
+    return launch_valid(*impl_, operation::pre_bwd, a, stream, [&](launch_check& c) {
         x_in(c, a.x, a.x_strides);
         d_x_out(c, a.d_x, a.d_x_strides);
         collect_projection(c, a, rows_of_fn(impl_->spec));
@@ -156,7 +158,7 @@ result<void> compiled_layer::pre_bwd(const pre_bwd_args& a, void* stream) const
 
 result<void> compiled_layer::head_bwd(const head_bwd_args& a, void* stream) const
 {
-    return launch(*impl_, operation::head_bwd, a.tokens, stream, [&](launch_check& c) {
+    return launch_valid(*impl_, operation::head_bwd, a, stream, [&](launch_check& c) {
         x_in(c, a.x, a.x_strides);
         d_x_out(c, a.d_x, a.d_x_strides);
         collect_projection(c, a, impl_->spec.n_streams);
@@ -168,7 +170,7 @@ result<void> compiled_layer::head_bwd(const head_bwd_args& a, void* stream) cons
 
 result<void> compiled_layer::post_pre_bwd(const post_pre_bwd_args& a, void* stream) const
 {
-    return launch(*impl_, operation::post_pre_bwd, a.tokens, stream, [&](launch_check& c) {
+    return launch_valid(*impl_, operation::post_pre_bwd, a, stream, [&](launch_check& c) {
         collect_post_gradients(c, a, impl_->spec.n_streams);
         collect_projection(c, a, rows_of_fn(impl_->spec));
         c.optional_data(slot::d_out, a.d_out);
@@ -181,7 +183,7 @@ result<void> compiled_layer::post_pre_bwd(const post_pre_bwd_args& a, void* stre
 
 result<void> compiled_layer::pre_project_bwd(const pre_project_bwd_args& a, void* stream) const
 {
-    return launch(*impl_, operation::pre_project_bwd, a.tokens, stream, [&](launch_check& c) {
+    return launch_valid(*impl_, operation::pre_project_bwd, a, stream, [&](launch_check& c) {
         x_in(c, a.x, a.x_strides);
         d_x_out(c, a.d_x, a.d_x_strides);
         c.weight(slot::fn, a.fn);
@@ -197,7 +199,7 @@ result<void> compiled_layer::pre_project_bwd(const pre_project_bwd_args& a, void
 
 result<void> compiled_layer::split_mixes_bwd(const split_mixes_bwd_args& a, void* stream) const
 {
-    return launch(*impl_, operation::split_mixes_bwd, a.tokens, stream, [&](launch_check& c) {
+    return launch_valid(*impl_, operation::split_mixes_bwd, a, stream, [&](launch_check& c) {
         collect_split_gradients(c, a);
         c.optional_f32(slot::d_logits, a.d_logits);
     });
@@ -205,7 +207,7 @@ result<void> compiled_layer::split_mixes_bwd(const split_mixes_bwd_args& a, void
 
 result<void> compiled_layer::coeffs_bwd(const coeffs_bwd_args& a, void* stream) const
 {
-    return launch(*impl_, operation::coeffs_bwd, a.tokens, stream, [&](launch_check& c) {
+    return launch_valid(*impl_, operation::coeffs_bwd, a, stream, [&](launch_check& c) {
         collect_split_gradients(c, a);
         c.optional_f32(slot::d_mix, a.d_mix);
     });
@@ -213,7 +215,7 @@ result<void> compiled_layer::coeffs_bwd(const coeffs_bwd_args& a, void* stream) 
 
 result<void> compiled_layer::static_layer_bwd(const static_layer_bwd_args& a, void* stream) const
 {
-    return launch(*impl_, operation::static_layer_bwd, a.tokens, stream, [&](launch_check& c) {
+    return launch_valid(*impl_, operation::static_layer_bwd, a, stream, [&](launch_check& c) {
         x_in(c, a.x, a.x_strides);
         c.f32(slot::h_pre, a.h_pre);
         c.f32(slot::h_post, a.h_post);
@@ -233,7 +235,7 @@ result<void> compiled_layer::static_layer_bwd(const static_layer_bwd_args& a, vo
 
 result<void> compiled_layer::dynamic_layer_bwd(const dynamic_layer_bwd_args& a, void* stream) const
 {
-    return launch(*impl_, operation::dynamic_layer_bwd, a.tokens, stream, [&](launch_check& c) {
+    return launch_valid(*impl_, operation::dynamic_layer_bwd, a, stream, [&](launch_check& c) {
         x_in(c, a.x, a.x_strides);
         runtime::dynamic_parameters_in(c, a);
         d_out_in(c, a.d_out, a.d_out_strides);

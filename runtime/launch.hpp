@@ -62,4 +62,15 @@ jit::result<void> launch(const Layer& layer, jit::operation op, std::int64_t tok
     return enqueue(*ready, arguments.values(), tokens, stream);
 }
 
+/// Of an operator that can be told of a padded batch.
+template <class Args, class Check>
+jit::result<void> launch_valid(const jit::compiled_layer::impl& layer, jit::operation op, const Args& a, void* stream,
+                               Check check)
+{
+    return launch(layer, op, a.tokens, stream, [&](launch_check& c) {
+        check(c);
+        c.valid_tokens(a.num_valid_tokens);
+    });
+}
+
 }  // namespace mhc::runtime

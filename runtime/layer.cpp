@@ -5,25 +5,11 @@
 
 namespace mhc::jit {
 using codegen::slot;
-using runtime::launch;
 using runtime::launch_check;
+using runtime::launch_valid;
 using runtime::ready_operator;
 using runtime::rows_of_fn;
 using runtime::x_in;
-
-namespace {
-
-/// Of an operator that can be told of a padded batch: all but gradients.
-template <class Args, class Check>
-result<void> launch_valid(const compiled_layer::impl& layer, operation op, const Args& a, void* stream, Check check)
-{
-    return launch(layer, op, a.tokens, stream, [&](launch_check& c) {
-        check(c);
-        c.valid_tokens(a.num_valid_tokens);
-    });
-}
-
-}  // namespace
 
 const char* to_string(origin from) noexcept
 {

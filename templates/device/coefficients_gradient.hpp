@@ -67,13 +67,14 @@ struct history_of<void, n> {
 };
 
 /// d_proj [S, T, m] and d_sqsum [S, T], the same for each split since the splits are summed, and sums [T, affine_width].
+/// Of all `tokens` the first `valid` are read and written.
 template <matrix M, class Options, int n, int K, class Grid>
 MHC_DEVICE void token_coefficients_gradient(Grid at, float* shared, projected from, affine by, coefficient_gradients given,
                                             float* history, float* d_proj, float* d_sqsum, i64 splits, float* sums,
-                                            i64 tokens, coefficient_constants k)
+                                            i64 tokens, i64 valid, coefficient_constants k)
 {
     constexpr int m = rows_of_z<M, n>, lanes = lanes_of(n, Grid::wave_size), width = affine_width<M, n>;
-    for_each_matrix<n, gradient_floats<n>>(at, shared, tokens, [=](i64 t, bool is_live, balance<n> s, int lane) MHC_INLINE {
+    for_each_matrix<n, gradient_floats<n>>(at, shared, valid, [=](i64 t, bool is_live, balance<n> s, int lane) MHC_INLINE {
         float *const gradient = s.entries + balance<n>::floats, *const products = gradient + n * n;
         const float squares = sum_of_splits(from.sqsum + t, tokens, from.splits);
         const float r = 1.0f / square_root(squares * (1.0f / float(K)) + k.rms_eps);

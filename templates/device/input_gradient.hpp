@@ -44,7 +44,7 @@ constexpr int tokens_of_weight_sum = 8;
 template <class Parts, class Rows, int n, layout L, int TileTokens, int WeightAlign, class Out, class Data, class Weight,
           class Matrix>
 MHC_DEVICE void tile_gradient(const gradient_sources<Data, Weight, Matrix>& from, Out* d_x, i64 d_x_token, i64 d_x_stream,
-                              i64 first, i64 tokens, int c, bool adds, typename Rows::lanes& weight_sum)
+                              i64 first, i64 tokens, i64 valid, int c, bool adds, typename Rows::lanes& weight_sum)
 {
     constexpr int W = Rows::W;
     using lanes = typename Rows::lanes;
@@ -53,7 +53,7 @@ MHC_DEVICE void tile_gradient(const gradient_sources<Data, Weight, Matrix>& from
     if constexpr (Parts::sum) {
 #pragma unroll
         for (int k = 0; k < TileTokens; ++k) {
-            const i64 t = first + k < tokens ? first + k : tokens - 1;
+            const i64 t = first + k < valid ? first + k : valid - 1;
             lanes h = splat<W>(0.0f);
             if constexpr (Parts::mix)
                 h = weighted_sum<Rows, n>(from.d_out + t * from.g_token, from.g_stream, from.q + t * from.coefficients_token,
@@ -64,7 +64,7 @@ MHC_DEVICE void tile_gradient(const gradient_sources<Data, Weight, Matrix>& from
                 const lanes a =
                     weighted_sum<Rows, n>(from.x + t * from.x_token, from.x_stream, from.p + t * from.coefficients_token, c);
                 const float e0 = from.norm[2 * t], e1 = from.norm[2 * t + 1];
-                if (first + k < tokens) weight_sum = fma<W>(h * e0, a, weight_sum);
+                if (first + k < valid) weight_sum = fma<W>(h * e0, a, weight_sum);
                 h = fma<W>(a, splat<W>(-e1), h * weight_at<Rows, WeightAlign>(from.weight, c) * e0);
             }
             d_a[k] = h;
@@ -74,7 +74,7 @@ MHC_DEVICE void tile_gradient(const gradient_sources<Data, Weight, Matrix>& from
         lanes sums[TileTokens];
 #pragma unroll
         for (int k = 0; k < TileTokens; ++k) {
-            const i64 t = first + k < tokens ? first + k : tokens - 1;
+            const i64 t = first + k < valid ? first + k : valid - 1;
             sums[k] = splat<W>(0.0f);
             if constexpr (!Parts::mix) {
                 if (from.d_out) sums[k] = Rows::load(from.d_out + t * from.g_token + i * from.g_stream, c);
@@ -94,35 +94,36 @@ MHC_DEVICE void tile_gradient(const gradient_sources<Data, Weight, Matrix>& from
                 const lanes f = Rows::template load<WeightAlign>(from.fn.row(r) + i * Rows::C, c);
 #pragma unroll
                 for (int k = 0; k < TileTokens; ++k) {
-                    const i64 t = first + k < tokens ? first + k : tokens - 1;
+                    const i64 t = first + k < valid ? first + k : valid - 1;
                     sums[k] = fma<W>(splat<W>(from.d_proj[(split + t) * from.fn_rows + r]), f, sums[k]);
                 }
             }
         }
 #pragma unroll
         for (int k = 0; k < TileTokens; ++k)
-            if (first + k < tokens) store_gradient<Rows>(d_x + (first + k) * d_x_token + i * d_x_stream, c, sums[k], adds);
+            if (first + k < valid) store_gradient<Rows>(d_x + (first + k) * d_x_token + i * d_x_stream, c, sums[k], adds);
     }
 }
 
-/// d_x, and weight_sums[s, c]: what the norm's weight gets from the s-th 8 tokens. A work item is 8 tokens and a chunk.
+/// d_x, and weight_sums[s, c]: what the norm's weight gets from the s-th 8 tokens. A work item is 8 tokens and a chunk. Of
+/// all `tokens` the first `valid` are read and written.
 template <class Parts, class Rows, int n, layout L, int TileTokens, int WeightAlign, class Grid, class Out, class Data,
           class Weight, class Matrix>
 MHC_DEVICE void input_gradient(Grid at, const gradient_sources<Data, Weight, Matrix>& from, Out* d_x, float* weight_sums,
-                               i64 tokens, i64 d_x_token, i64 d_x_stream, bool adds)
+                               i64 tokens, i64 valid, i64 d_x_token, i64 d_x_stream, bool adds)
 {
     constexpr int each = tokens_of_weight_sum;
     static_assert(each % TileTokens == 0, "whole tiles");
     const gradient_sources<Data, Weight, Matrix> copy = from;
-    const i64 items = ceil_div_long(tokens, each) * Rows::chunks;
+    const i64 items = ceil_div_long(valid, each) * Rows::chunks;
     for (i64 item = at.group; item < items; item += at.groups) {
         const int begin = int(item % Rows::chunks) * Rows::chunk;
         const i64 slice = item / Rows::chunks, first = slice * each;
         for_each_vector<Rows>(at, begin, smaller(begin + Rows::chunk, Rows::C), [=](int c) MHC_INLINE {
             typename Rows::lanes weight_sum = splat<Rows::W>(0.0f);
-            for (i64 t = first; t < first + each && t < tokens; t += TileTokens)
-                tile_gradient<Parts, Rows, n, L, TileTokens, WeightAlign>(copy, d_x, d_x_token, d_x_stream, t, tokens, c,
-                                                                          adds, weight_sum);
+            for (i64 t = first; t < first + each && t < valid; t += TileTokens)
+                tile_gradient<Parts, Rows, n, L, TileTokens, WeightAlign>(copy, d_x, d_x_token, d_x_stream, t, tokens, valid,
+                                                                          c, adds, weight_sum);
             if constexpr (Parts::norm) Rows::store(weight_sums + slice * Rows::C, c, weight_sum);
         });
     }
@@ -148,6 +149,26 @@ MHC_DEVICE void rmsnorm_gradient(Grid at, const Data* x, const Weight* weight, c
                 store_gradient<Rows>(d_x + t * Rows::C, c, fma<W>(a, splat<W>(-norm[2 * t + 1]), h * w), adds);
             }
             Rows::store(weight_sums + slice * Rows::C, c, weight_sum);
+        });
+    }
+}
+
+/// sums[s, c]: what the bias of post gets from the s-th 8 tokens, sum_t sum_i q[t,i] g[t,i,c], the sum over i being d_y
+/// before it is rounded. A work item is 8 tokens and a chunk.
+template <class Rows, int n, class Grid, class Gradient>
+MHC_DEVICE void bias_sums(Grid at, const float* q, const Gradient* d_out, float* sums, i64 tokens, i64 g_token, i64 g_stream,
+                          i64 q_token)
+{
+    constexpr int each = tokens_of_weight_sum;
+    const i64 items = ceil_div_long(tokens, each) * Rows::chunks;
+    for (i64 item = at.group; item < items; item += at.groups) {
+        const int begin = int(item % Rows::chunks) * Rows::chunk;
+        const i64 slice = item / Rows::chunks, first = slice * each;
+        for_each_vector<Rows>(at, begin, smaller(begin + Rows::chunk, Rows::C), [=](int c) MHC_INLINE {
+            typename Rows::lanes total = splat<Rows::W>(0.0f);
+            for (i64 t = first; t < first + each && t < tokens; ++t)
+                total = total + weighted_sum<Rows, n>(d_out + t * g_token, g_stream, q + t * q_token, c);
+            Rows::store(sums + slice * Rows::C, c, total);
         });
     }
 }

@@ -116,21 +116,24 @@ MHC_DEVICE void mix_products(Grid at, float* shared, const Gradient* g, i64 g_st
     }
 }
 
-/// Gradients of out[t,i] = q[t,i] y[t] + sum_j M[t,i,j] x[t,j]. Those of static q and M (token stride 0) are in `rows` for
-/// the time being, [T, n + n*n], to be summed over the tokens.
-template <class Rows, int n, layout L, class Grid, class Data, class Gradient>
-MHC_DEVICE void post_gradient(Grid at, float* shared, const Data* y, const Data* x, const float* q, const float* mix,
-                              const Gradient* d_out, Data* d_y, Data* d_x, float* d_q, float* d_mix, float* rows, i64 tokens,
-                              i64 x_token, i64 x_stream, i64 g_token, i64 g_stream, i64 d_x_token, i64 d_x_stream,
-                              i64 q_token, i64 mix_token, bool adds)
+/// Gradients of out[t,i] = q[t,i] (y[t] + bias) + sum_j M[t,i,j] x[t,j]; a null bias is none. Those of static q and M (token
+/// stride 0) are in `rows` for the time being, [T, n + n*n], to be summed over the tokens.
+template <class Rows, int n, layout L, int WeightAlign, class Grid, class Data, class Weight, class Gradient>
+MHC_DEVICE void post_gradient(Grid at, float* shared, const Data* y, const Weight* bias, const Data* x, const float* q,
+                              const float* mix, const Gradient* d_out, Data* d_y, Data* d_x, float* d_q, float* d_mix,
+                              float* rows, i64 tokens, i64 x_token, i64 x_stream, i64 g_token, i64 g_stream, i64 d_x_token,
+                              i64 d_x_stream, i64 q_token, i64 mix_token, bool adds)
 {
     for (i64 t = at.group; t < tokens; t += at.groups) {
         const Gradient* g = d_out + t * g_token;
         float* const row = rows + t * (n + n * n);
         mix_products<Rows, n, L>(
             at, shared, g, g_stream, x + t * x_token, x_stream,
-            [=](int c) MHC_INLINE { return Rows::load(y + t * Rows::C, c); }, q_token == 0 ? row : d_q + t * n,
-            mix_token == 0 ? row + n : d_mix + t * (n * n),
+            [=](int c) MHC_INLINE {
+                const typename Rows::lanes row = Rows::load(y + t * Rows::C, c);
+                return bias ? row + Rows::template load<WeightAlign>(bias, c) : row;
+            },
+            q_token == 0 ? row : d_q + t * n, mix_token == 0 ? row + n : d_mix + t * (n * n),
             [=](int c) MHC_INLINE {
                 store_mix_gradient<Rows, n, L>(g, g_stream, q + t * q_token, mix + t * mix_token, d_x + t * d_x_token,
                                                d_x_stream, d_y + t * Rows::C, c, adds);

@@ -23,10 +23,10 @@ MHC_DEVICE void sum_rows(Grid at, const float* from, float* to, i64 count, i64 w
     }
 }
 
-/// The sum of `count` rows of `width`, in column k, in their order; no rows, nothing read, 0.
+/// The sum of `count` rows of `width`, in column k, in their order; no rows (or fewer), nothing read, 0.
 MHC_DEVICE float column_sum(const float* from, i64 count, i64 width, i64 k)
 {
-    if (count == 0) return 0.0f;
+    if (count <= 0) return 0.0f;
     float total = from[k];
     for (i64 r = 1; r < count; ++r) total += from[r * width + k];
     return total;
@@ -49,19 +49,19 @@ MHC_DEVICE void finish_vector(Grid at, const float* from, i64 count, i64 width, 
 }
 
 /// sums[s, r, i*C + c] = sum over the tokens of slice s (Slice tokens) of d_proj[t, r] * x[t, i, c], d_proj of the split
-/// that c is in; r < fn_rows.
+/// that c is in; r < fn_rows. Of all `tokens` the first `valid` are read.
 /// A work item is a slice, a stream, a chunk of channels and TileRows rows.
 template <class Rows, int n, int TileRows, int Slice, int RowsMax, class Grid, class Data>
 MHC_DEVICE void matrix_sums(Grid at, const Data* x, const float* d_proj, float* sums, i64 fn_rows, int splits, i64 tokens,
-                            i64 x_token, i64 x_stream)
+                            i64 valid, i64 x_token, i64 x_stream)
 {
     using lanes = typename Rows::lanes;
     constexpr int row_tiles = ceil_div(RowsMax, TileRows), each = row_tiles * n * Rows::chunks;
-    const i64 items = ceil_div_long(tokens, Slice) * each;
+    const i64 items = ceil_div_long(valid, Slice) * each;
     for (i64 item = at.group; item < items; item += at.groups) {
         const int first_row = int(item % row_tiles) * TileRows, i = int(item / row_tiles % n);
         const int begin = int(item / (row_tiles * n) % Rows::chunks) * Rows::chunk;
-        const i64 slice = item / each, first = slice * Slice, end = first + Slice < tokens ? first + Slice : tokens;
+        const i64 slice = item / each, first = slice * Slice, end = first + Slice < valid ? first + Slice : valid;
         if (first_row >= fn_rows) continue;
         for_each_vector<Rows>(at, begin, smaller(begin + Rows::chunk, Rows::C), [=](int c) MHC_INLINE {
             const i64 split = split_of<Rows>(c, splits) * tokens;

@@ -60,6 +60,7 @@ void put(gradients& expected, reference::post_gradients found)
     put(expected, "x", std::move(found.x));
     put(expected, "post", std::move(found.post));
     put(expected, "mix", std::move(found.mix));
+    put(expected, "bias", std::move(found.bias));
 }
 
 void put(gradients& expected, reference::coefficients_gradients found)
@@ -141,7 +142,7 @@ gradients expected_gradients(const jit::layer_spec& spec, const operands& of,
         case operation::post_bwd:
             put(expected, reference::post_bwd(options.layout, shape, in.data("y"), in.rows("x"),
                                               in.of_token("post", of.post_is_static), in.of_token("mix", of.mix_is_static),
-                                              in.rows("d_out")));
+                                              in.rows("d_out"), in.data("bias")));
             break;
         case operation::pre_bwd:
             put(expected,
@@ -160,7 +161,8 @@ gradients expected_gradients(const jit::layer_spec& spec, const operands& of,
             reference::post_pre_gradients found = reference::post_pre_bwd(
                 options, shape, in.data("y"), in.rows("x"), in.of_token("post", of.post_is_static),
                 in.of_token("mix", of.mix_is_static), {out.data(), shape.flat_dim(), shape.hidden_dim}, in.data("fn"),
-                in.data("scale"), in.data("base"), in.data("norm_weight"), in.rows("d_out"), in.outputs("d_next_"));
+                in.data("scale"), in.data("base"), in.data("norm_weight"), in.rows("d_out"), in.outputs("d_next_"),
+                in.data("bias"));
             put(expected, std::move(found.post));
             put(expected, std::move(found.next), false);
             break;

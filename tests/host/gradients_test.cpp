@@ -30,6 +30,7 @@ test_case gradient_case(operation op, std::int64_t tokens, jit::dtype type)
     made.spec.dtype = made.spec.weight_dtype = type;
     made.spec.options = reference::options_of(jit::preset::mhc_cu);
     made.spec.norm_weight = jit::operations_with_norm_weight.contains(op);
+    made.has_bias = op == operation::post_bwd || op == operation::post_pre_bwd;
     made.spec.wanted = jit::operations{op};
     return made;
 }
@@ -155,7 +156,8 @@ TEST_CASE("gradients: one that is not asked for is not written, and changes no o
         const operands made = make_operands(of);
         const outcome all = run_without_problems(of.spec, made);
         for (const operand& each : made.list) {
-            static constexpr std::string_view optional[] = {"d_fn", "d_scale", "d_base", "d_weight", "d_norm_weight"};
+            static constexpr std::string_view optional[] = {"d_fn",     "d_scale",       "d_base",
+                                                            "d_weight", "d_norm_weight", "d_bias"};
             if (std::find(std::begin(optional), std::end(optional), each.name) == std::end(optional)) continue;
             CAPTURE(each.name);
             check_equal_but(run_without(of.spec, made, each.name), all);

@@ -71,9 +71,10 @@ bool is_optional(operation op, const operand& of)
         return std::find(names.begin(), names.end(), of.name) != names.end();
     };
     if (forward_of(op) == operation::rmsnorm_fwd && of.name == "weight") return true;
+    if (of.name == "bias") return true;
     if (!is_gradient(op)) return false;
     if (is_one_of({"d_rms", "d_next_pre", "d_next_post", "d_next_mix"})) return true;
-    if (is_one_of({"d_fn", "d_scale", "d_base", "d_weight", "d_norm_weight"})) return true;
+    if (is_one_of({"d_fn", "d_scale", "d_base", "d_weight", "d_norm_weight", "d_bias"})) return true;
     if (op == operation::post_pre_bwd) return of.name == "d_out";
     constexpr jit::operations with_coefficients = {operation::pre_bwd, operation::split_mixes_bwd, operation::coeffs_bwd};
     return with_coefficients.contains(op) && is_one_of({"d_pre", "d_post", "d_mix", "d_logits"});

@@ -163,7 +163,7 @@ int value_count(const case_group& group, factor of)
     const auto all_if = [](bool meaningful, const auto& values) {
         return meaningful ? static_cast<int>(std::size(values)) : 1;
     };
-    const bool takes_bias = with_post.contains(group.op);
+    const bool takes_bias = with_post.contains(op);
     const bool has_weights =
         takes_bias || op == operation::rmsnorm_fwd || takes_norm_weight(op) || projects(op) || is_layer(op);
     const bool sweeps = group.sweeps_sinkhorn;
@@ -213,7 +213,7 @@ int value_count(const case_group& group, factor of)
         case factor::bias:
             return takes_bias ? 2 : 1;
         case factor::padding:
-            return sweeps || is_gradient(group.op) ? 1 : 2;
+            return sweeps ? 1 : 2;
     }
     return 1;
 }

@@ -239,6 +239,20 @@ class Gradients(ToolCase):
                 forward = lambda y, x, post, mix: {"out": ref.post(y, x, post, mix, ref.PRESETS[preset])}
                 self.check("post_bwd", forward, {"y": y, "x": x, "post": post, "mix": mix}, {"out": (5, 3, 37)}, f"preset={preset}")
 
+    def test_post_with_a_bias_and_padded_tokens(self):
+        given = {"y": self.normal(5, 37), "x": self.normal(5, 3, 37), "post": self.normal(5, 3), "mix": self.normal(3, 3),
+                 "bias": self.normal(37)}
+        forward = lambda y, x, post, mix, bias: {"out": ref.post(y + bias, x, post, mix, ref.PRESETS["paper"])}
+        self.check("post_bwd", forward, given, {"out": (5, 3, 37)})
+        given["d_out"] = self.normal(5, 3, 37)
+        alone, _ = self.evaluate("post_bwd", {**given, **{name: given[name][:3] for name in ("y", "x", "post", "d_out")}})
+        padded, _ = self.evaluate("post_bwd", {**given, "num_valid_tokens": np.array([3], np.float32)})
+        for name in ("d_mix", "d_bias"):
+            self.assertTrue(np.array_equal(padded[name], alone[name]))
+        for name in ("d_y", "d_x", "d_post"):
+            self.assertTrue(np.array_equal(padded[name][:3], alone[name]))
+            self.assertTrue(np.isnan(padded[name][3:]).all())
+
     def test_expand(self):
         out, _ = self.evaluate("expand_bwd", {"d_x": np.ones((2, 3, 8), np.float32)})
         self.assertTrue((out["d_h"] == 3).all())

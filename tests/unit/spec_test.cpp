@@ -177,22 +177,18 @@ TEST_CASE("spec: every operator has a name that reads back, and tensors")
 
 TEST_CASE("spec: a gradient takes its operator's inputs and the gradients of its outputs, and gives those of its inputs")
 {
-    const auto is_of_forward_alone = [](const auto& tensor) {
-        return tensor.name == "bias" || tensor.name == "num_valid_tokens";
-    };
     for (int i = 0; i < operation_count; ++i) {
         const auto of = operator_of_gradient(static_cast<operation>(i));
         CHECK(of.has_value() == std::string(to_string(static_cast<operation>(i))).ends_with("_bwd"));
         if (!of) continue;
         CAPTURE(std::string(to_string(*of)));
         std::vector<std::string> expected, found;
-        std::vector<tensor_description> forward = tensors_of(*of);
-        CHECK(std::erase_if(forward, is_of_forward_alone) >= 1);
+        const std::vector<tensor_description> forward = tensors_of(*of);
         for (const bool is_output : {false, true})
             for (const auto& tensor : forward)
                 if (tensor.is_output == is_output) expected.push_back((is_output ? "in d_" : "in ") + tensor.name);
         for (const auto& tensor : forward)
-            if (!tensor.is_output) expected.push_back("out d_" + tensor.name);
+            if (!tensor.is_output && tensor.name != "num_valid_tokens") expected.push_back("out d_" + tensor.name);
         for (const auto& tensor : tensors_of(static_cast<operation>(i)))
             found.push_back((tensor.is_output ? "out " : "in ") + tensor.name);
         CHECK(found == expected);

@@ -21,7 +21,7 @@ Args filled(const call& c)
     MHC_SET(phi_pre); MHC_SET(phi_post); MHC_SET(phi_res); MHC_SET(alpha_pre); MHC_SET(alpha_post); MHC_SET(alpha_res);
     MHC_SET(b_pre); MHC_SET(b_post); MHC_SET(b_res); MHC_SET(d_phi_pre); MHC_SET(d_phi_post); MHC_SET(d_phi_res);
     MHC_SET(d_alpha_pre); MHC_SET(d_alpha_post); MHC_SET(d_alpha_res); MHC_SET(d_b_pre); MHC_SET(d_b_post);
-    MHC_SET(d_b_res);
+    MHC_SET(d_b_res); MHC_SET(bias); MHC_SET(d_bias); MHC_SET(num_valid_tokens);
 #undef MHC_SET
     // clang-format on
     args.tokens = c.what.tokens;

@@ -16,7 +16,8 @@ problem problem_of(jit::operation op, const jit::layer_spec& spec, std::int64_t 
     problem result{op, tokens, spec.hidden_dim, spec.n_streams, 1, rows, {}};
     for (const jit::tensor_description& tensor : jit::tensors_of(op)) {
         if (tensor.name.ends_with("norm_weight") && !spec.norm_weight) continue;
-        if (tensor.name == "bias" || tensor.name == "num_valid_tokens") continue;  // not in the usual call
+        // not in the usual call
+        if (tensor.name == "bias" || tensor.name == "d_bias" || tensor.name == "num_valid_tokens") continue;
         const shape_rule rule = parse_shape_rules(tensor.shape).front();
         const auto has_tokens = [](const size_rule& dim) { return dim.mentions(symbol::T); };
         operand one;

@@ -250,8 +250,11 @@ problem read_problem(jit::operation op, const std::vector<setting>& inputs, cons
         result.operands.push_back({given.tensor.name, false, given.is_static, given.rule.is("[T,n,C]"), given.tensor.type,
                                    std::move(given.array.shape), std::move(given.array.values)});
     }
+    const bool has_bias =
+        std::any_of(result.operands.begin(), result.operands.end(), [](const operand& one) { return one.name == "bias"; });
     for (const auto& tensor : tensors) {
         if (!tensor.is_output || (tensor.name == "d_norm_weight" && !spec.norm_weight)) continue;
+        if (tensor.name == "d_bias" && !has_bias) continue;
         const bool is_static = is_gradient_of_static(tensor.name, result.operands);
         const std::vector<shape_rule> rules = parse_shape_rules(tensor.shape);
         const shape_rule& rule = is_static ? rules.back() : rules.front();

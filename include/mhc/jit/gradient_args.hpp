@@ -6,7 +6,8 @@
 //
 // Gradients of outputs that are marked optional count as zeros where they are null; gradients of parameters (what all tokens
 // share: weights, fn, scale, base, static coefficients) that are null are not computed. Sums over the tokens have a fixed
-// order: the same numbers, the same bits. With `reference_rounding` the gradients are those of the operator without it.
+// order: the same numbers, the same bits. With `num_valid_tokens` they are sums over the valid tokens, and gradients of what
+// belongs to the others are not written. With `reference_rounding` the gradients are those of the operator without it.
 // Source: MATH.md 2.1.
 #pragma once
 
@@ -28,6 +29,7 @@ struct sinkhorn_bwd_args {
     float* d_logits = nullptr;      ///< out  [T, n, n]  f32
     void* workspace = nullptr;      ///< scratch, compiled_layer::workspace_bytes, 16-byte aligned; undefined at entry
     std::int64_t tokens = 0;        ///< T
+    const std::int32_t* num_valid_tokens = nullptr;
 };
 
 /// Of y = x / rms * weight with rms = sqrt(mean_c(x^2) + norm_eps).
@@ -41,6 +43,7 @@ struct rmsnorm_bwd_args {
     void* workspace = nullptr;     ///< scratch, as above
     std::int64_t tokens = 0;       ///< T
     accumulation accumulate;
+    const std::int32_t* num_valid_tokens = nullptr;
 };
 
 /// Of layer_input[t] = sum_i pre[t,i] * x[t,i].
@@ -56,6 +59,7 @@ struct apply_mix_bwd_args {
     strides d_x_strides;
     bool pre_is_static = false;  ///< pre and d_pre are [n]; d_pre is the sum over the tokens
     accumulation accumulate;
+    const std::int32_t* num_valid_tokens = nullptr;
 };
 
 /// Of x[t,i] = h[t].
@@ -64,9 +68,10 @@ struct expand_bwd_args {
     void* d_h = nullptr;        ///< out  [T, C]     data
     std::int64_t tokens = 0;    ///< T
     strides d_x_strides;
+    const std::int32_t* num_valid_tokens = nullptr;
 };
 
-/// Of out[t,i] = post[t,i] * y[t] + sum_j M[t,i,j] * x[t,j].
+/// Of out[t,i] = post[t,i] * (y[t] + bias) + sum_j M[t,i,j] * x[t,j].
 struct post_bwd_args {
     const void* y = nullptr;      ///< in   [T, C]                 data
     const void* x = nullptr;      ///< in   [T, n, C]              data
@@ -85,6 +90,9 @@ struct post_bwd_args {
     bool post_is_static = false;  ///< post and d_post are [n]; d_post is the sum over the tokens
     bool mix_is_static = false;   ///< mix and d_mix are [n, n]; d_mix is the sum over the tokens
     accumulation accumulate;
+    const void* bias = nullptr;  ///< in   [C]                     weight  optional
+    void* d_bias = nullptr;      ///< out  [C]                     weight  optional; without bias, by a bias of zeros
+    const std::int32_t* num_valid_tokens = nullptr;
 };
 
 /// Of pre_fwd.
@@ -108,6 +116,7 @@ struct pre_bwd_args {
     strides x_strides;
     strides d_x_strides;
     accumulation accumulate;
+    const std::int32_t* num_valid_tokens = nullptr;
 };
 
 /// Of head_fwd.
@@ -128,6 +137,7 @@ struct head_bwd_args {
     strides x_strides;
     strides d_x_strides;
     accumulation accumulate;
+    const std::int32_t* num_valid_tokens = nullptr;
 };
 
 /// Of post_pre_fwd: of post_fwd where its result has the gradient d_out and what pre_fwd of it gives besides.
@@ -161,6 +171,9 @@ struct post_pre_bwd_args {
     bool post_is_static = false;  ///< as in post_bwd_args
     bool mix_is_static = false;   ///< as in post_bwd_args
     accumulation accumulate;
+    const void* bias = nullptr;  ///< as in post_bwd_args
+    void* d_bias = nullptr;      ///< as in post_bwd_args
+    const std::int32_t* num_valid_tokens = nullptr;
 };
 
 /// Of pre_project_fwd: each split has the gradient of its own channels' sums.
@@ -178,6 +191,7 @@ struct pre_project_bwd_args {
     strides x_strides;
     strides d_x_strides;
     accumulation accumulate;
+    const std::int32_t* num_valid_tokens = nullptr;
 };
 
 /// Of split_mixes_fwd. Every split has the same gradient, since the splits are summed.
@@ -197,6 +211,7 @@ struct split_mixes_bwd_args {
     std::int64_t tokens = 0;          ///< T
     std::int64_t splits = 1;          ///< S: 1 to 64
     accumulation accumulate;
+    const std::int32_t* num_valid_tokens = nullptr;
 };
 
 /// Of coeffs_fwd.
@@ -216,6 +231,7 @@ struct coeffs_bwd_args {
     std::int64_t tokens = 0;        ///< T
     std::int64_t splits = 1;        ///< S: 1 to 64
     accumulation accumulate;
+    const std::int32_t* num_valid_tokens = nullptr;
 };
 
 /// Of static_layer_fwd.
@@ -237,6 +253,7 @@ struct static_layer_bwd_args {
     strides d_out_strides;
     strides d_x_strides;
     accumulation accumulate;
+    const std::int32_t* num_valid_tokens = nullptr;
 };
 
 /// Of dynamic_layer_fwd.
@@ -270,6 +287,7 @@ struct dynamic_layer_bwd_args {
     strides d_out_strides;
     strides d_x_strides;
     accumulation accumulate;
+    const std::int32_t* num_valid_tokens = nullptr;
 };
 
 }  // namespace mhc::jit
