@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <string_view>
 
 #include "codegen/plan_parts.hpp"
 
@@ -78,6 +80,44 @@ kernel_plan plan_layer(const facts& f)
     return k;
 }
 
+namespace {
+
+struct row_of_units {
+    std::string_view processor;
+    matrix_units units;
+};
+
+// NVIDIA: LDS and overlap from the CUDA C++ Programming Guide, "Compute Capabilities"; an H200 has 132 multiprocessors, and
+// another GPU takes the groups in turns. AMD: compute units from the ROCm documentation, "AMD GPU specifications", of a die
+// of MI250X, of MI300X, MI355X, RX 7900 XTX, RX 7800 XT, RX 9060 XT and RX 9070 XT; each has two work-groups, by their LDS.
+// A walk over tiles begins with weights that are split, which takes as many instructions as four tiles do.
+constexpr matrix_units hopper{.header = "cuda_matrix", .wave_channels = 64, .groups = 132, .has_overlap = true};
+constexpr matrix_units amd(const char* header, std::int32_t wave_channels, std::int64_t compute_units)
+{
+    return {.header = header, .wave_channels = wave_channels, .groups = 2 * compute_units, .tiles = 2};
+}
+constexpr std::array units_table{
+    row_of_units{"sm_90", hopper},
+    row_of_units{"sm_90a", hopper},
+    row_of_units{"sm_100", hopper},
+    row_of_units{"gfx90a", amd("amdgpu_mfma", 128, 110)},
+    row_of_units{"gfx942", amd("amdgpu_mfma", 128, 304)},
+    row_of_units{"gfx950", amd("amdgpu_mfma", 128, 256)},
+    row_of_units{"gfx1100", amd("amdgpu_wmma_twice", 64, 96)},
+    row_of_units{"gfx1101", amd("amdgpu_wmma_twice", 64, 60)},
+    row_of_units{"gfx1200", amd("amdgpu_wmma", 128, 32)},
+    row_of_units{"gfx1201", amd("amdgpu_wmma", 128, 64)},
+};
+
+}  // namespace
+
+matrix_units matrix_units_of(const target& on)
+{
+    for (const row_of_units& row : units_table)
+        if (row.processor == on.processor) return row.units;
+    return {};
+}
+
 struct tile {
     std::int64_t tokens, rows;
 };
@@ -102,18 +142,21 @@ constexpr std::int64_t multiprocessors = 132;
 
 kernel_plan plan_project_tiles(const facts& f, const std::string& family, const feeds& from)
 {
-    kernel_plan k = start(f, family + "_tiles", arguments_of(family, from), 512);
+    const std::int64_t waves = channels_of_tiles / f.units.wave_channels;
+    kernel_plan k = start(f, family + "_tiles", arguments_of(family, from), static_cast<std::int32_t>(waves * f.wave));
     const std::int64_t slices = f.project_slices();
-    k.grid = {.tokens_per_unit = 16,
+    k.grid = {.tokens_per_unit = 16 * f.units.tiles,
               .items_per_unit = slices,
               .items_per_group = 1,
-              .groups_max = multiprocessors / slices * slices};
+              .groups_max = std::max(f.units.groups / slices, std::int64_t{1}) * slices};
     add(k, rows_of(f, f.vector));
-    // tile_queue of project_tiles.hpp: three tiles, 4 times 16 bytes a lane. Four times tile_floats: 16 waves, 16 tokens,
-    // every row of fn in blocks of 8, and the squares.
-    k.lds_bytes = static_cast<std::int32_t>(3 * 4 * 16 * k.block + 4 * 16 * 16 * (round_up(f.m, 8) + 1) * 4);
+    k.bindings["matrix"] = f.units.header;
     k.bindings["slice"] = fmt::to_string(f.project_slice);
-    k.may_overlap = true;
+    // What the kernel cannot declare: three tiles in lane_queue, 4 times 16 bytes a lane; four times tile_floats, 16 waves,
+    // 16 tokens, every row of fn in blocks of 8, and the squares.
+    if (f.units.has_overlap)
+        k.lds_bytes = static_cast<std::int32_t>(3 * 4 * 16 * k.block + 4 * 16 * 16 * (round_up(f.m, 8) + 1) * 4);
+    k.may_overlap = f.units.has_overlap;
     return k;
 }
 

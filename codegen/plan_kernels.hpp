@@ -14,15 +14,19 @@ namespace mhc::codegen {
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
 
-/// Channels of all streams that one work-group of project_tiles sums: 16 waves have 64 each.
-inline constexpr std::int64_t channels_of_tiles = 16 * 64;
+/// Channels of all streams that one work-group of project_tiles sums.
+inline constexpr std::int64_t channels_of_tiles = 1024;
 
-/// Whether work-groups may have the 200 KB of LDS that project_tiles and pre_mix take, and kernels may overlap (CUDA C++
-/// Programming Guide, "Compute Capabilities").
-inline bool runs_tiles(const target& on)
-{
-    return on.processor == "sm_90" || on.processor == "sm_90a" || on.processor == "sm_100";
-}
+/// What a target's matrix units ask of the plan of project_tiles.
+struct matrix_units {
+    const char* header = "";         ///< of templates/device, without the end; empty: none that projections use
+    std::int32_t wave_channels = 0;  ///< that a wave keeps the weights of
+    std::int64_t groups = 0;         ///< that the largest such GPU runs at once
+    std::int64_t tiles = 1;          ///< of 16 tokens that a group has at least, where there are as many
+    /// Work-groups may have the 200 KB of LDS, given by the launch, that pre_mix takes too; and kernels may overlap.
+    bool has_overlap = false;
+};
+matrix_units matrix_units_of(const target& on);
 
 /// What a spec and a target fix before any kernel is planned. n streams, C channels, m rows of fn.
 struct facts {
@@ -34,6 +38,7 @@ struct facts {
     std::int64_t slice;  ///< channels of a slice of a sum: a function of C and the kind of target alone (batch invariance)
     std::int64_t project_slice;  ///< of a projection's sum: a function of the data's type and n too
     bool is_host;
+    matrix_units units;
     bool has_tiles;  ///< projections are made by matrix units: templates/device/project_tiles.hpp
 
     facts(const jit::layer_spec& s, const target& t)
@@ -47,7 +52,8 @@ struct facts {
           slice(0),
           project_slice(0),
           is_host(t.kind == target_kind::host),
-          has_tiles(runs_tiles(t) && s.dtype == jit::dtype::bf16 && s.options.arithmetic == jit::projection::split &&
+          units(matrix_units_of(t)),
+          has_tiles(*units.header != 0 && s.dtype == jit::dtype::bf16 && s.options.arithmetic == jit::projection::split &&
                     (n == 1 || n == 2 || n == 4) && C % 8 == 0 && C <= 64 * channels_of_tiles / n)
     {
         // At most 64 slices, so that their sums fit a small array for any C.
@@ -59,7 +65,7 @@ struct facts {
     std::int64_t slices() const { return ceil_div(C, slice); }
     std::int64_t project_slices() const { return ceil_div(C, project_slice); }
     /// Coefficients and layer_input are one kernel, that keeps two tokens in registers.
-    bool has_pre_mix() const { return has_tiles && !spec.norm_weight && C <= 8192; }
+    bool has_pre_mix() const { return has_tiles && units.has_overlap && !spec.norm_weight && C <= 8192; }
     float norm_eps() const { return spec.options.norm_eps.value_or(spec.options.rms_eps); }
 
     /// Work-items for rows of channels: whole waves, no more lanes than vectors, at most 256.

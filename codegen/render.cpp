@@ -19,24 +19,29 @@ std::string_view text_of(std::string_view name)
     throw std::logic_error(fmt::format("no template '{}'", name));
 }
 
+using bindings = std::map<std::string, std::string>;
+
 constexpr std::string_view include_start = "#include <mhc/";
 
-/// "device/mix.hpp" of an include line, with the vocabulary's hole filled; empty for any other line.
-std::string included(std::string_view line, const std::string& vocabulary)
+/// "device/mix.hpp" of an include line, with holes filled; empty for any other line.
+std::string included(std::string_view line, const bindings& holes)
 {
     if (!line.starts_with(include_start)) return {};
     std::string name(line.substr(include_start.size(), line.find('>') - include_start.size()));
-    if (const auto hole = name.find("${vocabulary}"); hole != std::string::npos) name.replace(hole, 13, vocabulary);
+    if (const auto hole = name.find("${"); hole != std::string::npos) {
+        const auto end = name.find('}', hole);
+        name.replace(hole, end + 1 - hole, holes.at(name.substr(hole + 2, end - hole - 2)));
+    }
     return name;
 }
 
-/// Calls take(name, text) for every header that `text` needs, each before what includes it, then lines(text).
+/// Calls take(name, text) for every header that `text` needs, each before what it includes itself.
 template <class Take>
-void visit_includes(std::string_view text, const std::string& vocabulary, std::set<std::string>& seen, Take take)
+void visit_includes(std::string_view text, const bindings& holes, std::set<std::string>& seen, Take take)
 {
     for (std::size_t at = 0; at < text.size();) {
         const std::size_t end = std::min(text.find('\n', at), text.size());
-        const std::string name = included(text.substr(at, end - at), vocabulary);
+        const std::string name = included(text.substr(at, end - at), holes);
         if (!name.empty() && seen.insert(name).second) {
             const std::string_view header = text_of(name);
             // A vocabulary includes its parts between its own lines, so its text is taken as a whole, in place.
@@ -47,7 +52,7 @@ void visit_includes(std::string_view text, const std::string& vocabulary, std::s
 }
 
 /// `text` with every include replaced by the header, the first time, and nothing the second.
-void expand(std::string_view text, const std::string& vocabulary, std::set<std::string>& seen, std::string_view as_name,
+void expand(std::string_view text, const bindings& holes, std::set<std::string>& seen, std::string_view as_name,
             std::string& out)
 {
     int line_number = 1;
@@ -55,12 +60,12 @@ void expand(std::string_view text, const std::string& vocabulary, std::set<std::
     for (std::size_t at = 0; at < text.size(); ++line_number) {
         const std::size_t end = std::min(text.find('\n', at), text.size());
         const std::string_view line = text.substr(at, end - at);
-        const std::string name = included(line, vocabulary);
+        const std::string name = included(line, holes);
         if (name.empty()) {
             out += line == "#pragma once" ? "" : line;
             out += '\n';
         } else if (seen.insert(name).second) {
-            expand(text_of(name), vocabulary, seen, "mhc/" + name, out);
+            expand(text_of(name), holes, seen, "mhc/" + name, out);
             out += fmt::format("#line {} \"{}\"\n", line_number + 1, as_name);
         } else {
             out += '\n';
@@ -114,17 +119,16 @@ std::string fill(std::string_view text, const std::map<std::string, std::string>
 
 std::string render(const kernel_plan& k, const target& on, std::string_view symbol)
 {
-    std::map<std::string, std::string> bindings = k.bindings;
-    bindings["kernel"] = symbol;
-    const std::string& vocabulary = k.bindings.at("vocabulary");
+    bindings holes = k.bindings;
+    holes["kernel"] = symbol;
 
     std::string out = fmt::format("// {} for {}", symbol, on.name);
     for (const auto& [name, value] : k.bindings) out += fmt::format("\n//   {} = {}", name, value);
     out += '\n';
     // Holes are filled in the stub alone: a header is plain C++.
-    const std::string stub = fill(text_of(k.family + ".in"), bindings);
+    const std::string stub = fill(text_of(k.family + ".in"), holes);
     std::set<std::string> seen;
-    expand(stub, vocabulary, seen, fmt::format("mhc/{}.in", k.family), out);
+    expand(stub, holes, seen, fmt::format("mhc/{}.in", k.family), out);
     if (on.kind == target_kind::host) out += host_entry(k, symbol);
     return out;
 }
@@ -134,7 +138,7 @@ std::vector<std::string_view> texts_of(const kernel_plan& k)
     std::vector<std::string_view> texts{text_of(k.family + ".in")};
     std::set<std::string> seen;
     for (std::size_t i = 0; i < texts.size(); ++i)
-        visit_includes(texts[i], k.bindings.at("vocabulary"), seen,
+        visit_includes(texts[i], k.bindings, seen,
                        [&](const std::string&, std::string_view text) { texts.push_back(text); });
     return texts;
 }

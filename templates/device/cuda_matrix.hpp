@@ -4,25 +4,51 @@
 
 namespace mhc {
 
-/// Sums of a matrix product of 16 x 16 by 16 x 8: lane 4 g + q has rows g and g + 8, columns 2 q and 2 q + 1 of each.
-struct tile_16x8 {
-    float at[4];
+/// A product of 16 rows by 8 columns as a warp has it: lane 4 g + q has, of eight channels of its own, rows g and g + 8 of
+/// the left factor and column g of the right one, and of the result rows g and g + 8 of columns 2 q and 2 q + 1.
+struct matrix_unit {
+    static constexpr int columns = 8;        ///< of a product
+    static constexpr int left_rows = 2;      ///< of a left factor in a lane
+    static constexpr int groups = 4;         ///< of lanes that have the same rows and columns, each other channels
+    static constexpr int loads = 1;          ///< of 8 channels a lane, in a product
+    static constexpr int sums = 4;           ///< of a product in a lane
+    static constexpr int half_rows = 8;      ///< item i and item i + sums / 2 of a lane are so many rows apart
+    static constexpr int channels = 64;      ///< that a warp keeps the weights of
+    static constexpr int tiles_at_once = 2;  ///< between two barriers
+    static MHC_MEMBER int group(int lane) { return lane % 4; }
+    static MHC_MEMBER int column(int lane) { return lane / 4; }
+    static MHC_MEMBER int left_row(int lane, int item) { return lane / 4 + item * 8; }
+    static MHC_MEMBER int sum_row(int lane, int item) { return lane / 4 + item / 2 * 8; }
+    static MHC_MEMBER int sum_column(int lane, int item) { return lane % 4 * 2 + item % 2; }
+    /// Floats from one token's `width` sums to the next one's in LDS.
+    static constexpr MHC_MEMBER int spaced(int width) { return width; }
 };
 
-/// 16 rows of a left factor, 16 columns: pairs of bf16, the lower column in the low half. In lane 4 g + q the first two
-/// words have columns 2 q and 2 q + 1 of rows g and g + 8, the others the columns 8 further on.
-struct tile_16x16 {
-    u32 at[4];
+struct product_sums {
+    float at[matrix_unit::sums];
 };
 
-/// sums += a * b. b has rows 2 q and 2 q + 1 of column g, then those 8 further on. Products are exact; they are added in an
-/// order of the GPU's, the same for every column.
-MHC_DEVICE void add_product(tile_16x8& sums, const tile_16x16& a, u32 b0, u32 b1)
+/// What a lane has of a left factor: bf16 of eight channels of each of its rows.
+struct left_piece {
+    uint4 rows[matrix_unit::left_rows];
+};
+
+/// mma of 16 x 16 by 16 x 8: `a` has two words of row g, two of row g + 8, by turns; `b` those of column g.
+MHC_DEVICE void add_step(product_sums& sums, u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1)
 {
     asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
         "{%0, %1, %2, %3};"
         : "+f"(sums.at[0]), "+f"(sums.at[1]), "+f"(sums.at[2]), "+f"(sums.at[3])
-        : "r"(a.at[0]), "r"(a.at[1]), "r"(a.at[2]), "r"(a.at[3]), "r"(b0), "r"(b1));
+        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+
+/// sums += a * b, of all channels of four lanes. Products are exact; they are added in an order of the GPU's, the same for
+/// every column.
+MHC_DEVICE void add_product(product_sums& sums, const left_piece* a, const uint4* b)
+{
+    const uint4 low = a->rows[0], high = a->rows[1];
+    add_step(sums, low.x, high.x, low.y, high.y, b->x, b->y);
+    add_step(sums, low.z, high.z, low.w, high.w, b->z, b->w);
 }
 
 /// Sum over the four lanes that share g, in each of them.
@@ -31,6 +57,30 @@ MHC_DEVICE float quad_sum(float v)
     v += __shfl_xor_sync(0xffffffffU, v, 1);
     return v + __shfl_xor_sync(0xffffffffU, v, 2);
 }
+
+MHC_DEVICE float add_squares(float sum, u32 pair)
+{
+    const float low = bits_to_float(pair << 16), high = bits_to_float(pair & 0xffff0000U);
+    return fma(high, high, fma(low, low, sum));
+}
+
+/// The sums of squares of the columns that a right factor brings, by ordinary arithmetic: a product more takes longer.
+template <int Loads>
+struct column_squares {
+    float parts[Loads];
+    MHC_MEMBER void add(int load, const uint4* v)
+    {
+        parts[load] = add_squares(add_squares(add_squares(add_squares(0.0f, v->x), v->y), v->z), v->w);
+    }
+    /// put(column, sum) in one lane for each column.
+    template <class Put>
+    MHC_MEMBER void give(int lane, Put put) const
+    {
+        static_assert(Loads == 2, "one sum of two parts");
+        const float sum = quad_sum(parts[0] + parts[1]);
+        if (lane % 4 == 0) put(lane / 4, sum);
+    }
+};
 
 /// The value of lane `from` of each group of Lanes, in all of its lanes. All lanes of the warp must call it.
 template <int Lanes>
@@ -93,6 +143,44 @@ template <int Count>
 MHC_DEVICE void copies_but()
 {
     asm volatile("cp.async.wait_group %0;" ::"n"(Count) : "memory");
+}
+
+/// Words of 16 bytes on their way to a lane, a few sets of them in LDS: more than registers hold.
+template <int Words, int Block>
+struct lane_queue {
+    static constexpr int stages = 3, room = stages * Words * Block;
+    uint4* lds;  ///< [stages, Words, Block]
+
+    explicit MHC_MEMBER lane_queue(uint4* room) : lds(room) {}
+    template <int Align>
+    MHC_MEMBER void ask(int stage, int word, int thread, const void* p, bool is_there)
+    {
+        copy_once<Align>(lds + (stage * Words + word) * Block + thread, p, is_there);
+    }
+    MHC_MEMBER void end_set() { end_copies(); }
+    /// The oldest set has come.
+    MHC_MEMBER void wait() const { copies_but<stages - 1>(); }
+    MHC_MEMBER void wait_for_all() const { copies_but<0>(); }
+    MHC_MEMBER uint4 word(int stage, int word, int thread) const { return lds[(stage * Words + word) * Block + thread]; }
+};
+/// LDS for `count` times 16 bytes: given by the launch, since it is more than a kernel may declare.
+#define MHC_LARGE_LDS(name, count) MHC_LDS_OF_LAUNCH(name)
+
+/// Eight weights as bf16: the nearest, and the nearest of what is left.
+struct weight_parts {
+    uint4 high, low;
+};
+MHC_DEVICE weight_parts split_weights(vec<float, 8> w, bool has_low)
+{
+    u32 high[4], low[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+        const float a = w[2 * i], b = w[2 * i + 1];
+        high[i] = float_pair_to_bf16(a, b);
+        low[i] = float_pair_to_bf16(a - bits_to_float(high[i] << 16), b - bits_to_float(high[i] & 0xffff0000U));
+        if (!has_low) low[i] = 0;
+    }
+    return {{high[0], high[1], high[2], high[3]}, {low[0], low[1], low[2], low[3]}};
 }
 
 /// The 8 values of 16 bytes of bf16.

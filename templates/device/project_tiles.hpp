@@ -3,51 +3,53 @@
 //
 // Weights of any type are a sum of two bf16, high and low: what that leaves out is below 2^-17 of a weight. Products are
 // exact, sums are float. A slice is n streams of 1024 / n channels. A work-group keeps the weights of one slice in
-// registers, a wave those of 64 channels of one stream, and walks over tiles of 16 tokens: x is read once, three tiles
-// ahead; fn is the left factor, so that what one load brings is the right one as it is.
+// registers, a wave those of some channels of one stream, and walks over tiles of 16 tokens: x is read once, ahead of its
+// use; fn is the left factor, so that what one load brings is the right one as it is. How factors and products lie in
+// lanes is matrix_unit's, of a target's matrix header.
 #pragma once
 
 #include <mhc/device/project.hpp>
 
 namespace mhc {
 
-constexpr int tile_waves = 16, tile_channels = 64, tile_tokens = 16;
-/// A lane has 8 channels of each 32 in one load, which are two steps of a matrix product.
-constexpr int tile_loads = tile_channels / 32, tile_steps = 2 * tile_loads;
+constexpr int tile_tokens = 16, tile_channels = matrix_unit::channels, tile_waves = 1024 / tile_channels;
+/// A lane has 8 channels in one load, the lanes of one token this many together.
+constexpr int load_channels = 8 * matrix_unit::groups, tile_loads = tile_channels / load_channels;
+/// Products that a tile's tokens take.
+constexpr int tile_parts = tile_tokens / matrix_unit::columns;
 
-/// fn in blocks of 8 rows. A left factor of 16 rows has two blocks: of blocks 0 and 1 the high parts, then the low ones; an
-/// odd last block has its high and its low part in one.
+/// Left factors of 16 rows: of each 16 rows of fn their high parts, then their low ones; then both parts of the last 8.
 template <int m>
-constexpr int row_blocks = ceil_div(m, 8);
+constexpr int full_factors = m / 16 * 2;
+template <int m>
+constexpr int factors = full_factors<m> + 1;
 
-/// Weights of a wave's channels, in steps of 16 channels.
+/// Whether a row of the last factor is the low part of its row of fn, and which of the last 8 that is: the parts are where
+/// one lane has the sums of both.
+MHC_DEVICE bool is_low_part(int row) { return row % (2 * matrix_unit::half_rows) >= matrix_unit::half_rows; }
+MHC_DEVICE int row_of_parts(int row)
+{
+    constexpr int half = matrix_unit::half_rows;
+    return row / (2 * half) * half + row % half;
+}
+
+/// Weights of a wave's channels.
 template <int m>
 struct tile_weights {
-    tile_16x16 at[tile_steps][row_blocks<m>];
+    left_piece at[factors<m>][tile_loads];
 };
 
-/// Where the high or low part of a block is: factor and half of it.
-template <int m>
-struct block_place {
-    int factor, half;
-    constexpr MHC_MEMBER block_place(int block, bool is_low)
-        : factor(block == row_blocks<m> - 1 && row_blocks<m> % 2 == 1 ? block : block / 2 * 2 + (is_low ? 1 : 0)),
-          half(block == row_blocks<m> - 1 && row_blocks<m> % 2 == 1 ? (is_low ? 1 : 0) : block % 2)
-    {
-    }
-};
-
-/// 16 tokens of a wave's channels: of two rows a lane.
+/// 16 tokens of a wave's channels.
 struct tile_rows {
-    uint4 at[2][tile_loads];
+    uint4 at[tile_parts][tile_loads];
 };
 
 /// Where the channels of one wave are: of stream `stream` from `first` on, those below `end`.
 struct tile_place {
     int stream, first, end;
-    /// This lane's 8 channels of the i-th 32: lane q of four has them in one piece, which permutes the channels of a matrix
-    /// product, those of x and fn alike.
-    MHC_MEMBER int channel(int i, int lane) const { return first + 32 * i + lane % 4 * 8; }
+    /// This lane's 8 channels of the i-th load. It has them in one piece, which permutes the channels of a matrix product,
+    /// those of x and fn alike.
+    MHC_MEMBER int channel(int i, int lane) const { return first + load_channels * i + matrix_unit::group(lane) * 8; }
 };
 
 template <class Rows, int n>
@@ -60,137 +62,133 @@ MHC_DEVICE tile_place place_of(int slice, int wave)
 template <class Rows, int m, int WeightAlign, bool RoundAsReference, class Matrix>
 MHC_DEVICE void load_tile_weights(tile_weights<m>& to, Matrix fn, tile_place at, int lane, int fn_rows)
 {
+    static_assert(m % 16 > 0 && m % 16 <= 8, "the last factor has two parts of 8 rows");
+    // Rows past the end stand for the last, since nothing of them is stored.
+    auto parts_of = [=](int c, int r) MHC_INLINE {
+        vec<float, 8> f = splat<8>(0.0f);
+        if (Rows::C % Rows::slice == 0 || c < at.end)
+            f = load<8, WeightAlign>(fn.row(smaller(r, fn_rows - 1)) + at.stream * Rows::C + c);
+        return split_weights(f, !RoundAsReference);
+    };
 #pragma unroll
     for (int i = 0; i < tile_loads; ++i) {
         const int c = at.channel(i, lane);
 #pragma unroll
-        for (int block = 0; block < row_blocks<m>; ++block) {
-            const int r = block * 8 + lane / 4;
-            vec<float, 8> f = splat<8>(0.0f);
-            if (c < at.end && r < fn_rows) f = load<8, WeightAlign>(fn.row(r) + at.stream * Rows::C + c);
+        for (int item = 0; item < matrix_unit::left_rows; ++item) {
+            const int row = matrix_unit::left_row(lane, item);
 #pragma unroll
-            for (int pair = 0; pair < 4; ++pair) {
-                const float a = f[2 * pair], b = f[2 * pair + 1];
-                const u32 high = float_pair_to_bf16(a, b);
-                const u32 low = float_pair_to_bf16(a - bits_to_float(high << 16), b - bits_to_float(high & 0xffff0000U));
-                const block_place<m> of_high(block, false), of_low(block, true);
-                tile_16x16* const step = to.at[i * 2 + pair / 2];
-                step[of_high.factor].at[pair % 2 * 2 + of_high.half] = high;
-                step[of_low.factor].at[pair % 2 * 2 + of_low.half] = RoundAsReference ? 0 : low;
+            for (int factor = 0; factor < full_factors<m>; factor += 2) {
+                const weight_parts parts = parts_of(c, factor * 8 + row);
+                to.at[factor][i].rows[item] = parts.high;
+                to.at[factor + 1][i].rows[item] = parts.low;
             }
+            const weight_parts parts = parts_of(c, full_factors<m> * 8 + row_of_parts(row));
+            to.at[full_factors<m>][i].rows[item] = is_low_part(row) ? parts.low : parts.high;
         }
     }
 }
 
-/// Tiles that are on their way to a lane, each lane's own 16 bytes of them in LDS: more of them than registers hold.
-template <class Rows>
-struct tile_queue {
-    static constexpr int stages = 3, words = 2 * tile_loads;  ///< of 16 bytes a lane
-    static constexpr int room = stages * words * 32 * tile_waves;
-    uint4* lds;  ///< [stages, words, block]
+template <class Grid>
+using tile_queue = lane_queue<tile_parts * tile_loads, Grid::block>;
 
-    template <class Grid>
-    MHC_MEMBER void fetch(Grid at, int stage, const bf16* x, tile_place place, i64 first_token, i64 tokens, i64 x_token,
-                          i64 x_stream) const
-    {
+/// Asks for this lane's part of 16 tokens; those past the end stand for the last, and of a tile past it there is nothing.
+template <class Rows, class Grid>
+MHC_DEVICE void fetch_tile(tile_queue<Grid>& queue, Grid at, int stage, const bf16* x, tile_place place, i64 first_token,
+                           i64 tokens, i64 x_token, i64 x_stream)
+{
+    if (first_token < tokens) {
 #pragma unroll
-        for (int row = 0; row < 2; ++row) {
-            const i64 t = first_token + at.lane() / 4 + row * 8;
-            const bf16* const from = x + t * x_token + place.stream * x_stream;
+        for (int part = 0; part < tile_parts; ++part) {
+            const i64 t = first_token + part * matrix_unit::columns + matrix_unit::column(at.lane());
+            const bf16* const from = x + (t < tokens ? t : tokens - 1) * x_token + place.stream * x_stream;
 #pragma unroll
             for (int i = 0; i < tile_loads; ++i) {
                 const int c = place.channel(i, at.lane());
-                copy_once<Rows::align>(lds + (stage * words + row * tile_loads + i) * Grid::block + at.thread(), from + c,
-                                       t < tokens && c < place.end);
+                const bool is_there = Rows::C % Rows::slice == 0 || c < place.end;
+                queue.template ask<Rows::align>(stage, part * tile_loads + i, at.thread(), from + c, is_there);
             }
         }
-        end_copies();
     }
-    template <class Grid>
-    MHC_MEMBER tile_rows take(Grid at, int stage) const
-    {
-        tile_rows rows;
-#pragma unroll
-        for (int k = 0; k < words; ++k)
-            rows.at[k / tile_loads][k % tile_loads] = lds[(stage * words + k) * Grid::block + at.thread()];
-        return rows;
-    }
-};
+    queue.end_set();
+}
 
-/// Sums of one wave over its channels: of each half of 8 tokens with the rows of each factor, and the squares of tokens g
-/// and g + 8.
+template <class Grid>
+MHC_DEVICE tile_rows take_tile(const tile_queue<Grid>& queue, Grid at, int stage)
+{
+    tile_rows rows;
+    queue.wait();
+#pragma unroll
+    for (int part = 0; part < tile_parts; ++part) {
+#pragma unroll
+        for (int i = 0; i < tile_loads; ++i) rows.at[part][i] = queue.word(stage, part * tile_loads + i, at.thread());
+    }
+    return rows;
+}
+
+/// Sums of one wave over its channels, of each part of a tile's tokens.
 template <int m>
 struct wave_sums {
-    tile_16x8 products[2][row_blocks<m>];
-    float squares[2];
-
-    /// Of row 8 * block + g with token 8 * half + 2 q + i: high part and low part.
-    MHC_MEMBER float product(int half, int block, int i) const
-    {
-        const block_place<m> high(block, false), low(block, true);
-        return products[half][high.factor].at[high.half * 2 + i] + products[half][low.factor].at[low.half * 2 + i];
-    }
+    product_sums products[tile_parts][factors<m>];
+    column_squares<tile_loads> squares[tile_parts];
 };
-
-MHC_DEVICE float add_squares(float sum, u32 pair)
-{
-    const float low = bits_to_float(pair << 16), high = bits_to_float(pair & 0xffff0000U);
-    return fma(high, high, fma(low, low, sum));
-}
 
 template <int m>
 MHC_DEVICE wave_sums<m> multiply(const tile_rows& x, const tile_weights<m>& by)
 {
     wave_sums<m> sums = {};
 #pragma unroll
-    for (int i = 0; i < tile_loads; ++i) {
+    for (int i = 0; i < tile_loads; i += matrix_unit::loads) {
 #pragma unroll
-        for (int factor = 0; factor < row_blocks<m>; ++factor) {
+        for (int factor = 0; factor < factors<m>; ++factor) {
 #pragma unroll
-            for (int half = 0; half < 2; ++half) {
-                const uint4 v = x.at[half][i];
-                add_product(sums.products[half][factor], by.at[i * 2][factor], v.x, v.y);
-                add_product(sums.products[half][factor], by.at[i * 2 + 1][factor], v.z, v.w);
-            }
+            for (int part = 0; part < tile_parts; ++part)
+                add_product(sums.products[part][factor], by.at[factor] + i, x.at[part] + i);
         }
-    }
 #pragma unroll
-    for (int row = 0; row < 2; ++row) {
-        float parts[tile_loads];
-#pragma unroll
-        for (int i = 0; i < tile_loads; ++i) {
-            const uint4 v = x.at[row][i];
-            parts[i] = add_squares(add_squares(add_squares(add_squares(0.0f, v.x), v.y), v.z), v.w);
-        }
-        sums.squares[row] = quad_sum(parts[0] + parts[1]);
+        for (int part = 0; part < tile_parts; ++part) sums.squares[part].add(i, x.at[part] + i);
     }
     return sums;
 }
 
-/// Of a token's sums, those of products first, then that of squares.
+/// Of a token's sums in LDS, those of products first, then that of squares.
 template <int m>
-constexpr int tile_width = row_blocks<m> * 8 + 1;
+constexpr int tile_products = ceil_div(m, 8) * 8;
+template <int m>
+constexpr int tile_width = matrix_unit::spaced(tile_products<m> + 1);
 
-/// Floats of LDS that the waves' sums of a tile take; those of four tiles have room, so that one barrier for two is enough.
+/// Floats of LDS that the waves' sums of a tile take. Those of twice as many tiles as are made between two barriers have
+/// room, so that one barrier is enough.
 template <int m>
 constexpr int tile_floats = tile_waves* tile_tokens* tile_width<m>;
+constexpr int tiles_at_once = matrix_unit::tiles_at_once;
+
+/// 16 bytes of LDS that a work-group takes.
+template <int n, class Grid>
+constexpr int tile_room = tile_queue<Grid>::room + 2 * tiles_at_once* tile_floats<n * n + 2 * n> / 4;
 
 template <int m>
 MHC_DEVICE void share_sums(float* to, const wave_sums<m>& sums, int lane)
 {
-    constexpr int width = tile_width<m>;
-    const int g = lane / 4, q = lane % 4;
+    using unit = matrix_unit;
+    constexpr int width = tile_width<m>, last = full_factors<m>;
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
+    for (int part = 0; part < tile_parts; ++part) {
+        const product_sums* const products = sums.products[part];
+        auto sums_of = [=](int item)
+                           MHC_INLINE { return to + (part * unit::columns + unit::sum_column(lane, item)) * width; };
 #pragma unroll
-        for (int block = 0; block < row_blocks<m>; ++block) {
+        for (int factor = 0; factor < last; factor += 2) {
 #pragma unroll
-            for (int i = 0; i < 2; ++i) to[(half * 8 + 2 * q + i) * width + block * 8 + g] = sums.product(half, block, i);
+            for (int i = 0; i < unit::sums; ++i)
+                sums_of(i)[factor * 8 + unit::sum_row(lane, i)] = products[factor].at[i] + products[factor + 1].at[i];
         }
-    }
-    if (q == 0) {
-        to[g * width + width - 1] = sums.squares[0];
-        to[(g + 8) * width + width - 1] = sums.squares[1];
+#pragma unroll
+        for (int i = 0; i < unit::sums / 2; ++i)
+            sums_of(i)[last * 8 + row_of_parts(unit::sum_row(lane, i))] =
+                products[last].at[i] + products[last].at[i + unit::sums / 2];
+        sums.squares[part].give(lane, [=](int column, float sum) MHC_INLINE {
+            to[(part * unit::columns + column) * width + tile_products<m>] = sum;
+        });
     }
 }
 
@@ -207,7 +205,7 @@ struct tile_results {
 #pragma unroll
         for (int turn = 0; turn < turns; ++turn) {
             const int e = at.thread() + turn * Grid::block, r = e % width;
-            const bool is_square = r == width - 1;
+            const bool is_square = r == tile_products<m>;
             const i64 place = split * tokens + e / width;
             token[turn] = e < count && (is_square || r < fn_rows) ? e / width : 0x7fffffff;
             to[turn] = is_square ? sqsum + place : proj + place * fn_rows + r;
@@ -250,33 +248,32 @@ MHC_DEVICE void project_slice(Grid at, uint4* lds, const bf16* x, Matrix fn, flo
     let_next_kernel_start();  // not earlier: it may read what the last one wrote
 
     const tile_results<m, Grid> results(at, proj, sqsum, split, tokens, fn_rows);
-    const tile_queue<Rows> queue = {lds};
-    float* const shared = reinterpret_cast<float*>(lds + tile_queue<Rows>::room);
-    constexpr int stages = tile_queue<Rows>::stages;
-    auto fetch = [=](int stage, i64 tile)
-                     MHC_INLINE { queue.fetch(at, stage, x, place, tile * tile_tokens, valid, x_token, x_stream); };
+    tile_queue<Grid> queue(lds);
+    float* const shared = reinterpret_cast<float*>(lds + tile_queue<Grid>::room);
+    constexpr int stages = tile_queue<Grid>::stages, room_floats = tiles_at_once * tile_floats<m>;
+    auto fetch = [&](int stage, i64 tile) MHC_INLINE {
+        fetch_tile<Rows>(queue, at, stage, x, place, tile * tile_tokens, valid, x_token, x_stream);
+    };
     for (int stage = 0; stage < stages; ++stage) fetch(stage, first_tile + stage * step);
-    int stage = 0;
-    auto make = [&](i64 tile, float* room) MHC_INLINE {
-        copies_but<stages - 1>();
-        const wave_sums<m> sums = multiply<m>(queue.take(at, stage), weights);
+    int stage = 0, room = 0;
+    auto make = [&](i64 tile, float* to) MHC_INLINE {
+        const wave_sums<m> sums = multiply<m>(take_tile(queue, at, stage), weights);
         fetch(stage, tile + stages * step);
-        share_sums<m>(room + wave * tile_tokens * tile_width<m>, sums, lane);
+        share_sums<m>(to + wave * tile_tokens * tile_width<m>, sums, lane);
         stage = stage + 1 == stages ? 0 : stage + 1;
     };
-    float *room = shared, *other = shared + 2 * tile_floats<m>;
-    for (i64 tile = first_tile; tile < tiles; tile += 2 * step) {  // two tiles a barrier
-        const i64 second = tile + step;
-        make(tile, room);
-        if (second < tiles) make(second, room + tile_floats<m>);
+    for (i64 tile = first_tile; tile < tiles; tile += tiles_at_once * step) {
+#pragma unroll
+        for (int k = 0; k < tiles_at_once; ++k)
+            if (tile + k * step < tiles) make(tile + k * step, shared + room + k * tile_floats<m>);
         barrier();
-        results.store(at, room, tile, valid, is_first);
-        if (second < tiles) results.store(at, room + tile_floats<m>, second, valid, is_first);
-        float* const last = room;
-        room = other;
-        other = last;
+#pragma unroll
+        for (int k = 0; k < tiles_at_once; ++k)
+            if (tile + k * step < tiles)
+                results.store(at, shared + room + k * tile_floats<m>, tile + k * step, valid, is_first);
+        room = room_floats - room;
     }
-    copies_but<0>();
+    queue.wait_for_all();
     barrier();  // before another slice's sums come
 }
 
@@ -287,13 +284,17 @@ MHC_DEVICE void project_tiles(Grid at, uint4* lds, const bf16* x, Matrix fn, flo
 {
     static_assert(Grid::waves == tile_waves && Rows::slice * n == tile_waves * tile_channels, "a wave has its channels");
     constexpr int slices = Rows::slices;
-    const int used = smaller(splits, slices), split = int(at.group % used);
-    const i64 first_tile = at.group / used, step = at.groups / used;
+    const u32 used = u32(smaller(splits, slices)), group = u32(at.group), groups = u32(at.groups);
+    const int split = int(group % used);
+    const i64 first_tile = group / used, step = groups / used;
+    const bool is_one = used == u32(slices);  // of each split, as always but in a caller's splits: no divisions then
+    const int begin = is_one ? split : int(u32(split * slices) / used),
+              end = is_one ? split + 1 : int(u32((split + 1) * slices) / used);
     // With fewer splits than slices some groups may be left over.
-    for (int slice = split * slices / used; first_tile < step && slice < (split + 1) * slices / used; ++slice)
+    for (int slice = begin; first_tile < step && slice < end; ++slice)
         project_slice<Rows, n, WeightAlign, RoundAsReference>(at, lds, x, fn, proj, sqsum, fn_rows, split, slice,
-                                                              slice == split * slices / used, first_tile, step, tokens,
-                                                              valid, x_token, x_stream);
+                                                              slice == begin, first_tile, step, tokens, valid, x_token,
+                                                              x_stream);
     wait_for_last_kernel();  // by those that had nothing to do
     if (splits > slices) {
         clear(at, proj + slices * tokens * fn_rows, splits - slices, valid * fn_rows, tokens * fn_rows);

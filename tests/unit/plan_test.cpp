@@ -50,7 +50,7 @@ TEST_CASE("plan: every operator has kernels on every kind of target, and its arg
                 for (const kernel_plan& k : p.kernels) {
                     CHECK(k.argument_bytes <= 256);
                     CHECK(k.block % p.on.wave_size == 0);
-                    CHECK(k.block <= 256);
+                    CHECK(k.block <= (k.family.ends_with("_tiles") ? 512 : 256));
                     std::uint32_t end = 0;
                     for (const argument& arg : k.args) {
                         CHECK(arg.offset >= end);
@@ -76,18 +76,22 @@ TEST_CASE("plan: grids cover the tokens and stay under 2^31 work-items")
 
 TEST_CASE("plan: the slices of a sum are a function of the channels and the kind of target, not of the block")
 {
-    std::map<std::string, std::string> slice_of;
+    const auto slice_of = [](const jit::layer_spec& s, const char* target, operation op) {
+        return plan_of(s, target, op).kernels.front().bindings.at("slice");
+    };
     for (const std::int32_t n : {1, 4, 8})
         for (const jit::dtype type : {jit::dtype::bf16, jit::dtype::fp32}) {
             jit::layer_spec s = spec_of(n, 7168);
             s.dtype = type;
-            for (const char* target : {"gfx942", "gfx1100"})
-                slice_of[plan_of(s, target, operation::pre_fwd).kernels.front().bindings.at("slice")] = target;
+            const bool has_tiles = type == jit::dtype::bf16 && n <= 4;  // whose slice is 1024 channels of all streams
+            for (const char* target : {"gfx942", "gfx1100", "gfx1200"}) {
+                CHECK(slice_of(s, target, operation::rmsnorm_fwd) == "1024");
+                CHECK(slice_of(s, target, operation::pre_fwd) == (has_tiles ? std::to_string(1024 / n) : "1024"));
+            }
         }
-    CHECK(slice_of.size() == 1);
 }
 
-TEST_CASE("plan: matrix units make projections of bf16 where there is LDS for them, and other kernels elsewhere")
+TEST_CASE("plan: matrix units make projections of bf16, in NVIDIA's with the mix in one kernel")
 {
     using names = std::vector<std::string>;
     const auto families = [](const jit::layer_spec& s, const char* target, operation op) {
@@ -98,8 +102,12 @@ TEST_CASE("plan: matrix units make projections of bf16 where there is LDS for th
     const names tiles{"project_tiles", "pre_mix"}, portable{"project", "coefficients", "apply_mix"};
     const jit::layer_spec s = spec_of(4, 4096);
     for (const char* target : {"sm_90", "sm_90a", "sm_100"}) CHECK(families(s, target, operation::pre_fwd) == tiles);
-    for (const char* target : {"sm_80", "sm_89", "sm_120", "gfx942", "host:x86-64-v3"})
+    for (const char* target : {"sm_80", "sm_89", "sm_120", "gfx1030", "gfx1250", "host:x86-64-v3"})
         CHECK(families(s, target, operation::pre_fwd) == portable);
+    for (const char* target : {"gfx90a", "gfx942", "gfx950", "gfx1100", "gfx1101", "gfx1200", "gfx1201"}) {
+        CHECK(families(s, target, operation::pre_fwd) == names{"project_tiles", "coefficients", "apply_mix"});
+        CHECK(families(s, target, operation::dynamic_layer_fwd).front() == "project_three_tiles");
+    }
     CHECK(families(s, "sm_90", operation::post_pre_fwd) == names{"post", "project_tiles", "pre_mix"});
     CHECK(families(s, "sm_90", operation::pre_big_fuse) == names{"pre_mix"});
     CHECK(families(s, "sm_90", operation::dynamic_layer_fwd).front() == "project_three_tiles");
@@ -124,6 +132,13 @@ TEST_CASE("plan: matrix units make projections of bf16 where there is LDS for th
         for (const std::int64_t tokens : {1, 16, 17, 320, 8192})  // every group has one slice
             CHECK(project.grid.groups(tokens) % planned.slices == 0);
         for (const kernel_plan& k : planned.kernels) CHECK(k.lds_bytes + 8192 <= 227 * 1024);
+        for (const char* target : {"gfx90a", "gfx942", "gfx1100", "gfx1200"}) {
+            const operator_plan on_amd = plan_of(spec_of(4, C), target, operation::pre_fwd);
+            CHECK(on_amd.slices == planned.slices);
+            for (const std::int64_t tokens : {1, 16, 17, 320, 8192})
+                CHECK(on_amd.kernels.front().grid.groups(tokens) % planned.slices == 0);
+            CHECK(on_amd.kernels.front().lds_bytes == 0);  // what it takes it declares
+        }
     }
 }
 
@@ -206,27 +221,27 @@ TEST_CASE("plan: a parameter is fed from another operand, or from its place in t
     CHECK(source_of(fused.kernels[1], slot::x) == place("out", 0));
     CHECK(source_of(fused.kernels[1], slot::x_stream_stride) == place("out_stream_stride", 0));
     CHECK(source_of(fused.kernels[1], slot::proj) == place("workspace", 0));
-    CHECK(source_of(fused.kernels[1], slot::sqsum) == place("workspace", 4 * 24 * 4));  // behind [4, T, 24]
+    CHECK(source_of(fused.kernels[1], slot::sqsum) == place("workspace", 16 * 24 * 4));  // behind [16, T, 24]
     CHECK(source_of(fused.kernels[2], slot::mix) == place("next_mix", 0));
     CHECK(source_of(fused.kernels[3], slot::pre) == place("next_pre", 0));
     const operator_plan delayed = plan_of(spec_of(4, 4096), "gfx942", operation::delayed_pre_fwd);
     CHECK(source_of(delayed.kernels[1], slot::pre) == place("pre", 0));
     CHECK(source_of(delayed.kernels[2], slot::pre) == place("previous_pre", 0));
     const operator_plan head = plan_of(spec_of(4, 4096), "gfx942", operation::head_fwd);
-    CHECK(source_of(head.kernels[1], slot::sqsum) == place("workspace", 4 * 4 * 4));
-    CHECK(source_of(head.kernels[2], slot::pre) == place("workspace", 4 * 5 * 4));
+    CHECK(source_of(head.kernels[1], slot::sqsum) == place("workspace", 16 * 4 * 4));
+    CHECK(source_of(head.kernels[2], slot::pre) == place("workspace", 16 * 5 * 4));
     CHECK(source_of(plan_of(spec_of(4, 4096), "gfx942", operation::coeffs_fwd).kernels[0], slot::proj) == place("proj", 0));
-    CHECK(fused.slices == 4);
+    CHECK(fused.slices == 16);
 }
 
 TEST_CASE("plan: workspace holds coefficients and the slices of a projection")
 {
-    CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::pre_fwd).workspace_bytes_per_token == 4 * 25 * 4);
-    CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::dynamic_layer_fwd).workspace_bytes_per_token == (24 + 4 * 25) * 4);
+    CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::pre_fwd).workspace_bytes_per_token == 16 * 25 * 4);
+    CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::dynamic_layer_fwd).workspace_bytes_per_token == (24 + 16 * 25) * 4);
     CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::static_layer_fwd).workspace_bytes_fixed == 24 * 4);
-    CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::post_pre_fwd).workspace_bytes_per_token == 4 * 25 * 4);
-    CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::head_fwd).workspace_bytes_per_token == (4 * 5 + 4) * 4);
-    CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::post_head_fwd).workspace_bytes_per_token == (4 * 5 + 4) * 4);
+    CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::post_pre_fwd).workspace_bytes_per_token == 16 * 25 * 4);
+    CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::head_fwd).workspace_bytes_per_token == (16 * 5 + 4) * 4);
+    CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::post_head_fwd).workspace_bytes_per_token == (16 * 5 + 4) * 4);
     CHECK(plan_of(spec_of(9, 127), "gfx942", operation::post_head_fwd).workspace_bytes_per_token ==
           9 * 127 * 2 + 2 + (10 + 9) * 4);
     for (const operation op : {operation::post_fwd, operation::pre_project_fwd, operation::split_mixes_fwd,
@@ -289,7 +304,7 @@ TEST_CASE("key: every choice of a spec that changes the code changes the key, an
     // An eps that no step reads, and the layout of a matrix that pre_fwd only returns, change nothing.
     CHECK_FALSE(add([](auto& s) { s.options.sinkhorn_eps = 0.5F; }));
     CHECK_FALSE(add([](auto& s) { s.options.layout = jit::mix_layout::src_dst; }));
-    CHECK_FALSE(add([](auto& s) { s.options.arithmetic = jit::projection::strict; }));
+    CHECK(add([](auto& s) { s.options.arithmetic = jit::projection::strict; }));  // without matrix units
     CHECK_FALSE(add([](auto& s) { s.wanted = {operation::pre_fwd}; }));
 }
 
