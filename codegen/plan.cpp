@@ -183,8 +183,7 @@ kernel_plan plan_project_waves(const facts& f, const std::string& family, const 
 
 kernel_plan plan_project(const facts& f, const std::string& family, const feeds& from)
 {
-    const bool has_tiles = f.has_tiles && family != "project_post";
-    kernel_plan k = has_tiles ? plan_project_tiles(f, family, from) : plan_project_waves(f, family, from);
+    kernel_plan k = f.has_tiles ? plan_project_tiles(f, family, from) : plan_project_waves(f, family, from);
     const bool rounds = family == "project_three" && f.spec.options.reference_rounding;
     add(k, {{"weight_align", fmt::to_string(weight_alignment_bytes(f.spec))},
             {"weight_dtype", std::string(to_string(f.spec.weight_dtype))},

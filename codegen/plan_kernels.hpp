@@ -64,6 +64,14 @@ struct facts {
 
     std::int64_t slices() const { return ceil_div(C, slice); }
     std::int64_t project_slices() const { return ceil_div(C, project_slice); }
+    /// The same, projected by waves.
+    facts by_waves() const
+    {
+        facts made = *this;
+        made.has_tiles = false;
+        made.project_slice = slice;
+        return made;
+    }
     /// Coefficients and layer_input are one kernel, that keeps two tokens in registers.
     bool has_pre_mix() const { return has_tiles && units.has_overlap && !spec.norm_weight && C <= 8192; }
     float norm_eps() const { return spec.options.norm_eps.value_or(spec.options.rms_eps); }

@@ -72,10 +72,12 @@ void add_head(const facts& f, operator_plan& made, feeds from, bool is_of_post =
 }
 
 /// Up to 8 streams are made again where they are read: 2n + 3 rows are moved instead of the 4n + 2 of streams that are
-/// stored between. More streams would cost a wave more sums than that saves, and matrix units read streams from memory.
+/// stored between. More streams would cost a wave more sums than that saves. So do the n rows of a head on AMD GPUs, by the
+/// model of mhc-show --roofline (gfx942, n=4, C=4096: 1.3 times the least bytes take, by vector instructions, beside 1.65 of
+/// streams that matrix units read); on NVIDIA GPUs matrix units read them, and neither was measured.
 void add_post_head(const facts& f, operator_plan& made)
 {
-    if (f.n <= 8 && !f.has_tiles) return add_head(f, made, {}, true);
+    if (f.n <= 8 && !(f.has_tiles && f.units.has_overlap)) return add_head(f.by_waves(), made, {}, true);
     const feeds dense_out = {{slot::out, slot::workspace},
                              {slot::out_token_stride, slot::dense_token_stride},
                              {slot::out_stream_stride, slot::dense_stream_stride}};

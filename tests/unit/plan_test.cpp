@@ -241,7 +241,7 @@ TEST_CASE("plan: workspace holds coefficients and the slices of a projection")
     CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::static_layer_fwd).workspace_bytes_fixed == 24 * 4);
     CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::post_pre_fwd).workspace_bytes_per_token == 16 * 25 * 4);
     CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::head_fwd).workspace_bytes_per_token == (16 * 5 + 4) * 4);
-    CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::post_head_fwd).workspace_bytes_per_token == (16 * 5 + 4) * 4);
+    CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::post_head_fwd).workspace_bytes_per_token == (4 * 5 + 4) * 4);
     CHECK(plan_of(spec_of(9, 127), "gfx942", operation::post_head_fwd).workspace_bytes_per_token ==
           9 * 127 * 2 + 2 + (10 + 9) * 4);
     for (const operation op : {operation::post_fwd, operation::pre_project_fwd, operation::split_mixes_fwd,
