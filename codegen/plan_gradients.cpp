@@ -203,8 +203,9 @@ kernel_plan plan_input_bwd(const facts& f, const std::string& family, const feed
     add_weight(f, k);
     k.bindings["tile_tokens"] = family == "static_input_bwd" ? "1" : f.is_host ? "2" : "4";
     if (family == "pre_input_bwd" || family == "post_pre_input_bwd") k.bindings["has_norm"] = flag(f.spec.norm_weight);
-    if (family == "static_input_bwd" || family == "dynamic_input_bwd")
-        k.bindings["layout"] = to_string(f.spec.options.layout);
+    const bool is_layer = family == "static_input_bwd" || family == "dynamic_input_bwd";
+    if (!is_layer) k.bindings["fn_dtype"] = to_string(f.arranges_fn() ? jit::dtype::fp32 : f.spec.weight_dtype);
+    if (is_layer) k.bindings["layout"] = to_string(f.spec.options.layout);
     add(k, {{"dtype", std::string(to_string(f.spec.dtype))}, {"weight_dtype", std::string(to_string(f.spec.weight_dtype))}});
     finish(f, k, true);
     return k;
@@ -246,6 +247,18 @@ kernel_plan plan_finish(const facts& f, feeds from, bool is_weight, const vector
     k.grid.ignores_tokens = k.runs_without_tokens = true;
     k.grid.items_per_unit = part.length;
     name(k, is_weight ? f.spec.weight_dtype : jit::dtype::fp32);
+    return k;
+}
+
+kernel_plan plan_finish_fn(const facts& f, const feeds& from)
+{
+    kernel_plan k = plan_numbers(f, "finish_fn", from);
+    k.grid.ignores_tokens = k.runs_without_tokens = true;
+    k.grid.items_per_unit = f.n * f.C;
+    add(k, {{"hidden_dim", fmt::to_string(f.C)},
+            {"fn_order", std::string(to_string(f.spec.fn_order))},
+            {"tokens_per_sum", fmt::to_string(tokens_of_matrix_sum)}});
+    finish(f, k, true);
     return k;
 }
 

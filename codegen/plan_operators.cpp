@@ -15,17 +15,21 @@ using jit::operation;
 /// A projection's sums in the workspace: proj [S, T, rows], then sqsum [S, T], with a split for each slice.
 struct sums_in_workspace {
     std::int64_t proj, sqsum, end;  ///< where each begins, in bytes a token
+    std::int64_t fixed;             ///< bytes before them: a copy of fn
 
-    sums_in_workspace(const facts& f, std::int64_t rows, std::int64_t begin)
-        : proj(begin), sqsum(proj + f.project_slices() * rows * 4), end(sqsum + f.project_slices() * 4)
+    sums_in_workspace(const facts& f, std::int64_t rows, std::int64_t begin, std::int64_t fixed_bytes = 0)
+        : proj(begin), sqsum(proj + f.project_slices() * rows * 4), end(sqsum + f.project_slices() * 4), fixed(fixed_bytes)
     {
     }
     void add_to(feeds& from) const
     {
-        from.push_back({slot::proj, slot::workspace, proj});
-        from.push_back({slot::sqsum, slot::workspace, sqsum});
+        from.push_back({slot::proj, slot::workspace, proj, fixed});
+        from.push_back({slot::sqsum, slot::workspace, sqsum, fixed});
     }
 };
+
+/// Where the copy of fn is, if there is one: at the begin.
+constexpr feed first_in_workspace{.parameter = slot::arranged_fn, .what = slot::workspace};
 
 /// Coefficients and layer_input from a projection; `sum_from`: what the sum of the streams is fed besides.
 void add_mix(const facts& f, operator_plan& made, feeds from, const feeds& sum_from = {})
@@ -40,10 +44,11 @@ void add_mix(const facts& f, operator_plan& made, feeds from, const feeds& sum_f
 /// Projection, coefficients and layer_input; `from` says where x is and where pre, post and mix go.
 void add_pre(const facts& f, operator_plan& made, feeds from, const feeds& sum_from = {})
 {
-    const sums_in_workspace sums(f, f.m, 0);
+    const sums_in_workspace sums(f, f.m, 0, arranged_bytes(f, f.m));
     sums.add_to(from);
     made.workspace_bytes_per_token = sums.end;
-    made.kernels.push_back(plan_project(f, "project", from));
+    made.workspace_bytes_fixed = sums.fixed;
+    add_projection(f, made, from, first_in_workspace);
     add_mix(f, made, from, sum_from);
 }
 
@@ -61,11 +66,12 @@ void add_post_pre(const facts& f, operator_plan& made)
 
 void add_head(const facts& f, operator_plan& made)
 {
-    const sums_in_workspace sums(f, f.n, 0);
-    feeds from = {{slot::pre, slot::workspace, sums.end}};
+    const sums_in_workspace sums(f, f.n, 0, arranged_bytes(f, f.n));
+    feeds from = {{slot::pre, slot::workspace, sums.end, sums.fixed}};
     sums.add_to(from);
     made.workspace_bytes_per_token = sums.end + f.n * 4;
-    made.kernels.push_back(plan_project(f, "project", from));
+    made.workspace_bytes_fixed = sums.fixed;
+    add_projection(f, made, from, first_in_workspace);
     made.kernels.push_back(plan_coefficients(f, "head_coefficients", from, f.n));
     made.kernels.push_back(plan_apply_mix(f, from, true));
 }
@@ -116,7 +122,8 @@ void add_kernels(const facts& f, operator_plan& made)
         case operation::head_fwd:
             return add_head(f, made);
         case operation::pre_project_fwd:
-            return made.kernels.push_back(plan_project(f, "project", {}));
+            made.workspace_bytes_fixed = arranged_bytes(f, f.m);
+            return add_projection(f, made, {}, first_in_workspace);
         case operation::split_mixes_fwd:
             return made.kernels.push_back(plan_coefficients(f, "split_mixes", {}));
         case operation::coeffs_fwd:

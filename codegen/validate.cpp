@@ -50,6 +50,18 @@ result<void> check_sinkhorn(const layer_options& o)
     return check_eps("sinkhorn_eps", o.sinkhorn_eps);
 }
 
+result<void> check_fn(const layer_spec& s)
+{
+    if (s.fn_order > fn_order::phi) return bad("fn_order", fmt::to_string(int(s.fn_order)), "fn, phi");
+    if (!(s.wanted & operations_with_fn).empty()) return {};
+    constexpr const char* unless =
+        "{} unless pre_fwd, post_pre_fwd, head_fwd, pre_project_fwd, broadcast_pre_fwd or delayed_pre_fwd, or a gradient of "
+        "theirs, is wanted";
+    if (s.fn_norm_weight) return bad("fn_norm_weight", "on", fmt::format(unless, "off"));
+    if (s.fn_order != fn_order::fn) return bad("fn_order", "phi", fmt::format(unless, "fn"));
+    return {};
+}
+
 }  // namespace
 
 result<void> validate(const layer_spec& s)
@@ -75,7 +87,7 @@ result<void> validate(const layer_spec& s)
                    "off unless pre_fwd, post_pre_fwd, head_fwd, pre_big_fuse, broadcast_pre_fwd or delayed_pre_fwd, or a "
                    "gradient of "
                    "theirs, is wanted");
-    return {};
+    return check_fn(s);
 }
 
 std::int32_t row_alignment_bytes(const layer_spec& s) noexcept
