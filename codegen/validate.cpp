@@ -47,6 +47,12 @@ result<void> check_sinkhorn(const layer_options& o)
         return bad("sinkhorn_iters", fmt::to_string(o.sinkhorn_iters), "0 to 1000");
     if (o.start == sinkhorn_start::softmax && o.order == sinkhorn_order::col_row)
         return bad("sinkhorn_order", "col_row", "row_col when sinkhorn_start is softmax, which is a row step");
+    if (o.gradient > sinkhorn_gradient::implicit)
+        return bad("sinkhorn_gradient", fmt::to_string(int(o.gradient)), "exact, implicit");
+    const bool adds = o.eps_mode == sinkhorn_eps_mode::add || o.eps_mode == sinkhorn_eps_mode::add_both;
+    if (o.gradient == sinkhorn_gradient::implicit && adds)
+        return bad("sinkhorn_gradient", "implicit",
+                   fmt::format("exact when sinkhorn_eps_mode is {}, whose limit is another", to_string(o.eps_mode)));
     return check_eps("sinkhorn_eps", o.sinkhorn_eps);
 }
 

@@ -131,7 +131,10 @@ gradients expected_gradients(const jit::layer_spec& spec, const operands& of,
     gradients expected;
     switch (of.op) {
         case operation::sinkhorn_bwd:
-            put(expected, "logits", reference::sinkhorn_bwd(options, shape, in.data("logits"), in.data("d_mix")));
+            put(expected, "logits",
+                (options.gradient == jit::sinkhorn_gradient::implicit
+                     ? reference::sinkhorn_bwd_implicit
+                     : reference::sinkhorn_bwd)(options, shape, in.data("logits"), in.data("d_mix")));
             break;
         case operation::rmsnorm_bwd: {
             reference::rmsnorm_gradients found =

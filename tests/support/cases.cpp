@@ -112,6 +112,17 @@ void change_options(jit::layer_options& options)
     options.sinkhorn_iters = 3;
 }
 
+/// The limit's gradient, of an iteration that has converged to it.
+void make_implicit(test_case& of)
+{
+    jit::layer_options& options = of.spec.options;
+    options.gradient = jit::sinkhorn_gradient::implicit;
+    options.sinkhorn_iters = 200;
+    of.logit_spread = std::min(of.logit_spread, 1.0F);
+    using enum jit::sinkhorn_eps_mode;
+    if (options.eps_mode == add || options.eps_mode == add_both) options.eps_mode = none;
+}
+
 }  // namespace
 
 std::string_view name_of(operation op)
@@ -213,6 +224,8 @@ int value_count(const case_group& group, factor of)
             return takes_bias ? 2 : 1;
         case factor::padding:
             return sweeps ? 1 : 2;
+        case factor::gradient:
+            return group.op == operation::sinkhorn_bwd && !sweeps ? 2 : 1;
     }
     return 1;
 }
@@ -270,6 +283,8 @@ std::string value_name(factor of, int value)
             return value == 0 ? "no_bias" : "bias";
         case factor::padding:
             return value == 0 ? "all_tokens" : "padded";
+        case factor::gradient:
+            return value == 0 ? "of_steps" : "of_limit";
     }
     return "?";
 }
@@ -346,6 +361,7 @@ test_case make_case(const case_group& group, const choice& of)
     }
     spec.options.arithmetic = projection_values[index(factor::projection)];
     spec.options.reference_rounding = index(factor::rounding) == 1;
+    if (index(factor::gradient) == 1) make_implicit(made);
     spec.norm_weight = takes_norm_weight(forward_of(group.op)) && made.has_weight;
     spec.fn_norm_weight = weights == weight_kind::both || weights == weight_kind::fn_phi;
     if (weights == weight_kind::fn_phi || weights == weight_kind::phi) spec.fn_order = jit::fn_order::phi;

@@ -67,6 +67,16 @@ TEST_CASE("spec: options that contradict are refused")
     check_refused(s, "sinkhorn_order", "col_row");
 
     s = good();
+    s.options.gradient = sinkhorn_gradient::implicit;
+    CHECK(validate(s));
+    for (const sinkhorn_eps_mode mode : {sinkhorn_eps_mode::add, sinkhorn_eps_mode::add_both}) {
+        s.options.eps_mode = mode;
+        check_refused(s, "sinkhorn_gradient", "implicit");
+    }
+    s.options.gradient = static_cast<sinkhorn_gradient>(2);
+    check_refused(s, "sinkhorn_gradient", "2");
+
+    s = good();
     s.options.reference_rounding = true;
     check_refused(s, "reference_rounding", "on");
     s.wanted = {operation::static_layer_fwd};

@@ -60,6 +60,7 @@ const std::vector<setting_description>& setting_descriptions()
         {"sinkhorn_eps_mode", "none, add, add_both, thresh", has_sinkhorn},
         {"sinkhorn_eps", eps_allowed, has_sinkhorn},
         {"sinkhorn_iters", "0 to 1000", has_sinkhorn},
+        {"sinkhorn_gradient", "exact, implicit", has_sinkhorn},
         {"rms_eps", eps_allowed, has_rms_eps},
         {"norm_eps", eps_allowed, has_norm},
         {"pre_eps", eps_allowed, has_pre},

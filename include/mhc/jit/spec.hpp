@@ -32,6 +32,11 @@ enum class sinkhorn_order : std::uint8_t { row_col, col_row };
 /// thresh: s where s > eps, else the line stays as it is.
 enum class sinkhorn_eps_mode : std::uint8_t { none, add, add_both, thresh };
 
+/// What a gradient takes Sinkhorn for. exact: the steps that are done. implicit: the limit of more and more of them, by
+/// implicit differentiation; right where the iteration has converged, with no step gone through again or kept. For
+/// sinkhorn_eps_mode none and thresh, which have that limit.
+enum class sinkhorn_gradient : std::uint8_t { exact, implicit };
+
 /// Arithmetic of x * fn^T. split: fp32 weights as bf16 high + low; strict: fp32 fma; tf32.
 /// The portable kernels use fp32 fma for all three, which is within every one of their bounds.
 enum class projection : std::uint8_t { split, strict, tf32 };
@@ -118,12 +123,13 @@ struct layer_options {
     sinkhorn_start start = sinkhorn_start::exp;
     sinkhorn_order order = sinkhorn_order::col_row;  ///< start = softmax needs row_col
     sinkhorn_eps_mode eps_mode = sinkhorn_eps_mode::none;
-    float sinkhorn_eps = 0.0F;         ///< >= 0, finite; not read when eps_mode is none
-    std::int32_t sinkhorn_iters = 20;  ///< iterations of two steps; 0 to 1000; with 0 the result is S0
-    float rms_eps = 1e-6F;             ///< >= 0, finite; rms = sqrt(mean(x^2) + eps) over n*C, for the coefficients
-    std::optional<float> norm_eps;     ///< the same over C, for a layer input; empty: rms_eps
-    float pre_eps = 0.0F;              ///< >= 0, finite; pre = sigmoid(.) + pre_eps
-    float post_mult = 2.0F;            ///< finite; post = post_mult * sigmoid(.)
+    float sinkhorn_eps = 0.0F;                              ///< >= 0, finite; not read when eps_mode is none
+    std::int32_t sinkhorn_iters = 20;                       ///< iterations of two steps; 0 to 1000; with 0 the result is S0
+    sinkhorn_gradient gradient = sinkhorn_gradient::exact;  ///< read by gradients alone
+    float rms_eps = 1e-6F;          ///< >= 0, finite; rms = sqrt(mean(x^2) + eps) over n*C, for the coefficients
+    std::optional<float> norm_eps;  ///< the same over C, for a layer input; empty: rms_eps
+    float pre_eps = 0.0F;           ///< >= 0, finite; pre = sigmoid(.) + pre_eps
+    float post_mult = 2.0F;         ///< finite; post = post_mult * sigmoid(.)
     projection arithmetic = projection::split;
     bool reference_rounding = false;  ///< mHC.cu's bf16 roundings; only for the two layer operators
 };
@@ -168,6 +174,7 @@ std::string_view to_string(mix_layout) noexcept;
 std::string_view to_string(sinkhorn_start) noexcept;
 std::string_view to_string(sinkhorn_order) noexcept;
 std::string_view to_string(sinkhorn_eps_mode) noexcept;
+std::string_view to_string(sinkhorn_gradient) noexcept;
 std::string_view to_string(projection) noexcept;
 std::string_view to_string(fn_order) noexcept;
 std::string_view to_string(preset) noexcept;
@@ -178,10 +185,10 @@ result<operation> parse_operation(std::string_view name);
 result<dtype> parse_dtype(std::string_view name);
 
 /// Sets one field of the spec by name, as the tools' `--set NAME=VALUE` does. Names: those of `layer_options` as
-/// MATH names them (layout, sinkhorn_start, sinkhorn_order, sinkhorn_eps_mode, sinkhorn_eps, sinkhorn_iters, rms_eps,
-/// norm_eps, pre_eps, post_mult, projection, reference_rounding), and preset, dtype, weight_dtype, n_streams,
-/// hidden_dim, norm_weight, fn_norm_weight, fn_order, alignment_bytes. `preset` replaces every option, so set it first.
-/// Errors: bad_spec, naming the field, its value and what is allowed.
+/// MATH names them (layout, sinkhorn_start, sinkhorn_order, sinkhorn_eps_mode, sinkhorn_eps, sinkhorn_iters,
+/// sinkhorn_gradient, rms_eps, norm_eps, pre_eps, post_mult, projection, reference_rounding), and preset, dtype,
+/// weight_dtype, n_streams, hidden_dim, norm_weight, fn_norm_weight, fn_order, alignment_bytes. `preset` replaces every
+/// option, so set it first. Errors: bad_spec, naming the field, its value and what is allowed.
 result<void> set_field(layer_spec& spec, std::string_view name, std::string_view value);
 
 }  // namespace mhc::jit
