@@ -42,6 +42,8 @@ const std::vector<family_row>& forward_families()
           in_place(writes(out, data)), number(tokens), valid_tokens(), number(x_token_stride), number(x_stream_stride),
           number(out_token_stride), number(out_stream_stride), number(post_token_stride), number(mix_token_stride),
           grid_groups()}},
+        {"arrange_fn",
+         {reads(fn, of_weight), may_read(fn_norm_weight, of_weight), writes(arranged_fn, f32), number(rows), grid_groups()}},
         {"project",
          {reads(x, data), reads(fn, of_weight), writes(proj, f32), writes(sqsum, f32), number(rows), number(splits),
           number(tokens), valid_tokens(), number(x_token_stride), number(x_stream_stride), grid_groups()}},
@@ -108,18 +110,20 @@ std::string_view name_of(slot what) noexcept
 {
     // clang-format off
     static constexpr std::array<std::string_view, slot_count> names{
-        "x", "y", "h", "out", "layer_input", "logits", "mix", "pre", "post", "rms", "weight", "norm_weight", "bias",
-        "num_valid_tokens", "previous_pre", "fn", "scale", "base", "proj", "sqsum", "h_pre", "h_post", "h_res", "phi_pre", "phi_post", "phi_res", "alpha_pre", "alpha_post",
-        "alpha_res", "b_pre", "b_post", "b_res", "next_pre", "next_post", "next_mix", "d_x", "d_y", "d_h", "d_out",
-        "d_layer_input", "d_logits", "d_mix", "d_pre", "d_post", "d_rms", "d_weight", "d_norm_weight", "d_bias", "d_fn", "d_scale",
-        "d_base", "d_proj", "d_sqsum", "d_h_pre", "d_h_post", "d_h_res", "d_phi_pre", "d_phi_post", "d_phi_res",
-        "d_alpha_pre", "d_alpha_post", "d_alpha_res", "d_b_pre", "d_b_post", "d_b_res", "d_next_pre", "d_next_post",
-        "d_next_mix", "workspace", "coefficients", "d_coefficients", "norm", "history", "sums", "totals", "d_vector",
+        "x", "y", "h", "out", "layer_input", "logits", "mix", "pre", "post", "rms", "weight", "norm_weight",
+        "fn_norm_weight", "bias", "num_valid_tokens", "previous_pre", "fn", "scale", "base", "proj", "sqsum", "h_pre",
+        "h_post", "h_res", "phi_pre", "phi_post", "phi_res", "alpha_pre", "alpha_post", "alpha_res", "b_pre", "b_post",
+        "b_res", "next_pre", "next_post", "next_mix", "d_x", "d_y", "d_h", "d_out", "d_layer_input", "d_logits", "d_mix",
+        "d_pre", "d_post", "d_rms", "d_weight", "d_norm_weight", "d_fn_norm_weight", "d_bias", "d_fn", "d_scale", "d_base",
+        "d_proj", "d_sqsum", "d_h_pre", "d_h_post", "d_h_res", "d_phi_pre", "d_phi_post", "d_phi_res", "d_alpha_pre",
+        "d_alpha_post", "d_alpha_res", "d_b_pre", "d_b_post", "d_b_res", "d_next_pre", "d_next_post", "d_next_mix",
+        "workspace", "arranged_fn", "coefficients", "d_coefficients", "norm", "history", "sums", "totals", "d_vector",
         "tokens", "rows", "splits", "x_token_stride", "x_stream_stride", "out_token_stride", "out_stream_stride",
         "pre_token_stride", "post_token_stride", "mix_token_stride", "coefficients_token_stride", "d_out_token_stride",
         "d_out_stream_stride", "d_x_token_stride", "d_x_stream_stride", "accumulate_inputs", "accumulate_parameters",
-        "pre_is_static", "post_is_static", "mix_is_static", "statics_are_wanted", "affine_is_wanted", "dense_token_stride",
-        "dense_stream_stride", "zero", "fn_size", "tokens_per_row", "width", "first", "length", "groups"};
+        "pre_is_static", "post_is_static", "mix_is_static", "statics_are_wanted", "affine_is_wanted", "fn_is_wanted",
+        "dense_token_stride", "dense_stream_stride", "zero", "fn_size", "tokens_per_row", "width", "first", "length",
+        "groups"};
     // clang-format on
     return names[static_cast<std::size_t>(what)];
 }

@@ -110,6 +110,9 @@ std::vector<family_row> make_table()
                                       {accumulate_parameters})},
         {"finish_weight", with_tokens({reads(totals, f32), writes(d_vector, of_weight)},
                                       {tokens_per_row, width, first, length}, {accumulate_parameters})},
+        {"finish_fn", with_tokens({reads(totals, f32), reads(fn, of_weight), may_read(fn_norm_weight, of_weight),
+                                   may_write(d_fn, of_weight), may_write(d_fn_norm_weight, of_weight)},
+                                  {rows}, {accumulate_parameters})},
     };
 }
 

@@ -33,8 +33,11 @@ constexpr std::array<name_of<sinkhorn_eps_mode>, 4> eps_modes{{{sinkhorn_eps_mod
                                                                {sinkhorn_eps_mode::add, "add"},
                                                                {sinkhorn_eps_mode::add_both, "add_both"},
                                                                {sinkhorn_eps_mode::thresh, "thresh"}}};
+constexpr std::array<name_of<sinkhorn_gradient>, 2> sinkhorn_gradients{
+    {{sinkhorn_gradient::exact, "exact"}, {sinkhorn_gradient::implicit, "implicit"}}};
 constexpr std::array<name_of<projection>, 3> projections{
     {{projection::split, "split"}, {projection::strict, "strict"}, {projection::tf32, "tf32"}}};
+constexpr std::array<name_of<fn_order>, 2> fn_orders{{{fn_order::fn, "fn"}, {fn_order::phi, "phi"}}};
 constexpr std::array<name_of<preset>, 5> presets{{{preset::paper, "paper"},
                                                   {preset::mhc_cu, "mhc_cu"},
                                                   {preset::deepseek, "deepseek"},
@@ -140,8 +143,8 @@ result<void> set_flag(std::string_view field, std::string_view value, bool& to)
 
 constexpr std::string_view field_names =
     "preset, dtype, weight_dtype, n_streams, hidden_dim, layout, sinkhorn_start, sinkhorn_order, sinkhorn_eps_mode, "
-    "sinkhorn_eps, sinkhorn_iters, rms_eps, norm_eps, pre_eps, post_mult, projection, reference_rounding, norm_weight, "
-    "alignment_bytes";
+    "sinkhorn_eps, sinkhorn_iters, sinkhorn_gradient, rms_eps, norm_eps, pre_eps, post_mult, projection, "
+    "reference_rounding, norm_weight, fn_norm_weight, fn_order, alignment_bytes";
 
 }  // namespace
 
@@ -159,7 +162,9 @@ std::string_view to_string(mix_layout v) noexcept { return find_name(layouts, v)
 std::string_view to_string(sinkhorn_start v) noexcept { return find_name(starts, v); }
 std::string_view to_string(sinkhorn_order v) noexcept { return find_name(orders, v); }
 std::string_view to_string(sinkhorn_eps_mode v) noexcept { return find_name(eps_modes, v); }
+std::string_view to_string(sinkhorn_gradient v) noexcept { return find_name(sinkhorn_gradients, v); }
 std::string_view to_string(projection v) noexcept { return find_name(projections, v); }
+std::string_view to_string(fn_order v) noexcept { return find_name(fn_orders, v); }
 std::string_view to_string(preset v) noexcept { return find_name(presets, v); }
 std::string_view to_string(operation v) noexcept { return find_name(operation_names, v); }
 
@@ -196,6 +201,7 @@ result<void> set_field(layer_spec& spec, std::string_view name, std::string_view
     if (name == "sinkhorn_eps_mode") return set_enum(eps_modes, name, value, o.eps_mode);
     if (name == "sinkhorn_eps") return set_real(name, value, o.sinkhorn_eps);
     if (name == "sinkhorn_iters") return set_integer(name, value, o.sinkhorn_iters);
+    if (name == "sinkhorn_gradient") return set_enum(sinkhorn_gradients, name, value, o.gradient);
     if (name == "rms_eps") return set_real(name, value, o.rms_eps);
     if (name == "norm_eps") {
         float eps = 0;
@@ -208,6 +214,8 @@ result<void> set_field(layer_spec& spec, std::string_view name, std::string_view
     if (name == "projection") return set_enum(projections, name, value, o.arithmetic);
     if (name == "reference_rounding") return set_flag(name, value, o.reference_rounding);
     if (name == "norm_weight") return set_flag(name, value, spec.norm_weight);
+    if (name == "fn_norm_weight") return set_flag(name, value, spec.fn_norm_weight);
+    if (name == "fn_order") return set_enum(fn_orders, name, value, spec.fn_order);
     if (name == "alignment_bytes") return set_integer(name, value, spec.alignment_bytes);
     return unknown("option", name, field_names);
 }

@@ -192,6 +192,34 @@ kernel_plan plan_project(const facts& f, const std::string& family, const feeds&
     return k;
 }
 
+std::int64_t arranged_bytes(const facts& f, std::int64_t rows)
+{
+    return f.arranges_fn() ? round_up(rows * f.n * f.C * 4, 16) : 0;
+}
+
+kernel_plan plan_arrange_fn(const facts& f, const feeds& from)
+{
+    kernel_plan k = plan_chunks(f, "arrange_fn", arguments_of("arrange_fn", from));
+    k.grid.ignores_tokens = true;
+    k.grid.items_per_unit *= f.m * f.n;
+    add(k, {{"weight_align", fmt::to_string(weight_alignment_bytes(f.spec))},
+            {"fn_order", std::string(to_string(f.spec.fn_order))}});
+    finish(f, k, true);
+    return k;
+}
+
+void add_projection(const facts& f, operator_plan& made, feeds from, const feed& place)
+{
+    if (!f.arranges_fn()) return made.kernels.push_back(plan_project(f, "project", from));
+    made.kernels.push_back(
+        plan_arrange_fn(f, {{slot::arranged_fn, slot::workspace, place.bytes_per_token, place.bytes_fixed}}));
+    jit::layer_spec in_float = f.spec;
+    in_float.weight_dtype = jit::dtype::fp32;
+    from.push_back({slot::fn, slot::workspace, place.bytes_per_token, place.bytes_fixed});
+    made.kernels.push_back(plan_project(facts(in_float, f.on), "project", from));
+    made.kernels.back().may_overlap = false;  // it waits for x alone, after it has read fn
+}
+
 kernel_plan plan_coefficients(const facts& f, const std::string& family, const feeds& from, std::int64_t rows)
 {
     kernel_plan k = plan_matrices(f, family, arguments_of(family, from), balance_floats(f));

@@ -25,6 +25,13 @@ public:
     {
         return take(parameter, ceil_div(floats * 4, tokens), floats * 4);
     }
+    /// The copy of fn, of no bytes where there is none.
+    feed arranged(std::int64_t rows)
+    {
+        feed made = take(slot::arranged_fn, 0, arranged_bytes(f_, rows));
+        made.is_f32 = true;
+        return made;
+    }
     /// A tensor [T, n, C] of the data's type, or of floats.
     feed streams(slot parameter, bool is_f32)
     {
@@ -118,13 +125,18 @@ void add_rmsnorm(const facts& f, operator_plan& made, areas& space)
              {{.to = slot::d_weight, .first = 0, .length = f.C, .is_weight = true}});
 }
 
-/// d_fn from d_proj.
+/// d_fn from d_proj, and that of its norm's weight.
 void add_matrix(const facts& f, operator_plan& made, areas& space, feeds from, std::int64_t rows)
 {
     const feed sums = space.of_sums(slot::sums, rows * f.n * f.C, tokens_of_matrix_sum);
     from.push_back(sums);
     made.kernels.push_back(plan_matrix_sums(f, from, rows));
-    made.kernels.back().only_if = slot::d_fn;
+    made.kernels.back().only_if = f.arranges_fn() ? slot::fn_is_wanted : slot::d_fn;
+    if (f.arranges_fn()) {
+        made.kernels.push_back(plan_finish_fn(f, {as(slot::totals, sums)}));
+        made.kernels.back().only_if = slot::fn_is_wanted;
+        return;
+    }
     made.kernels.push_back(plan_finish(f, {as(slot::totals, sums), {slot::d_vector, slot::d_fn}}, true,
                                        {tokens_of_matrix_sum, 0, 0, rows * f.n * f.C}));
     made.kernels.back().only_if = slot::d_fn;
@@ -152,7 +164,9 @@ void add_pre(const facts& f, operator_plan& made, areas& space, feeds from, bool
         return list;
     };
 
-    made.kernels.push_back(plan_project(f, "project", from));
+    const feed arranged = space.arranged(rows);
+    add_projection(f, made, from, arranged);
+    if (f.arranges_fn()) from.push_back(as(slot::fn, arranged));
     made.kernels.push_back(plan_coefficients(f, "head_coefficients", from, rows));
     made.kernels.push_back(plan_pre_products(f, with({d_pre})));
     if (is_head) {
@@ -198,7 +212,10 @@ void add_post_pre(const facts& f, operator_plan& made, areas& space)
 
 void add_project(const facts& f, operator_plan& made, areas& space)
 {
-    made.kernels.push_back(plan_input_bwd(f, "project_input_bwd", {}));
+    const feed arranged = space.arranged(f.m);
+    if (f.arranges_fn()) made.kernels.push_back(plan_arrange_fn(f, {arranged}));
+    made.kernels.push_back(
+        plan_input_bwd(f, "project_input_bwd", f.arranges_fn() ? feeds{as(slot::fn, arranged)} : feeds{}));
     add_matrix(f, made, space, {}, f.m);
 }
 

@@ -68,10 +68,20 @@ void name(kernel_plan& k, jit::dtype type)
     k.symbol_base = "mhc_" + k.family + "_" + k.dtype;
 }
 
+/// A limit's gradient keeps no step.
+bool is_implicit(const facts& f) { return f.spec.options.gradient == jit::sinkhorn_gradient::implicit; }
+
+void add_sinkhorn_gradient(const facts& f, bindings& b)
+{
+    add_sinkhorn(f, b);
+    b["sinkhorn_gradient"] = to_string(f.spec.options.gradient);
+}
+
 }  // namespace
 
 std::int64_t history_floats(const facts& f)
 {
+    if (is_implicit(f)) return 0;
     const jit::layer_options& o = f.spec.options;
     using jit::sinkhorn_eps_mode, jit::sinkhorn_start;
     // As sinkhorn_steps in templates/device/sinkhorn.hpp counts them.
@@ -128,8 +138,9 @@ kernel_plan plan_bias_sums(const facts& f, const feeds& from)
 
 kernel_plan plan_sinkhorn_bwd(const facts& f, const feeds& from)
 {
-    kernel_plan k = plan_matrices(f, "sinkhorn_bwd", arguments_of("sinkhorn_bwd", from), balance_floats(f) + f.n * f.n);
-    add_sinkhorn(f, k.bindings);
+    const std::int64_t floats = balance_floats(f) + (is_implicit(f) ? 2 : 1) * f.n * f.n;
+    kernel_plan k = plan_matrices(f, "sinkhorn_bwd", arguments_of("sinkhorn_bwd", from), floats);
+    add_sinkhorn_gradient(f, k.bindings);
     finish(f, k, false);
     return k;
 }
@@ -178,7 +189,7 @@ kernel_plan plan_coefficients_bwd(const facts& f, const std::string& family, con
     add(k, {{"hidden_dim", fmt::to_string(f.C)},
             {"rms_eps", real(f.spec.options.rms_eps)},
             {"d_splits", is_stage ? "splits" : "1"}});
-    if (family == "coefficients_bwd" || family == "dynamic_coefficients_bwd") add_sinkhorn(f, k.bindings);
+    if (family == "coefficients_bwd" || family == "dynamic_coefficients_bwd") add_sinkhorn_gradient(f, k.bindings);
     finish(f, k, false);
     k.hidden_dim = f.C;
     return k;
@@ -191,7 +202,7 @@ kernel_plan plan_static_coefficients_bwd(const facts& f, const feeds& from)
     k.grid.ignores_tokens = k.runs_without_tokens = true;
     add_sigmoids(f, k, true);
     k.bindings.erase("pre_eps");
-    add_sinkhorn(f, k.bindings);
+    add_sinkhorn_gradient(f, k.bindings);
     k.bindings["tokens_per_row"] = fmt::to_string(tokens_of_sum);
     finish(f, k, false);
     return k;
@@ -203,8 +214,9 @@ kernel_plan plan_input_bwd(const facts& f, const std::string& family, const feed
     add_weight(f, k);
     k.bindings["tile_tokens"] = family == "static_input_bwd" ? "1" : f.is_host ? "2" : "4";
     if (family == "pre_input_bwd" || family == "post_pre_input_bwd") k.bindings["has_norm"] = flag(f.spec.norm_weight);
-    if (family == "static_input_bwd" || family == "dynamic_input_bwd")
-        k.bindings["layout"] = to_string(f.spec.options.layout);
+    const bool is_layer = family == "static_input_bwd" || family == "dynamic_input_bwd";
+    if (!is_layer) k.bindings["fn_dtype"] = to_string(f.arranges_fn() ? jit::dtype::fp32 : f.spec.weight_dtype);
+    if (is_layer) k.bindings["layout"] = to_string(f.spec.options.layout);
     add(k, {{"dtype", std::string(to_string(f.spec.dtype))}, {"weight_dtype", std::string(to_string(f.spec.weight_dtype))}});
     finish(f, k, true);
     return k;
@@ -246,6 +258,18 @@ kernel_plan plan_finish(const facts& f, feeds from, bool is_weight, const vector
     k.grid.ignores_tokens = k.runs_without_tokens = true;
     k.grid.items_per_unit = part.length;
     name(k, is_weight ? f.spec.weight_dtype : jit::dtype::fp32);
+    return k;
+}
+
+kernel_plan plan_finish_fn(const facts& f, const feeds& from)
+{
+    kernel_plan k = plan_numbers(f, "finish_fn", from);
+    k.grid.ignores_tokens = k.runs_without_tokens = true;
+    k.grid.items_per_unit = f.n * f.C;
+    add(k, {{"hidden_dim", fmt::to_string(f.C)},
+            {"fn_order", std::string(to_string(f.spec.fn_order))},
+            {"tokens_per_sum", fmt::to_string(tokens_of_matrix_sum)}});
+    finish(f, k, true);
     return k;
 }
 

@@ -50,4 +50,7 @@ struct vector_part {
 /// Their sums over all rows, in float or in the weights' type.
 kernel_plan plan_finish(const facts& f, feeds from, bool is_weight, const vector_part& part);
 
+/// The gradients of fn and of its norm's weight from matrix_sums, where f.arranges_fn().
+kernel_plan plan_finish_fn(const facts& f, const feeds& from);
+
 }  // namespace mhc::codegen

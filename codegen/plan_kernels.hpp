@@ -64,16 +64,10 @@ struct facts {
 
     std::int64_t slices() const { return ceil_div(C, slice); }
     std::int64_t project_slices() const { return ceil_div(C, project_slice); }
-    /// The same, projected by waves.
-    facts by_waves() const
-    {
-        facts made = *this;
-        made.has_tiles = false;
-        made.project_slice = slice;
-        return made;
-    }
     /// Coefficients and layer_input are one kernel, that keeps two tokens in registers.
     bool has_pre_mix() const { return has_tiles && units.has_overlap && !spec.norm_weight && C <= 8192; }
+    /// fn is read from a copy in the workspace: in float, in order, with the weight of its norm.
+    bool arranges_fn() const { return spec.fn_norm_weight || spec.fn_order != jit::fn_order::fn; }
     float norm_eps() const { return spec.options.norm_eps.value_or(spec.options.rms_eps); }
 
     /// Work-items for rows of channels: whole waves, no more lanes than vectors, at most 256.
@@ -101,6 +95,12 @@ kernel_plan plan_layer(const facts& f);
 /// x . fn^T and the sum of x^2 in splits: "project" on one matrix, "project_three" on three; "project_post" on the streams
 /// that post would store, for a head's rows.
 kernel_plan plan_project(const facts& f, const std::string& family, const feeds& from);
+
+/// Bytes of the copy of fn, if there is one, and what makes it.
+std::int64_t arranged_bytes(const facts& f, std::int64_t rows);
+kernel_plan plan_arrange_fn(const facts& f, const feeds& from);
+/// Adds the projection on fn, arranged first where it has to be, in the workspace at `place`.
+void add_projection(const facts& f, operator_plan& made, feeds from, const feed& place);
 
 /// "coefficients", "split_mixes", "head_coefficients", "dynamic_coefficients": what follows from the splits. A head reads
 /// the first n of `rows` rows.

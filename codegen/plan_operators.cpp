@@ -15,17 +15,21 @@ using jit::operation;
 /// A projection's sums in the workspace: proj [S, T, rows], then sqsum [S, T], with a split for each slice.
 struct sums_in_workspace {
     std::int64_t proj, sqsum, end;  ///< where each begins, in bytes a token
+    std::int64_t fixed;             ///< bytes before them: a copy of fn
 
-    sums_in_workspace(const facts& f, std::int64_t rows, std::int64_t begin)
-        : proj(begin), sqsum(proj + f.project_slices() * rows * 4), end(sqsum + f.project_slices() * 4)
+    sums_in_workspace(const facts& f, std::int64_t rows, std::int64_t begin, std::int64_t fixed_bytes = 0)
+        : proj(begin), sqsum(proj + f.project_slices() * rows * 4), end(sqsum + f.project_slices() * 4), fixed(fixed_bytes)
     {
     }
     void add_to(feeds& from) const
     {
-        from.push_back({slot::proj, slot::workspace, proj});
-        from.push_back({slot::sqsum, slot::workspace, sqsum});
+        from.push_back({slot::proj, slot::workspace, proj, fixed});
+        from.push_back({slot::sqsum, slot::workspace, sqsum, fixed});
     }
 };
+
+/// Where the copy of fn is, if there is one: at the begin.
+constexpr feed first_in_workspace{.parameter = slot::arranged_fn, .what = slot::workspace};
 
 /// Coefficients and layer_input from a projection; `sum_from`: what the sum of the streams is fed besides.
 void add_mix(const facts& f, operator_plan& made, feeds from, const feeds& sum_from = {})
@@ -40,10 +44,11 @@ void add_mix(const facts& f, operator_plan& made, feeds from, const feeds& sum_f
 /// Projection, coefficients and layer_input; `from` says where x is and where pre, post and mix go.
 void add_pre(const facts& f, operator_plan& made, feeds from, const feeds& sum_from = {})
 {
-    const sums_in_workspace sums(f, f.m, 0);
+    const sums_in_workspace sums(f, f.m, 0, arranged_bytes(f, f.m));
     sums.add_to(from);
     made.workspace_bytes_per_token = sums.end;
-    made.kernels.push_back(plan_project(f, "project", from));
+    made.workspace_bytes_fixed = sums.fixed;
+    add_projection(f, made, from, first_in_workspace);
     add_mix(f, made, from, sum_from);
 }
 
@@ -62,28 +67,31 @@ void add_post_pre(const facts& f, operator_plan& made)
 /// A head of the streams x that `from` says, or of those that post makes; its workspace begins at `begin` bytes a token.
 void add_head(const facts& f, operator_plan& made, feeds from, bool is_of_post = false, std::int64_t begin = 0)
 {
-    const sums_in_workspace sums(f, f.n, begin);
-    from.push_back({slot::pre, slot::workspace, sums.end});
+    const sums_in_workspace sums(f, f.n, begin, arranged_bytes(f, f.n));
+    from.push_back({slot::pre, slot::workspace, sums.end, sums.fixed});
     sums.add_to(from);
     made.workspace_bytes_per_token = sums.end + f.n * 4;
-    made.kernels.push_back(plan_project(f, is_of_post ? "project_post" : "project", from));
+    made.workspace_bytes_fixed = sums.fixed;
+    if (is_of_post)
+        made.kernels.push_back(plan_project(f, "project_post", from));
+    else
+        add_projection(f, made, from, first_in_workspace);
     made.kernels.push_back(plan_coefficients(f, "head_coefficients", from, f.n));
     made.kernels.push_back(is_of_post ? plan_apply_post(f, from) : plan_apply_mix(f, from, true));
 }
 
 /// Up to 8 streams are made again where they are read: 2n + 3 rows are moved instead of the 4n + 2 of streams that are
-/// stored between. More streams would cost a wave more sums than that saves. So do the n rows of a head on AMD GPUs, by the
-/// model of mhc-show --roofline (gfx942, n=4, C=4096: 1.3 times the least bytes take, by vector instructions, beside 1.65 of
-/// streams that matrix units read); on NVIDIA GPUs matrix units read them, and neither was measured.
+/// stored between. More streams would cost a wave more sums than that saves. Matrix units read streams from memory, and
+/// their sums' bits are head_fwd's; and beside a copy of fn, which is float, the bias would be read as float too.
 void add_post_head(const facts& f, operator_plan& made)
 {
-    if (f.n <= 8 && !(f.has_tiles && f.units.has_overlap)) return add_head(f.by_waves(), made, {}, true);
-    const feeds dense_out = {{slot::out, slot::workspace},
-                             {slot::out_token_stride, slot::dense_token_stride},
-                             {slot::out_stream_stride, slot::dense_stream_stride}};
+    if (f.n <= 8 && !f.has_tiles && !f.arranges_fn()) return add_head(f, made, {}, true);
+    const feed streams{slot::out, slot::workspace, 0, arranged_bytes(f, f.n)};
+    const feeds dense_out = {
+        streams, {slot::out_token_stride, slot::dense_token_stride}, {slot::out_stream_stride, slot::dense_stream_stride}};
     made.kernels.push_back(plan_post(f, dense_out));
     add_head(f, made,
-             {{slot::x, slot::workspace},
+             {{slot::x, slot::workspace, 0, streams.bytes_fixed},
               {slot::x_token_stride, slot::dense_token_stride},
               {slot::x_stream_stride, slot::dense_stream_stride}},
              false, round_up(f.n * f.C * size_of(f.spec.dtype), 4));
@@ -137,7 +145,8 @@ void add_kernels(const facts& f, operator_plan& made)
         case operation::post_head_fwd:
             return add_post_head(f, made);
         case operation::pre_project_fwd:
-            return made.kernels.push_back(plan_project(f, "project", {}));
+            made.workspace_bytes_fixed = arranged_bytes(f, f.m);
+            return add_projection(f, made, {}, first_in_workspace);
         case operation::split_mixes_fwd:
             return made.kernels.push_back(plan_coefficients(f, "split_mixes", {}));
         case operation::coeffs_fwd:

@@ -47,7 +47,25 @@ result<void> check_sinkhorn(const layer_options& o)
         return bad("sinkhorn_iters", fmt::to_string(o.sinkhorn_iters), "0 to 1000");
     if (o.start == sinkhorn_start::softmax && o.order == sinkhorn_order::col_row)
         return bad("sinkhorn_order", "col_row", "row_col when sinkhorn_start is softmax, which is a row step");
+    if (o.gradient > sinkhorn_gradient::implicit)
+        return bad("sinkhorn_gradient", fmt::to_string(int(o.gradient)), "exact, implicit");
+    const bool adds = o.eps_mode == sinkhorn_eps_mode::add || o.eps_mode == sinkhorn_eps_mode::add_both;
+    if (o.gradient == sinkhorn_gradient::implicit && adds)
+        return bad("sinkhorn_gradient", "implicit",
+                   fmt::format("exact when sinkhorn_eps_mode is {}, whose limit is another", to_string(o.eps_mode)));
     return check_eps("sinkhorn_eps", o.sinkhorn_eps);
+}
+
+result<void> check_fn(const layer_spec& s)
+{
+    if (s.fn_order > fn_order::phi) return bad("fn_order", fmt::to_string(int(s.fn_order)), "fn, phi");
+    if (!(s.wanted & operations_with_fn).empty()) return {};
+    constexpr const char* unless =
+        "{} unless pre_fwd, post_pre_fwd, head_fwd, pre_project_fwd, broadcast_pre_fwd or delayed_pre_fwd, or a gradient of "
+        "theirs, is wanted";
+    if (s.fn_norm_weight) return bad("fn_norm_weight", "on", fmt::format(unless, "off"));
+    if (s.fn_order != fn_order::fn) return bad("fn_order", "phi", fmt::format(unless, "fn"));
+    return {};
 }
 
 }  // namespace
@@ -74,7 +92,7 @@ result<void> validate(const layer_spec& s)
         return bad("norm_weight", "on",
                    "off unless pre_fwd, post_pre_fwd, head_fwd, post_head_fwd, pre_big_fuse, broadcast_pre_fwd or "
                    "delayed_pre_fwd, or a gradient of theirs, is wanted");
-    return {};
+    return check_fn(s);
 }
 
 std::int32_t row_alignment_bytes(const layer_spec& s) noexcept

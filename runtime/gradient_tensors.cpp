@@ -39,7 +39,8 @@ bool may_be_missing(operation of, const std::string& output)
 /// Gradients of parameters that are not computed where they are null.
 bool may_be_unwanted(const std::string& parameter)
 {
-    constexpr std::array<std::string_view, 6> parameters{"fn", "scale", "base", "weight", "norm_weight", "bias"};
+    constexpr std::array<std::string_view, 7> parameters{"fn",          "scale",          "base", "weight",
+                                                         "norm_weight", "fn_norm_weight", "bias"};
     return std::find(parameters.begin(), parameters.end(), parameter) != parameters.end();
 }
 

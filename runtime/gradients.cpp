@@ -5,6 +5,7 @@ namespace mhc::jit {
 namespace {
 
 using codegen::slot;
+using runtime::fn_in;
 using runtime::launch_check;
 using runtime::launch_valid;
 using runtime::rows_of_fn;
@@ -56,12 +57,20 @@ void collect_scale_and_base(launch_check& c, const Args& a)
     c.number(slot::affine_is_wanted, a.d_scale != nullptr || a.d_base != nullptr ? 1 : 0);
 }
 
+template <class Args>
+void collect_fn(launch_check& c, const Args& a)
+{
+    fn_in(c, a);
+    c.optional_weight(slot::d_fn, a.d_fn);
+    c.fn_norm_weight_gradient(a.d_fn_norm_weight);
+    c.number(slot::fn_is_wanted, a.d_fn != nullptr || a.d_fn_norm_weight != nullptr ? 1 : 0);
+}
+
 /// What the gradients share that go through a projection on `rows` rows of fn.
 template <class Args>
 void collect_projection(launch_check& c, const Args& a, std::int64_t rows)
 {
-    c.weight(slot::fn, a.fn);
-    c.optional_weight(slot::d_fn, a.d_fn);
+    collect_fn(c, a);
     collect_scale_and_base(c, a);
     c.norm_weight(a.norm_weight);
     c.norm_weight_gradient(a.d_norm_weight);
@@ -186,8 +195,7 @@ result<void> compiled_layer::pre_project_bwd(const pre_project_bwd_args& a, void
     return launch_valid(*impl_, operation::pre_project_bwd, a, stream, [&](launch_check& c) {
         x_in(c, a.x, a.x_strides);
         d_x_out(c, a.d_x, a.d_x_strides);
-        c.weight(slot::fn, a.fn);
-        c.optional_weight(slot::d_fn, a.d_fn);
+        collect_fn(c, a);
         c.f32(slot::d_proj, a.d_proj);
         c.f32(slot::d_sqsum, a.d_sqsum);
         c.rows(a.rows);

@@ -20,6 +20,14 @@ inline void x_in(launch_check& c, const void* x, const jit::strides& given)
     c.streams(codegen::slot::x_token_stride, codegen::slot::x_stream_stride, given, false);
 }
 
+/// The matrix of a projection.
+template <class Args>
+void fn_in(launch_check& c, const Args& a)
+{
+    c.weight(codegen::slot::fn, a.fn);
+    c.fn_norm_weight(a.fn_norm_weight);
+}
+
 /// What post_fwd, post_pre_fwd and their gradients read.
 template <class Args>
 void post_in(launch_check& c, const Args& a, std::int64_t n)

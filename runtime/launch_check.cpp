@@ -90,19 +90,41 @@ void launch_check::must_be_null(slot what, const void* p, const char* allowed)
     if (p != nullptr) fail(name_of(what), fmt::format("{}", p), allowed);
 }
 
+void launch_check::weight_of_norm(slot what, const void* p, bool is_on, const char* otherwise)
+{
+    if (is_on) return weight(what, p);
+    must_be_null(what, p, otherwise);
+    number(what, 0);
+}
+
+void launch_check::weight_gradient_of_norm(slot what, void* p, bool is_on, const char* otherwise)
+{
+    if (is_on) return optional_weight(what, p);
+    must_be_null(what, p, otherwise);
+    number(what, 0);
+}
+
+constexpr const char* without_norm_weight = "null: the spec's norm_weight is off";
+constexpr const char* without_fn_norm_weight = "null: the spec's fn_norm_weight is off";
+
 void launch_check::norm_weight(const void* p)
 {
-    if (layer_.spec.norm_weight)
-        weight(slot::norm_weight, p);
-    else
-        must_be_null(slot::norm_weight, p, "null: the spec's norm_weight is off"), number(slot::norm_weight, 0);
+    weight_of_norm(slot::norm_weight, p, layer_.spec.norm_weight, without_norm_weight);
 }
 
 void launch_check::norm_weight_gradient(void* p)
 {
-    if (layer_.spec.norm_weight) return optional_weight(slot::d_norm_weight, p);
-    must_be_null(slot::d_norm_weight, p, "null: the spec's norm_weight is off");
-    number(slot::d_norm_weight, 0);
+    weight_gradient_of_norm(slot::d_norm_weight, p, layer_.spec.norm_weight, without_norm_weight);
+}
+
+void launch_check::fn_norm_weight(const void* p)
+{
+    weight_of_norm(slot::fn_norm_weight, p, layer_.spec.fn_norm_weight, without_fn_norm_weight);
+}
+
+void launch_check::fn_norm_weight_gradient(void* p)
+{
+    weight_gradient_of_norm(slot::d_fn_norm_weight, p, layer_.spec.fn_norm_weight, without_fn_norm_weight);
 }
 
 void launch_check::gradient(const jit::accumulation& accumulate)

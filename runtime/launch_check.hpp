@@ -36,8 +36,10 @@ public:
     }
 
     void must_be_null(codegen::slot what, const void* p, const char* allowed);
-    void norm_weight(const void* p);     ///< there iff the spec's norm_weight is set
-    void norm_weight_gradient(void* p);  ///< may be there then
+    void norm_weight(const void* p);  ///< there iff the spec's norm_weight is set; its gradient may be there then
+    void norm_weight_gradient(void* p);
+    void fn_norm_weight(const void* p);  ///< the same of fn_norm_weight
+    void fn_norm_weight_gradient(void* p);
 
     /// Strides of a [T, n, C] tensor. An output's rows must not overlap.
     void streams(codegen::slot token_slot, codegen::slot stream_slot, const jit::strides& given, bool is_output);
@@ -67,6 +69,8 @@ public:
 
 private:
     void pointer(codegen::slot what, const void* p, std::int32_t align);
+    void weight_of_norm(codegen::slot what, const void* p, bool is_on, const char* otherwise);
+    void weight_gradient_of_norm(codegen::slot what, void* p, bool is_on, const char* otherwise);
     void fail(std::string_view argument, const std::string& value, const std::string& allowed);
     bool rows_overlap(std::int64_t token, std::int64_t stream) const;
     bool out_meets_x() const;

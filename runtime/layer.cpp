@@ -5,6 +5,7 @@
 
 namespace mhc::jit {
 using codegen::slot;
+using runtime::fn_in;
 using runtime::launch_check;
 using runtime::launch_valid;
 using runtime::ready_operator;
@@ -82,7 +83,7 @@ void collect_post(launch_check& c, const Args& a, std::int64_t n)
 template <class Args>
 void collect_head(launch_check& c, const Args& a, std::int64_t n)
 {
-    c.weight(slot::fn, a.fn);
+    fn_in(c, a);
     c.f32(slot::scale, a.scale);
     c.f32(slot::base, a.base);
     c.norm_weight(a.norm_weight);
@@ -96,7 +97,7 @@ void collect_head(launch_check& c, const Args& a, std::int64_t n)
 template <class Args>
 void collect_pre(launch_check& c, const Args& a)
 {
-    c.weight(slot::fn, a.fn);
+    fn_in(c, a);
     c.f32(slot::scale, a.scale);
     c.f32(slot::base, a.base);
     c.norm_weight(a.norm_weight);
@@ -195,7 +196,7 @@ result<void> compiled_layer::post_pre_fwd(const post_pre_fwd_args& a, void* stre
 {
     return launch_valid(*impl_, operation::post_pre_fwd, a, stream, [&](launch_check& c) {
         collect_post(c, a, impl_->spec.n_streams);
-        c.weight(slot::fn, a.fn);
+        fn_in(c, a);
         c.f32(slot::scale, a.scale);
         c.f32(slot::base, a.base);
         c.norm_weight(a.norm_weight);
@@ -231,11 +232,12 @@ result<void> compiled_layer::pre_project_fwd(const pre_project_fwd_args& a, void
 {
     return launch_valid(*impl_, operation::pre_project_fwd, a, stream, [&](launch_check& c) {
         x_in(c, a.x, a.x_strides);
-        c.weight(slot::fn, a.fn);
+        fn_in(c, a);
         c.rows(a.rows);
         c.splits(a.splits);
         c.f32(slot::proj, a.proj);
         c.f32(slot::sqsum, a.sqsum);
+        c.workspace(a.workspace);
     });
 }
 

@@ -263,6 +263,7 @@ result<void> supports(operation op, const layer_spec& spec, std::string_view tar
     layer_spec only = spec;
     only.wanted = operations{op};
     only.norm_weight = spec.norm_weight && operations_with_norm_weight.contains(op);
+    if (!operations_with_fn.contains(op)) only.fn_norm_weight = false, only.fn_order = fn_order::fn;
     auto planned = codegen::plan(only, *on, op);
     if (!planned) return planned.error();
     return {};

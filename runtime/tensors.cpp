@@ -38,19 +38,34 @@ std::vector<tensor_description> own_tensors_of(operation op)
                     in("post", "[T,n] or [n]", "fp32"), in("mix", "[T,n,n] or [n,n]", "fp32"),
                     may("bias", "[C]", "weight"),       out("out", "[T,n,C]", "data")};
         case operation::pre_fwd:
-            return {in("x", "[T,n,C]", "data"),     in("fn", "[n*n+2n,n*C]", "weight"),  in("scale", "[3]", "fp32"),
-                    in("base", "[n*n+2n]", "fp32"), may("norm_weight", "[C]", "weight"), out("layer_input", "[T,C]", "data"),
-                    out("pre", "[T,n]", "fp32"),    out("post", "[T,n]", "fp32"),        out("mix", "[T,n,n]", "fp32")};
-        case operation::broadcast_pre_fwd:
-            return {in("x", "[T,C]", "data"),       in("fn", "[n*n+2n,n*C]", "weight"),  in("scale", "[3]", "fp32"),
-                    in("base", "[n*n+2n]", "fp32"), may("norm_weight", "[C]", "weight"), out("layer_input", "[T,C]", "data"),
-                    out("pre", "[T,n]", "fp32"),    out("post", "[T,n]", "fp32"),        out("mix", "[T,n,n]", "fp32")};
-        case operation::delayed_pre_fwd:
-            return {in("x", "[T,n,C]", "data"),          in("previous_pre", "[T,n] or [n]", "fp32"),
-                    in("fn", "[n*n+2n,n*C]", "weight"),  in("scale", "[3]", "fp32"),
-                    in("base", "[n*n+2n]", "fp32"),      may("norm_weight", "[C]", "weight"),
+            return {in("x", "[T,n,C]", "data"),          in("fn", "[n*n+2n,n*C]", "weight"),
+                    in("scale", "[3]", "fp32"),          in("base", "[n*n+2n]", "fp32"),
+                    may("norm_weight", "[C]", "weight"), may("fn_norm_weight", "[n*C]", "weight"),
                     out("layer_input", "[T,C]", "data"), out("pre", "[T,n]", "fp32"),
                     out("post", "[T,n]", "fp32"),        out("mix", "[T,n,n]", "fp32")};
+        case operation::broadcast_pre_fwd:
+            return {in("x", "[T,C]", "data"),
+                    in("fn", "[n*n+2n,n*C]", "weight"),
+                    in("scale", "[3]", "fp32"),
+                    in("base", "[n*n+2n]", "fp32"),
+                    may("norm_weight", "[C]", "weight"),
+                    may("fn_norm_weight", "[n*C]", "weight"),
+                    out("layer_input", "[T,C]", "data"),
+                    out("pre", "[T,n]", "fp32"),
+                    out("post", "[T,n]", "fp32"),
+                    out("mix", "[T,n,n]", "fp32")};
+        case operation::delayed_pre_fwd:
+            return {in("x", "[T,n,C]", "data"),
+                    in("previous_pre", "[T,n] or [n]", "fp32"),
+                    in("fn", "[n*n+2n,n*C]", "weight"),
+                    in("scale", "[3]", "fp32"),
+                    in("base", "[n*n+2n]", "fp32"),
+                    may("norm_weight", "[C]", "weight"),
+                    may("fn_norm_weight", "[n*C]", "weight"),
+                    out("layer_input", "[T,C]", "data"),
+                    out("pre", "[T,n]", "fp32"),
+                    out("post", "[T,n]", "fp32"),
+                    out("mix", "[T,n,n]", "fp32")};
         case operation::static_layer_fwd:
             return {in("x", "[T,n,C]", "data"),   in("h_pre", "[n]", "fp32"),    in("h_post", "[n]", "fp32"),
                     in("h_res", "[n,n]", "fp32"), in("weight", "[C]", "weight"), out("out", "[T,n,C]", "data")};
@@ -70,6 +85,7 @@ std::vector<tensor_description> own_tensors_of(operation op)
                     in("scale", "[3]", "fp32"),
                     in("base", "[n*n+2n]", "fp32"),
                     may("norm_weight", "[C]", "weight"),
+                    may("fn_norm_weight", "[n*C]", "weight"),
                     may("bias", "[C]", "weight"),
                     out("out", "[T,n,C]", "data"),
                     out("layer_input", "[T,C]", "data"),
@@ -77,17 +93,20 @@ std::vector<tensor_description> own_tensors_of(operation op)
                     out("next_post", "[T,n]", "fp32"),
                     out("next_mix", "[T,n,n]", "fp32")};
         case operation::head_fwd:
-            return {in("x", "[T,n,C]", "data"), in("fn", "[n,n*C]", "weight"),       in("scale", "[1]", "fp32"),
-                    in("base", "[n]", "fp32"),  may("norm_weight", "[C]", "weight"), out("layer_input", "[T,C]", "data")};
+            return {in("x", "[T,n,C]", "data"),          in("fn", "[n,n*C]", "weight"),
+                    in("scale", "[1]", "fp32"),          in("base", "[n]", "fp32"),
+                    may("norm_weight", "[C]", "weight"), may("fn_norm_weight", "[n*C]", "weight"),
+                    out("layer_input", "[T,C]", "data")};
         case operation::post_head_fwd:
             return {in("y", "[T,C]", "data"),           in("x", "[T,n,C]", "data"),
                     in("post", "[T,n] or [n]", "fp32"), in("mix", "[T,n,n] or [n,n]", "fp32"),
                     in("fn", "[n,n*C]", "weight"),      in("scale", "[1]", "fp32"),
                     in("base", "[n]", "fp32"),          may("norm_weight", "[C]", "weight"),
-                    may("bias", "[C]", "weight"),       out("layer_input", "[T,C]", "data")};
+                    may("bias", "[C]", "weight"),       may("fn_norm_weight", "[n*C]", "weight"),
+                    out("layer_input", "[T,C]", "data")};
         case operation::pre_project_fwd:
-            return {in("x", "[T,n,C]", "data"), in("fn", "[R,n*C]", "weight"), out("proj", "[S,T,R]", "fp32"),
-                    out("sqsum", "[S,T]", "fp32")};
+            return {in("x", "[T,n,C]", "data"), in("fn", "[R,n*C]", "weight"), may("fn_norm_weight", "[n*C]", "weight"),
+                    out("proj", "[S,T,R]", "fp32"), out("sqsum", "[S,T]", "fp32")};
         case operation::split_mixes_fwd:
             return {in("proj", "[S,T,n*n+2n]", "fp32"), in("sqsum", "[S,T]", "fp32"), in("scale", "[3]", "fp32"),
                     in("base", "[n*n+2n]", "fp32"),     out("pre", "[T,n]", "fp32"),  out("post", "[T,n]", "fp32"),
@@ -107,6 +126,19 @@ std::vector<tensor_description> own_tensors_of(operation op)
 }
 
 }  // namespace
+
+std::vector<tensor_description> tensors_of(operation op, const layer_spec& spec)
+{
+    std::vector<tensor_description> list = tensors_of(op);
+    for (tensor_description& tensor : list) {
+        if (spec.fn_order == fn_order::fn || (tensor.name != "fn" && tensor.name != "d_fn")) continue;
+        const std::size_t comma = tensor.shape.find(',');
+        const std::string rows = tensor.shape.substr(1, comma - 1),
+                          columns = tensor.shape.substr(comma + 1, tensor.shape.size() - comma - 2);
+        tensor.shape = "[" + columns + "," + rows + "]";
+    }
+    return list;
+}
 
 std::vector<tensor_description> tensors_of(operation op)
 {

@@ -40,11 +40,10 @@ MHC_DEVICE void matrix_gradient(balance<n> s, float* gradient, const float* d_mi
         if (M == matrix::balanced) s.entries[e] = z(2 * n + e);
         gradient[e] = given_or_zero(d_mix, e);
     }
-    if constexpr (M == matrix::balanced) {
-        const step_history<Options, n> kept = {history};
-        sinkhorn_factors<Options, n, lanes>(s, lane, eps, kept);
-        sinkhorn_gradient<Options, n, lanes>(s, gradient, kept, lane, [=](int e) MHC_INLINE { return z(2 * n + e); });
-    }
+    // What follows `gradient` are 2 n numbers and then the matrix that d_mix is by now a copy of, or nothing yet.
+    if constexpr (M == matrix::balanced)
+        balanced_gradient<Options, n, lanes>(s, gradient, history, gradient + n * n + 2 * n, lane, eps,
+                                             [=](int e) MHC_INLINE { return z(2 * n + e); });
     wave_sync();
 }
 

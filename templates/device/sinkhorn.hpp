@@ -18,6 +18,7 @@ enum class start { exp, log, softmax, identity };
 enum class order { row_col, col_row };
 enum class eps_mode { none, add, add_both, thresh };
 enum class axis { row, col };
+enum class differentiation { exact, implicit };
 
 /// A matrix of logits or entries, with the potentials or the factors of its lines, in memory that its lanes share.
 template <int n>
@@ -187,14 +188,16 @@ MHC_DEVICE void softmax_rows(balance<n> s, int lane, float added)
     wave_sync();
 }
 
-/// What an iteration is: the two axes in their order, and the divisor. add_both divides as add does.
-template <start Start_, order Order_, eps_mode Mode_, int Iterations_>
+/// What an iteration is: the two axes in their order, and the divisor. add_both divides as add does. Gradients are of the
+/// steps, or of their limit.
+template <start Start_, order Order_, eps_mode Mode_, int Iterations_, differentiation By_ = differentiation::exact>
 struct sinkhorn_options {
     static constexpr start first = Start_;
     static constexpr eps_mode stated = Mode_, mode = Mode_ == eps_mode::add_both ? eps_mode::add : Mode_;
     static constexpr axis one = Order_ == order::row_col ? axis::row : axis::col;
     static constexpr axis two = Order_ == order::row_col ? axis::col : axis::row;
     static constexpr int iterations = Iterations_;
+    static constexpr bool is_implicit = By_ == differentiation::implicit;
 };
 
 /// How many steps there are of either kind, and on which axis the k-th is.

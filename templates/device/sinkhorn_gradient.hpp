@@ -7,7 +7,7 @@
 // F = F' - u' v' sum_line F' E, which is right where an entry is 0 as well.
 #pragma once
 
-#include <mhc/device/sinkhorn.hpp>
+#include <mhc/device/sinkhorn_implicit.hpp>
 
 namespace mhc {
 
@@ -162,6 +162,22 @@ MHC_DEVICE void sinkhorn_gradient(balance<n> s, float* gradient, step_history<Op
     }
 }
 
+/// `s` holds logits, `gradient` [n, n] the gradient of the balanced matrix, which becomes that of the logits, exactly or of
+/// the limit; logit(e) gives them again. history has room for the factors of every step, or `room` is [n, n].
+template <class Options, int n, int lanes, class Logit>
+MHC_DEVICE void balanced_gradient(balance<n> s, float* gradient, float* history, float* room, int lane, float eps,
+                                  Logit logit)
+{
+    if constexpr (Options::is_implicit) {
+        sinkhorn<Options, n, lanes>(s, lane, eps);
+        limit_gradient<Options, n, lanes>(s, gradient, room, lane, logit);
+    } else {
+        const step_history<Options, n> kept = {history};
+        sinkhorn_factors<Options, n, lanes>(s, lane, eps, kept);
+        sinkhorn_gradient<Options, n, lanes>(s, gradient, kept, lane, logit);
+    }
+}
+
 /// d_logits[t] from d_mix[t]; `history` has room for the factors of every token.
 template <class Options, int n, class Grid>
 MHC_DEVICE void sinkhorn_gradients(Grid at, float* shared, const float* logits, const float* d_mix, float* d_logits,
@@ -169,16 +185,14 @@ MHC_DEVICE void sinkhorn_gradients(Grid at, float* shared, const float* logits, 
 {
     constexpr int lanes = lanes_of(n, Grid::wave_size);
     using steps = step_history<Options, n>;
-    for_each_matrix<n, balance<n>::floats + n * n>(
+    for_each_matrix<n, balance<n>::floats + (Options::is_implicit ? 2 : 1) * n * n>(
         at, shared, tokens, [=](i64 t, bool is_live, balance<n> s, int lane) MHC_INLINE {
             float* const gradient = s.entries + balance<n>::floats;
-            const steps kept = {history + t * steps::floats};
             for (int e = lane; e < n * n; e += lanes) {
                 s.entries[e] = logits[t * (n * n) + e];
                 gradient[e] = d_mix[t * (n * n) + e];
             }
-            sinkhorn_factors<Options, n, lanes>(s, lane, eps, kept);
-            sinkhorn_gradient<Options, n, lanes>(s, gradient, kept, lane,
+            balanced_gradient<Options, n, lanes>(s, gradient, history + t * steps::floats, gradient + n * n, lane, eps,
                                                  [=](int e) MHC_INLINE { return logits[t * (n * n) + e]; });
             if (is_live)
                 for (int e = lane; e < n * n; e += lanes) d_logits[t * (n * n) + e] = gradient[e];

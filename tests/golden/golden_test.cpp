@@ -60,6 +60,11 @@ json pin_all()
             // Operators share kernels: the first one's arguments and grid are pinned.
             for (const codegen::kernel_plan& k : planned.kernels)
                 if (!all[target].contains(k.symbol_base)) all[target][k.symbol_base] = pin(k, on);
+            if (op != jit::operation::pre_bwd) continue;
+            spec.fn_order = jit::fn_order::phi;
+            const codegen::operator_plan arranged = codegen::plan(spec, on, op).value();
+            for (const codegen::kernel_plan& k : arranged.kernels)
+                if (!all[target].contains(k.symbol_base)) all[target][k.symbol_base] = pin(k, on);
         }
     return all;
 }

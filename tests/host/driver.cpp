@@ -280,7 +280,8 @@ std::vector<float> residual_of(session& on, const test_case& of, operands made)
                          .values = {}});
     jit::layer_spec spec = of.spec;
     spec.wanted = jit::operations{operation::post_fwd};
-    spec.norm_weight = false;
+    spec.norm_weight = spec.fn_norm_weight = false;
+    spec.fn_order = jit::fn_order::fn;
     return run(on, spec, made).outputs.at("out");
 }
 

@@ -38,6 +38,7 @@ std::map<std::string, reference::tensor> expected_of(const jit::layer_spec& spec
         return reference::token_rows{found.values.data(), is_static ? 0 : found.place.width};
     };
 
+    const std::vector<float> fn = fn_in_rows(spec, of);
     const auto splits = [&] { return reference::split_projection{rows("proj"), rows("sqsum"), of.splits}; };
 
     if (is_gradient(of.op)) return expected_gradients(spec, of, got.outputs);
@@ -64,16 +65,17 @@ std::map<std::string, reference::tensor> expected_of(const jit::layer_spec& spec
                                     of_token("mix", of.mix_is_static), data("bias"));
             break;
         case operation::pre_fwd:
-            put(expected,
-                reference::pre_fwd(options, shape, rows("x"), data("fn"), data("scale"), data("base"), data("norm_weight")));
+            put(expected, reference::pre_fwd(options, shape, rows("x"), fn.data(), data("scale"), data("base"),
+                                             data("norm_weight"), data("fn_norm_weight")));
             break;
         case operation::broadcast_pre_fwd:
-            put(expected, reference::broadcast_pre_fwd(options, shape, data("x"), data("fn"), data("scale"), data("base"),
-                                                       data("norm_weight")));
+            put(expected, reference::broadcast_pre_fwd(options, shape, data("x"), fn.data(), data("scale"), data("base"),
+                                                       data("norm_weight"), data("fn_norm_weight")));
             break;
         case operation::delayed_pre_fwd:
-            put(expected, reference::delayed_pre_fwd(options, shape, rows("x"), of_token("previous_pre", of.pre_is_static),
-                                                     data("fn"), data("scale"), data("base"), data("norm_weight")));
+            put(expected,
+                reference::delayed_pre_fwd(options, shape, rows("x"), of_token("previous_pre", of.pre_is_static), fn.data(),
+                                           data("scale"), data("base"), data("norm_weight"), data("fn_norm_weight")));
             break;
         case operation::static_layer_fwd:
             expected["out"] = reference::static_layer_fwd(options, shape, rows("x"), data("h_pre"), data("h_post"),
@@ -99,23 +101,24 @@ std::map<std::string, reference::tensor> expected_of(const jit::layer_spec& spec
                 reference::post_fwd(options.layout, shape, data("y"), rows("x"), of_token("post", of.post_is_static),
                                     of_token("mix", of.mix_is_static), data("bias"));
             put(expected,
-                reference::pre_fwd(options, shape, out, data("fn"), data("scale"), data("base"), data("norm_weight")),
+                reference::pre_fwd(options, shape, out, fn.data(), data("scale"), data("base"), data("norm_weight"),
+                                   data("fn_norm_weight")),
                 "next_");
             break;
         }
         case operation::head_fwd:
-            expected["layer_input"] =
-                reference::head_fwd(options, shape, rows("x"), data("fn"), data("scale"), data("base"), data("norm_weight"));
+            expected["layer_input"] = reference::head_fwd(options, shape, rows("x"), fn.data(), data("scale"), data("base"),
+                                                          data("norm_weight"), data("fn_norm_weight"));
             break;
         case operation::post_head_fwd:
-            expected["layer_input"] =
-                reference::post_head_fwd(options, shape, spec.dtype, data("y"), rows("x"),
-                                         of_token("post", of.post_is_static), of_token("mix", of.mix_is_static), data("fn"),
-                                         data("scale"), data("base"), data("norm_weight"), data("bias"));
+            expected["layer_input"] = reference::post_head_fwd(
+                options, shape, spec.dtype, data("y"), rows("x"), of_token("post", of.post_is_static),
+                of_token("mix", of.mix_is_static), fn.data(), data("scale"), data("base"), data("norm_weight"), data("bias"),
+                data("fn_norm_weight"));
             break;
         case operation::pre_project_fwd: {
             reference::projection_result found =
-                reference::pre_project_fwd(shape, rows("x"), data("fn"), of.at("proj").place.width);
+                reference::pre_project_fwd(shape, rows("x"), fn.data(), of.at("proj").place.width, data("fn_norm_weight"));
             expected["proj"] = std::move(found.proj);
             expected["sqsum"] = std::move(found.sqsum);
             break;

@@ -52,6 +52,7 @@ void put(gradients& expected, reference::pre_gradients found, bool has_x)
     put(expected, "scale", std::move(found.scale));
     put(expected, "base", std::move(found.base));
     put(expected, "norm_weight", std::move(found.norm_weight));
+    put(expected, "fn_norm_weight", std::move(found.fn_norm_weight));
 }
 
 void put(gradients& expected, reference::post_gradients found)
@@ -111,16 +112,29 @@ reference::dynamic_weights weights_of(const reader& in)
 
 }  // namespace
 
+std::vector<float> fn_in_rows(const jit::layer_spec& spec, const operands& of)
+{
+    const operand* fn = of.find("fn");
+    if (fn == nullptr) return {};
+    // Rows of a matrix that all tokens share are the tokens of its place.
+    return spec.fn_order == jit::fn_order::phi ? reference::transposed(fn->values.data(), fn->place.tokens, fn->place.width)
+                                               : fn->values;
+}
+
 gradients expected_gradients(const jit::layer_spec& spec, const operands& of,
                              const std::map<std::string, std::vector<float>>& outputs)
 {
     const reference::shape shape{.tokens = of.tokens, .n_streams = spec.n_streams, .hidden_dim = spec.hidden_dim};
     const jit::layer_options& options = spec.options;
     const reader in{of};
+    const std::vector<float> fn = fn_in_rows(spec, of);
     gradients expected;
     switch (of.op) {
         case operation::sinkhorn_bwd:
-            put(expected, "logits", reference::sinkhorn_bwd(options, shape, in.data("logits"), in.data("d_mix")));
+            put(expected, "logits",
+                (options.gradient == jit::sinkhorn_gradient::implicit
+                     ? reference::sinkhorn_bwd_implicit
+                     : reference::sinkhorn_bwd)(options, shape, in.data("logits"), in.data("d_mix")));
             break;
         case operation::rmsnorm_bwd: {
             reference::rmsnorm_gradients found =
@@ -146,23 +160,23 @@ gradients expected_gradients(const jit::layer_spec& spec, const operands& of,
             break;
         case operation::pre_bwd:
             put(expected,
-                reference::pre_bwd(options, shape, in.rows("x"), in.data("fn"), in.data("scale"), in.data("base"),
-                                   in.data("norm_weight"), in.outputs("d_")),
+                reference::pre_bwd(options, shape, in.rows("x"), fn.data(), in.data("scale"), in.data("base"),
+                                   in.data("norm_weight"), in.outputs("d_"), in.data("fn_norm_weight")),
                 true);
             break;
         case operation::head_bwd:
             put(expected,
-                reference::head_bwd(options, shape, in.rows("x"), in.data("fn"), in.data("scale"), in.data("base"),
-                                    in.data("norm_weight"), in.data("d_layer_input")),
+                reference::head_bwd(options, shape, in.rows("x"), fn.data(), in.data("scale"), in.data("base"),
+                                    in.data("norm_weight"), in.data("d_layer_input"), in.data("fn_norm_weight")),
                 true);
             break;
         case operation::post_pre_bwd: {
             const std::vector<float>& out = outputs.at("out");
             reference::post_pre_gradients found = reference::post_pre_bwd(
                 options, shape, in.data("y"), in.rows("x"), in.of_token("post", of.post_is_static),
-                in.of_token("mix", of.mix_is_static), {out.data(), shape.flat_dim(), shape.hidden_dim}, in.data("fn"),
+                in.of_token("mix", of.mix_is_static), {out.data(), shape.flat_dim(), shape.hidden_dim}, fn.data(),
                 in.data("scale"), in.data("base"), in.data("norm_weight"), in.rows("d_out"), in.outputs("d_next_"),
-                in.data("bias"));
+                in.data("bias"), in.data("fn_norm_weight"));
             put(expected, std::move(found.post));
             put(expected, std::move(found.next), false);
             break;
@@ -177,9 +191,10 @@ gradients expected_gradients(const jit::layer_spec& spec, const operands& of,
                 d_sqsum.push_back(sqsum.values[static_cast<std::size_t>(sqsum.place.row(t, 0))]);
             }
             reference::pre_project_gradients found = reference::pre_project_bwd(
-                shape, in.rows("x"), in.data("fn"), proj.place.width, d_proj.data(), d_sqsum.data());
+                shape, in.rows("x"), fn.data(), proj.place.width, d_proj.data(), d_sqsum.data(), in.data("fn_norm_weight"));
             put(expected, "x", std::move(found.x));
             put(expected, "fn", std::move(found.fn));
+            put(expected, "fn_norm_weight", std::move(found.fn_norm_weight));
             break;
         }
         case operation::split_mixes_bwd:
@@ -202,6 +217,9 @@ gradients expected_gradients(const jit::layer_spec& spec, const operands& of,
         default:
             throw std::logic_error("no reference is known for " + std::string(name_of(of.op)));
     }
+    const auto d_fn = expected.find("d_fn");
+    if (d_fn != expected.end() && spec.fn_order == jit::fn_order::phi)
+        d_fn->second = reference::transposed(d_fn->second, of.at("fn").place.width, shape.flat_dim());
     return expected;
 }
 

@@ -73,6 +73,7 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
                                   .workspace = pointer("workspace"),
                                   .tokens = of.tokens,
                                   .x_strides = of.x_strides,
+                                  .fn_norm_weight = pointer("fn_norm_weight"),
                                   .num_valid_tokens = valid},
                                  stream);
         case operation::broadcast_pre_fwd:
@@ -87,6 +88,7 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
                                             .mix = f32("mix"),
                                             .workspace = pointer("workspace"),
                                             .tokens = of.tokens,
+                                            .fn_norm_weight = pointer("fn_norm_weight"),
                                             .num_valid_tokens = valid},
                                            stream);
         case operation::delayed_pre_fwd:
@@ -104,6 +106,7 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
                                           .tokens = of.tokens,
                                           .x_strides = of.x_strides,
                                           .previous_pre_is_static = of.pre_is_static,
+                                          .fn_norm_weight = pointer("fn_norm_weight"),
                                           .num_valid_tokens = valid},
                                          stream);
         case operation::static_layer_fwd:
@@ -159,6 +162,7 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
                                        .post_is_static = of.post_is_static,
                                        .mix_is_static = of.mix_is_static,
                                        .bias = pointer("bias"),
+                                       .fn_norm_weight = pointer("fn_norm_weight"),
                                        .num_valid_tokens = valid},
                                       stream);
         case operation::head_fwd:
@@ -171,6 +175,7 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
                                    .workspace = pointer("workspace"),
                                    .tokens = of.tokens,
                                    .x_strides = of.x_strides,
+                                   .fn_norm_weight = pointer("fn_norm_weight"),
                                    .num_valid_tokens = valid},
                                   stream);
         case operation::post_head_fwd:
@@ -189,6 +194,7 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
                                         .post_is_static = of.post_is_static,
                                         .mix_is_static = of.mix_is_static,
                                         .bias = pointer("bias"),
+                                        .fn_norm_weight = pointer("fn_norm_weight"),
                                         .num_valid_tokens = valid},
                                        stream);
         case operation::pre_project_fwd:
@@ -200,6 +206,8 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
                                           .rows = of.rows,
                                           .splits = of.splits,
                                           .x_strides = of.x_strides,
+                                          .fn_norm_weight = pointer("fn_norm_weight"),
+                                          .workspace = pointer("workspace"),
                                           .num_valid_tokens = valid},
                                          stream);
         case operation::split_mixes_fwd:

@@ -116,6 +116,30 @@ TEST_CASE("launch errors: an optional weight may be null, and one that the spec 
     });
 }
 
+TEST_CASE("launch errors: the weight of fn's norm is there iff the spec asks for it")
+{
+    for_each_operator([](operation op) {
+        if (!jit::operations_with_fn.contains(op)) return;
+        const wrong_launch wrong(op);
+        std::vector<float> weight(1024, 1.0F);  // never read: the launch is refused
+        wrong.check_refused(wrong.memory.launch_with(wrong.right, "fn_norm_weight", weight.data()), "fn_norm_weight");
+        if (is_gradient(op))
+            wrong.check_refused(wrong.memory.launch_with(wrong.right, "d_fn_norm_weight", weight.data()),
+                                "d_fn_norm_weight");
+    });
+    test_case with = wrong_launch(operation::pre_project_fwd).of;
+    with.spec.fn_norm_weight = true;
+    const operands made = make_operands(with);
+    const jit::compiled_layer layer = session::instance().layer(with.spec);
+    const launch_memory memory(session::instance(), layer, made);
+    CHECK(memory.launch().has_value());
+    for (const char* name : {"fn_norm_weight", "workspace"}) {
+        const jit::result<void> launched = memory.launch_with(made, name, nullptr);
+        REQUIRE_FALSE(launched.has_value());
+        CHECK(launched.error().message.find(std::string(name) + " = null") != std::string::npos);
+    }
+}
+
 TEST_CASE("launch errors: rows and splits of a projection outside their ranges are refused with what is allowed")
 {
     const auto check = [](operation op, std::int64_t operands::*which, std::int64_t value, std::string_view expected) {

@@ -22,6 +22,7 @@ Args filled(const operands& of, const pointer_by_name& pointer)
     MHC_SET(b_pre); MHC_SET(b_post); MHC_SET(b_res); MHC_SET(d_phi_pre); MHC_SET(d_phi_post); MHC_SET(d_phi_res);
     MHC_SET(d_alpha_pre); MHC_SET(d_alpha_post); MHC_SET(d_alpha_res); MHC_SET(d_b_pre); MHC_SET(d_b_post);
     MHC_SET(d_b_res); MHC_SET(bias); MHC_SET(d_bias); MHC_SET(num_valid_tokens);
+    MHC_SET(fn_norm_weight); MHC_SET(d_fn_norm_weight);
     MHC_SET(workspace);
 #undef MHC_SET
     // clang-format on

@@ -204,7 +204,7 @@ private:
             case operation::pre_project_fwd: {
                 const std::int64_t rows = made_.rows == 0 ? m : made_.rows;
                 streams_input();
-                weights("fn", rows, n_ * c_, 0, projection_spread);
+                fn(rows, projection_spread);
                 output("proj", dtype::fp32, splits_of(rows));
                 output("sqsum", dtype::fp32, splits_of(1));
                 break;
@@ -289,10 +289,18 @@ private:
         coefficients_output(mix, n_ * n_);
     }
 
+    /// fn of `rows` rows, in the spec's order, and the weight of the norm before it.
+    void fn(std::int64_t rows, float spread)
+    {
+        const bool is_phi = spec().fn_order == jit::fn_order::phi;
+        weights("fn", is_phi ? n_ * c_ : rows, is_phi ? rows : n_ * c_, 0, spread);
+        if (spec().fn_norm_weight) weights("fn_norm_weight", 1, n_ * c_, 1, 0.3F);
+    }
+
     /// fn of `rows` rows, and what z is made with.
     void projection_inputs(std::int64_t rows, std::int64_t scales)
     {
-        weights("fn", rows, n_ * c_, 0, 1 / std::sqrt(static_cast<float>(n_ * c_)));
+        fn(rows, 1 / std::sqrt(static_cast<float>(n_ * c_)));
         constants("scale", scales, 1, 0.2F);
         constants("base", rows, 0, 0.7F);
         if (spec().norm_weight) weights("norm_weight", 1, c_, 1, 0.3F);

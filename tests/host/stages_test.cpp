@@ -2,6 +2,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <utility>
 
 #include <mhc/jit/describe.hpp>
 
@@ -268,4 +270,54 @@ TEST_CASE("stages: sinkhorn_fwd of split_mixes_fwd's logits gives the bits of co
             check_equal(raw_case.name + " mix", run_checked(last_case, last).outputs.at("mix"), expected.outputs.at("mix"));
         }
     });
+}
+
+TEST_CASE("stages: sinkhorn_bwd and then split_mixes_bwd give the bits of coeffs_bwd, of the steps and of their limit")
+{
+    for (const auto gradient : {jit::sinkhorn_gradient::exact, jit::sinkhorn_gradient::implicit}) {
+        const auto of_gradient = [&](operation op) {
+            test_case made = stage_case(op, {4, 1280, jit::dtype::bf16, false});
+            made.spec.options = reference::options_of(jit::preset::paper);
+            made.spec.options.gradient = gradient;
+            return made;
+        };
+        const test_case whole_case = of_gradient(operation::coeffs_bwd), raw_case = of_gradient(operation::split_mixes_fwd),
+                        steps_case = of_gradient(operation::sinkhorn_bwd),
+                        last_case = of_gradient(operation::split_mixes_bwd);
+        const operands whole = make_operands(whole_case), raw = make_operands(raw_case);
+        operands steps = make_operands(steps_case), last = make_operands(last_case);
+        give(steps, "logits", run_checked(raw_case, raw).outputs.at("logits"));
+        give(steps, "d_mix", whole.at("d_mix").dense());
+        give_inputs(last, whole);
+        give(last, "d_logits", run_checked(steps_case, steps).outputs.at("d_logits"));
+        const outcome expected = run_checked(whole_case, whole), got = run_checked(last_case, last);
+        for (const auto& [name, values] : expected.outputs)
+            check_equal(last_case.name + " " + name, got.outputs.at(name), values);
+    }
+}
+
+TEST_CASE("stages: the limit's gradient by a matrix is that by its logarithms, divided by the matrix")
+{
+    const auto run_from = [](jit::sinkhorn_start start, const std::vector<float>* matrix) {
+        test_case of = stage_case(operation::sinkhorn_bwd, {4, 1280, jit::dtype::bf16, false});
+        of.spec.options = reference::options_of(jit::preset::paper);
+        of.spec.options.start = start;
+        of.spec.options.gradient = jit::sinkhorn_gradient::implicit;
+        operands made = make_operands(of);
+        std::vector<float> given = made.at("logits").dense();
+        if (matrix != nullptr) give(made, "logits", given = *matrix);
+        return std::pair{given, run_checked(of, made).outputs.at("d_logits")};
+    };
+    const auto [logits, expected] = run_from(jit::sinkhorn_start::exp, nullptr);
+    std::vector<float> matrix(logits.size());
+    std::transform(logits.begin(), logits.end(), matrix.begin(), [](float z) { return std::exp(z); });
+    const std::vector<float> got = run_from(jit::sinkhorn_start::identity, &matrix).second;
+    double error = 0, size = 0;
+    for (std::size_t i = 0; i < got.size(); ++i) {
+        const auto wanted = static_cast<double>(expected[i]);
+        error += std::pow(static_cast<double>(got[i]) * static_cast<double>(matrix[i]) - wanted, 2);
+        size += wanted * wanted;
+    }
+    CHECK(std::sqrt(error) <= 1e-5 * std::sqrt(size));
+    CHECK(size > 0.1);
 }

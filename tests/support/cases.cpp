@@ -34,6 +34,8 @@ constexpr jit::projection projection_values[] = {jit::projection::split, jit::pr
 constexpr int splits_values[] = {1, 2, 3};
 /// Rows of fn: all n*n + 2n, or the n of a head, or one.
 enum class row_kind : std::uint8_t { all, head, one };
+/// Weights of norms, and the order of fn. Of operators without fn the first two.
+enum class weight_kind : std::uint8_t { norm, none, both, fn_phi, phi };
 constexpr float spread_values[] = {1.0F, 0.1F, 6.0F};
 /// A start, an order and an eps mode that go together: all of them, since each combination is an algorithm of its own.
 struct sinkhorn_kind {
@@ -60,6 +62,7 @@ constexpr const char* const layout_names[] = {"out_in", "src_dst"};
 constexpr const char* const preset_names[] = {"paper", "mhc_cu", "deepseek", "liger", "aiter_triton"};
 constexpr const char* const coefficient_names[] = {"per_token", "static", "post_static", "mix_static"};
 constexpr const char* const projection_names[] = {"split", "strict", "tf32"};
+constexpr const char* const weight_names[] = {"weight", "no_weight", "both_weights", "fn_weight phi", "phi"};
 constexpr const char* const row_names[] = {"all_rows", "head_rows", "one_row"};
 constexpr const char* const start_names[] = {"exp", "log", "softmax", "identity"};
 constexpr const char* const order_names[] = {"row_col", "col_row"};
@@ -111,6 +114,17 @@ void change_options(jit::layer_options& options)
     options.pre_eps = 0.02F;
     options.post_mult = 1.5F;
     options.sinkhorn_iters = 3;
+}
+
+/// The limit's gradient, of an iteration that has converged to it.
+void make_implicit(test_case& of)
+{
+    jit::layer_options& options = of.spec.options;
+    options.gradient = jit::sinkhorn_gradient::implicit;
+    options.sinkhorn_iters = 200;
+    of.logit_spread = std::min(of.logit_spread, 1.0F);
+    using enum jit::sinkhorn_eps_mode;
+    if (options.eps_mode == add || options.eps_mode == add_both) options.eps_mode = none;
 }
 
 }  // namespace
@@ -191,7 +205,7 @@ int value_count(const case_group& group, factor of)
         case factor::weight_dtype:
             return all_if(has_weights, weight_dtype_values);
         case factor::weight:
-            return op == operation::rmsnorm_fwd || takes_norm_weight(op) ? 2 : 1;
+            return jit::operations_with_fn.contains(op) ? 5 : op == operation::rmsnorm_fwd || takes_norm_weight(op) ? 2 : 1;
         case factor::alignment:
             return all_if(!without_data.contains(op), alignment_values);
         case factor::rounding:
@@ -214,6 +228,8 @@ int value_count(const case_group& group, factor of)
             return takes_bias ? 2 : 1;
         case factor::padding:
             return sweeps ? 1 : 2;
+        case factor::gradient:
+            return group.op == operation::sinkhorn_bwd && !sweeps ? 2 : 1;
     }
     return 1;
 }
@@ -245,7 +261,7 @@ std::string value_name(factor of, int value)
         case factor::weight_dtype:
             return fmt::format("w={}", named(dtype_names, weight_dtype_values[i]));
         case factor::weight:
-            return value == 0 ? "weight" : "no_weight";
+            return named(weight_names, static_cast<weight_kind>(value));
         case factor::alignment:
             return fmt::format("align={}", alignment_values[i]);
         case factor::rounding:
@@ -271,6 +287,8 @@ std::string value_name(factor of, int value)
             return value == 0 ? "no_bias" : "bias";
         case factor::padding:
             return value == 0 ? "all_tokens" : "padded";
+        case factor::gradient:
+            return value == 0 ? "of_steps" : "of_limit";
     }
     return "?";
 }
@@ -325,7 +343,8 @@ test_case make_case(const case_group& group, const choice& of)
     const auto rows = static_cast<row_kind>(index(factor::rows));
     made.rows = rows == row_kind::all ? 0 : rows == row_kind::one ? 1 : n_streams_values[index(factor::n_streams)];
     made.logit_spread = spread_values[index(factor::spread)];
-    made.has_weight = index(factor::weight) == 0;
+    const auto weights = static_cast<weight_kind>(index(factor::weight));
+    made.has_weight = weights == weight_kind::norm || weights == weight_kind::both;
     made.has_bias = index(factor::bias) == 1;
     made.is_padded = index(factor::padding) == 1;
 
@@ -348,7 +367,10 @@ test_case make_case(const case_group& group, const choice& of)
     }
     spec.options.arithmetic = projection_values[index(factor::projection)];
     spec.options.reference_rounding = index(factor::rounding) == 1;
+    if (index(factor::gradient) == 1) make_implicit(made);
     spec.norm_weight = takes_norm_weight(forward_of(group.op)) && made.has_weight;
+    spec.fn_norm_weight = weights == weight_kind::both || weights == weight_kind::fn_phi;
+    if (weights == weight_kind::fn_phi || weights == weight_kind::phi) spec.fn_order = jit::fn_order::phi;
     spec.alignment_bytes = alignment_values[index(factor::alignment)];
     spec.wanted = jit::operations{group.op};
     return made;

@@ -71,8 +71,9 @@ enum class factor : std::uint8_t {
     iters,
     bias,
     padding,
+    gradient,
 };
-inline constexpr int factor_count = 23;
+inline constexpr int factor_count = 24;
 
 /// The index of the value chosen for each factor.
 using choice = std::array<int, factor_count>;

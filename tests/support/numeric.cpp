@@ -45,7 +45,8 @@ namespace {
 jit::dtype type_of_gradient(std::string_view tensor, const jit::layer_spec& spec)
 {
     static constexpr std::string_view data[] = {"x", "y", "h", "out", "layer_input"};
-    static constexpr std::string_view weights[] = {"fn", "weight", "norm_weight", "bias", "phi_pre", "phi_post", "phi_res"};
+    static constexpr std::string_view weights[] = {"fn",   "weight",  "norm_weight", "fn_norm_weight",
+                                                   "bias", "phi_pre", "phi_post",    "phi_res"};
     if (std::find(std::begin(data), std::end(data), tensor) != std::end(data)) return spec.dtype;
     if (std::find(std::begin(weights), std::end(weights), tensor) != std::end(weights)) return spec.weight_dtype;
     return jit::dtype::fp32;

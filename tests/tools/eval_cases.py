@@ -91,6 +91,22 @@ class Results(ToolCase):
             for name in ("pre", "post", "mix"):
                 self.close(out["next_" + name], expected[name], fp32_bound(n, channels))
 
+    def test_pre_with_phi_and_the_weight_of_its_norm(self):
+        n, channels = 3, 37
+        x, fn = self.normal(5, n, channels), self.normal(n * n + 2 * n, n * channels, scale=0.1)
+        scale, base, weight = self.normal(3), self.normal(n * n + 2 * n), self.normal(n * channels)
+        options = ref.PRESETS["liger"]
+        given = {"x": x, "fn": np.ascontiguousarray(fn.T), "scale": scale, "base": base, "fn_norm_weight": weight}
+        out, _ = self.evaluate("pre_fwd", given, "preset=liger", "fn_order=phi")
+        for name, values in ref.pre(x, fn * weight.astype(np.float64), scale, base, options).items():
+            self.close(out[name], values, fp32_bound(n, channels))
+        rows, _ = self.evaluate("pre_fwd", {**given, "fn": fn}, "preset=liger")
+        for name, values in rows.items():
+            self.assertTrue(np.array_equal(out[name], values), name)
+        self.bad(2, ["fn has shape", "n*C", "expected (111, 15)"], "mhc-eval", "pre_fwd", "--target", "host", "--set", "fn_order=phi",
+                 *(part for name, array in {**given, "fn": fn}.items() for part in ("--in", self.save(name, array))),
+                 "--out-dir", self.path("none"))
+
     def test_post_with_a_bias_and_padded_tokens(self):
         n, channels = 4, 40
         y, x, bias = self.normal(5, channels), self.normal(5, n, channels), self.normal(channels)
@@ -265,6 +281,9 @@ class Gradients(ToolCase):
         forward = lambda x, fn, scale, base, norm_weight=None: ref.pre(x, fn, scale, base, o, norm_weight)
         self.check("pre_bwd", forward, inputs, outputs, "preset=deepseek")
         self.check("pre_bwd", forward, {**inputs, "norm_weight": self.normal(channels)}, outputs, "preset=deepseek")
+        phi = {**inputs, "fn": np.ascontiguousarray(inputs["fn"].T), "fn_norm_weight": self.normal(n * channels)}
+        of_phi = lambda x, fn, scale, base, fn_norm_weight: ref.pre(x, fn.T * fn_norm_weight, scale, base, o)
+        self.check("pre_bwd", of_phi, phi, outputs, "preset=deepseek", "fn_order=phi")
         head = {"x": inputs["x"], "fn": inputs["fn"][:n], "scale": self.normal(1), "base": self.normal(n)}
         forward = lambda x, fn, scale, base: {"layer_input": ref.head(x, fn, scale, base, o)}
         self.check("head_bwd", forward, head, {"layer_input": (5, channels)}, "preset=deepseek")
@@ -435,9 +454,11 @@ class Reports(ToolCase):
                                        "static_layer_bwd", "dynamic_layer_bwd", "post_pre_bwd", "head_bwd", "pre_project_bwd", "split_mixes_bwd", "coeffs_bwd",
                                        "broadcast_pre_fwd", "delayed_pre_fwd", "post_head_fwd"])
         pre = table["pre_fwd"]
-        self.assertEqual([t["name"] for t in pre["inputs"]], ["x", "fn", "scale", "base", "norm_weight", "num_valid_tokens"])
+        self.assertEqual([t["name"] for t in pre["inputs"]],
+                         ["x", "fn", "scale", "base", "norm_weight", "fn_norm_weight", "num_valid_tokens"])
         self.assertEqual([t["name"] for t in pre["outputs"]], ["layer_input", "pre", "post", "mix"])
-        self.assertEqual([t["name"] for t in pre["inputs"] if t["optional"]], ["norm_weight", "num_valid_tokens"])
+        self.assertEqual([t["name"] for t in pre["inputs"] if t["optional"]],
+                         ["norm_weight", "fn_norm_weight", "num_valid_tokens"])
         self.assertIn("sinkhorn_eps_mode", [o["name"] for o in pre["options"]])
         self.assertIn("token_stride", [o["name"] for o in table["post_fwd"]["options"]])
         text = self.good("mhc-eval", "--list")

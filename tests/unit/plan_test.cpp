@@ -297,6 +297,8 @@ TEST_CASE("key: every choice of a spec that changes the code changes the key, an
     CHECK(add([](auto& s) { s.options.pre_eps = 1e-6F; }));
     CHECK(add([](auto& s) { s.options.post_mult = 1; }));
     CHECK(add([](auto& s) { s.norm_weight = true; }));
+    CHECK(add([](auto& s) { s.fn_order = jit::fn_order::phi; }));
+    CHECK(add([](auto& s) { s.fn_norm_weight = true; }));
     CHECK(add([](auto& s) { s.norm_weight = true, s.options.norm_eps = 1e-3F; }));
     CHECK(add([](auto& s) { s.alignment_bytes = 4; }));
     CHECK(keys.insert(pre_key(base, "gfx90a")).second);

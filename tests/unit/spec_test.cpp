@@ -67,6 +67,16 @@ TEST_CASE("spec: options that contradict are refused")
     check_refused(s, "sinkhorn_order", "col_row");
 
     s = good();
+    s.options.gradient = sinkhorn_gradient::implicit;
+    CHECK(validate(s));
+    for (const sinkhorn_eps_mode mode : {sinkhorn_eps_mode::add, sinkhorn_eps_mode::add_both}) {
+        s.options.eps_mode = mode;
+        check_refused(s, "sinkhorn_gradient", "implicit");
+    }
+    s.options.gradient = static_cast<sinkhorn_gradient>(2);
+    check_refused(s, "sinkhorn_gradient", "2");
+
+    s = good();
     s.options.reference_rounding = true;
     check_refused(s, "reference_rounding", "on");
     s.wanted = {operation::static_layer_fwd};
@@ -82,6 +92,36 @@ TEST_CASE("spec: options that contradict are refused")
         s.wanted = {op};
         CHECK(validate(s));
     }
+}
+
+TEST_CASE("spec: the order of fn and the weight of its norm are for operators with fn")
+{
+    layer_spec s = good();
+    s.wanted = {operation::post_fwd, operation::dynamic_layer_fwd};
+    s.fn_norm_weight = true;
+    check_refused(s, "fn_norm_weight", "on");
+    s.fn_norm_weight = false;
+    s.fn_order = fn_order::phi;
+    check_refused(s, "fn_order", "phi");
+    s.fn_order = static_cast<fn_order>(2);
+    check_refused(s, "fn_order", "2");
+    for (int i = 0; i < operation_count; ++i) {
+        const auto op = static_cast<operation>(i);
+        s.wanted = {op};
+        s.fn_norm_weight = true;
+        s.fn_order = fn_order::phi;
+        CHECK(validate(s).has_value() == operations_with_fn.contains(op));
+        const std::vector<tensor_description> rows = tensors_of(op), columns = tensors_of(op, s);
+        const auto is_fn = [](const auto& tensor) { return tensor.name == "fn"; };
+        const auto found = std::find_if(columns.begin(), columns.end(), is_fn);
+        CHECK((found != columns.end()) == operations_with_fn.contains(op));
+        if (found == columns.end()) continue;
+        CHECK(found->shape.starts_with("[n*C,"));
+        CHECK(std::find_if(rows.begin(), rows.end(), is_fn)->shape.ends_with(",n*C]"));
+    }
+    CHECK(set_field(s, "fn_order", "fn"));
+    CHECK(s.fn_order == fn_order::fn);
+    CHECK_FALSE(set_field(s, "fn_order", "rows"));
 }
 
 TEST_CASE("spec: presets are the public implementations' options")

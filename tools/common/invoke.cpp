@@ -78,6 +78,7 @@ void set_pre(const call& c, Args& args)
 {
     c.set(args.x, "x");
     c.set(args.fn, "fn");
+    c.set(args.fn_norm_weight, "fn_norm_weight");
     c.set(args.scale, "scale");
     c.set(args.base, "base");
     c.set(args.norm_weight, "norm_weight");
@@ -161,6 +162,7 @@ result<void> post_pre(const call& c)
     c.set(args.post, "post");
     c.set(args.mix, "mix");
     c.set(args.fn, "fn");
+    c.set(args.fn_norm_weight, "fn_norm_weight");
     c.set(args.scale, "scale");
     c.set(args.base, "base");
     c.set(args.norm_weight, "norm_weight");
@@ -184,6 +186,7 @@ result<void> head(const call& c)
     jit::head_fwd_args args;
     c.set(args.x, "x");
     c.set(args.fn, "fn");
+    c.set(args.fn_norm_weight, "fn_norm_weight");
     c.set(args.scale, "scale");
     c.set(args.base, "base");
     c.set(args.norm_weight, "norm_weight");
@@ -213,6 +216,7 @@ result<void> post_head(const call& c)
     args.post_is_static = c.is_static("post");
     args.mix_is_static = c.is_static("mix");
     c.set(args.bias, "bias");
+    c.set(args.fn_norm_weight, "fn_norm_weight");
     c.set(args.num_valid_tokens, "num_valid_tokens");
     return c.layer.post_head_fwd(args, c.stream);
 }
@@ -222,12 +226,14 @@ result<void> pre_project(const call& c)
     jit::pre_project_fwd_args args;
     c.set(args.x, "x");
     c.set(args.fn, "fn");
+    c.set(args.fn_norm_weight, "fn_norm_weight");
     c.set(args.proj, "proj");
     c.set(args.sqsum, "sqsum");
     args.tokens = c.what.tokens;
     args.rows = c.what.rows;
     args.splits = c.what.splits;
     args.x_strides = c.given;
+    args.workspace = c.workspace;
     c.set(args.num_valid_tokens, "num_valid_tokens");
     return c.layer.pre_project_fwd(args, c.stream);
 }

@@ -9,13 +9,20 @@
 
 namespace mhc::tools {
 
+bool has_weight(const jit::layer_spec& spec, std::string_view name) noexcept
+{
+    if (name == "norm_weight" || name == "d_norm_weight") return spec.norm_weight;
+    if (name == "fn_norm_weight" || name == "d_fn_norm_weight") return spec.fn_norm_weight;
+    return true;
+}
+
 problem problem_of(jit::operation op, const jit::layer_spec& spec, std::int64_t tokens)
 {
     const std::int64_t n = spec.n_streams, rows = n * n + 2 * n;
     const sizes known = {tokens, n, spec.hidden_dim, 1, rows};
     problem result{op, tokens, spec.hidden_dim, spec.n_streams, 1, rows, {}};
-    for (const jit::tensor_description& tensor : jit::tensors_of(op)) {
-        if (tensor.name.ends_with("norm_weight") && !spec.norm_weight) continue;
+    for (const jit::tensor_description& tensor : jit::tensors_of(op, spec)) {
+        if (!has_weight(spec, tensor.name)) continue;
         // not in the usual call
         if (tensor.name == "bias" || tensor.name == "d_bias" || tensor.name == "num_valid_tokens") continue;
         const shape_rule rule = parse_shape_rules(tensor.shape).front();

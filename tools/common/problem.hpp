@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <mhc/jit/spec.hpp>
@@ -29,8 +30,11 @@ struct problem {
     std::vector<operand> operands;      ///< in the operator's order; mhc-eval has inputs before outputs
 };
 
-/// The operator for `tokens` tokens with every tensor it can take, per-token where a shape offers a choice; norm_weight
-/// and its gradient as the spec has it. No values.
+/// False for the weight of a norm, and its gradient, that the spec has not set.
+bool has_weight(const jit::layer_spec& spec, std::string_view name) noexcept;
+
+/// The operator for `tokens` tokens with every tensor it can take, per-token where a shape offers a choice; weights of norms
+/// and their gradients as the spec has them. No values.
 problem problem_of(jit::operation op, const jit::layer_spec& spec, std::int64_t tokens);
 
 /// The data type that an operand has in a layer of this spec.

@@ -17,12 +17,8 @@ using jit::operation;
 // Of an operator that is no gradient; a gradient has its operator's options.
 bool is_layer(operation op) { return op == operation::static_layer_fwd || op == operation::dynamic_layer_fwd; }
 bool takes_norm_weight(operation op) { return jit::operations_with_norm_weight.contains(op); }
-bool has_projection(operation op)
-{
-    return op == operation::pre_fwd || op == operation::post_pre_fwd || op == operation::head_fwd ||
-           op == operation::pre_project_fwd || op == operation::dynamic_layer_fwd || op == operation::broadcast_pre_fwd ||
-           op == operation::delayed_pre_fwd || op == operation::post_head_fwd;
-}
+bool has_fn(operation op) { return jit::operations_with_fn.contains(op); }
+bool has_projection(operation op) { return has_fn(op) || op == operation::dynamic_layer_fwd; }
 bool has_pre(operation op)
 {
     return takes_norm_weight(op) || op == operation::split_mixes_fwd || op == operation::coeffs_fwd || is_layer(op);
@@ -68,6 +64,7 @@ const std::vector<setting_description>& setting_descriptions()
         {"sinkhorn_eps_mode", "none, add, add_both, thresh", has_sinkhorn},
         {"sinkhorn_eps", eps_allowed, has_sinkhorn},
         {"sinkhorn_iters", "0 to 1000", has_sinkhorn},
+        {"sinkhorn_gradient", "exact, implicit", has_sinkhorn},
         {"rms_eps", eps_allowed, has_rms_eps},
         {"norm_eps", eps_allowed, has_norm},
         {"pre_eps", eps_allowed, has_pre},
@@ -75,6 +72,8 @@ const std::vector<setting_description>& setting_descriptions()
         {"projection", "split, strict, tf32", has_projection},
         {"reference_rounding", "on, off", is_layer},
         {"norm_weight", "on, off", takes_norm_weight},
+        {"fn_norm_weight", "on, off", has_fn},
+        {"fn_order", "fn, phi", has_fn},
     };
     return list;
 }

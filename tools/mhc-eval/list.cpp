@@ -53,7 +53,7 @@ std::string tensors_text(jit::operation op, bool is_output)
     std::string text;
     for (const auto& tensor : jit::tensors_of(op))
         if (tensor.is_output == is_output)
-            text += fmt::format("  {:<4}{:<13}{:<18}{}{}\n", is_output ? "out" : "in", tensor.name, tensor.shape,
+            text += fmt::format("  {:<4}{:<18}{:<18}{}{}\n", is_output ? "out" : "in", tensor.name, tensor.shape,
                                 tensor.type, tensor.optional ? ", optional" : "");
     return text;
 }

@@ -184,13 +184,17 @@ void check_whole(const given_array& given)
         fail_usage(fmt::format("{} = {}: allowed is a whole number of 32 bits", given.tensor.name, value));
 }
 
-void check_norm_weight(jit::operation op, bool is_given, const std::vector<setting>& settings, jit::layer_spec& spec)
+// A weight of a norm is there iff its array is.
+void check_norm_weight(const std::string& name, const std::vector<given_array>& arrays, const std::vector<setting>& settings,
+                       bool& is_on)
 {
-    const auto names_it = [](const setting& next) { return next.name == "norm_weight"; };
-    if (std::any_of(settings.begin(), settings.end(), names_it) && spec.norm_weight != is_given)
-        fail_usage(fmt::format("norm_weight is {} by --set, but --in norm_weight=FILE.npy is {}; give --in alone",
-                               spec.norm_weight ? "on" : "off", is_given ? "given" : "missing"));
-    spec.norm_weight = is_given && jit::operations_with_norm_weight.contains(op);
+    const bool is_given =
+        std::any_of(arrays.begin(), arrays.end(), [&](const given_array& given) { return given.tensor.name == name; });
+    const auto names_it = [&](const setting& next) { return next.name == name; };
+    if (std::any_of(settings.begin(), settings.end(), names_it) && is_on != is_given)
+        fail_usage(fmt::format("{0} is {1} by --set, but --in {0}=FILE.npy is {2}; give --in alone", name,
+                               is_on ? "on" : "off", is_given ? "given" : "missing"));
+    is_on = is_given;
 }
 
 // A gradient has the shape of the array that it is the gradient of.
@@ -227,7 +231,7 @@ void check_additions(const problem& what)
 problem read_problem(jit::operation op, const std::vector<setting>& inputs, const std::vector<setting>& settings,
                      jit::layer_spec& spec)
 {
-    const std::vector<jit::tensor_description> tensors = jit::tensors_of(op);
+    const std::vector<jit::tensor_description> tensors = jit::tensors_of(op, spec);
     check_names(op, tensors, inputs);
     std::vector<given_array> arrays = read_arrays(tensors, inputs);
 
@@ -239,8 +243,8 @@ problem read_problem(jit::operation op, const std::vector<setting>& inputs, cons
     for (const given_array& given : arrays) check_shape(given, known, values);
     for (const given_array& given : arrays) check_whole(given);
 
-    const auto is_norm_weight = [](const given_array& given) { return given.tensor.name == "norm_weight"; };
-    check_norm_weight(op, std::any_of(arrays.begin(), arrays.end(), is_norm_weight), settings, spec);
+    check_norm_weight("norm_weight", arrays, settings, spec.norm_weight);
+    check_norm_weight("fn_norm_weight", arrays, settings, spec.fn_norm_weight);
     spec.n_streams = static_cast<std::int32_t>(values[1]);
     spec.hidden_dim = values[2];
 
@@ -253,7 +257,7 @@ problem read_problem(jit::operation op, const std::vector<setting>& inputs, cons
     const bool has_bias =
         std::any_of(result.operands.begin(), result.operands.end(), [](const operand& one) { return one.name == "bias"; });
     for (const auto& tensor : tensors) {
-        if (!tensor.is_output || (tensor.name == "d_norm_weight" && !spec.norm_weight)) continue;
+        if (!tensor.is_output || !has_weight(spec, tensor.name)) continue;
         if (tensor.name == "d_bias" && !has_bias) continue;
         const bool is_static = is_gradient_of_static(tensor.name, result.operands);
         const std::vector<shape_rule> rules = parse_shape_rules(tensor.shape);

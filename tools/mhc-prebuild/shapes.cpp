@@ -47,6 +47,10 @@ void add_item(const std::vector<setting>& settings, jit::operations asked, jit::
 
     item.spec.wanted = asked & part;
     item.spec.norm_weight = item.spec.norm_weight && !(item.spec.wanted & jit::operations_with_norm_weight).empty();
+    if ((item.spec.wanted & jit::operations_with_fn).empty()) {
+        item.spec.fn_norm_weight = false;
+        item.spec.fn_order = jit::fn_order::fn;
+    }
     item.spec.options.reference_rounding = item.spec.options.reference_rounding && !(part & layer_operators).empty();
     items.push_back(item);
 }

@@ -5,6 +5,9 @@
 // overlap each other; an output overlaps nothing, but for `out` where it may be `x`. Every pointer but one marked optional
 // must be non-null when tokens > 0. Sums are f32; only the final store rounds (to nearest even).
 //
+// fn of [m, n*C] has that shape with the spec's fn_order fn, and [n*C, m] with phi; so has its gradient. With the spec's
+// fn_norm_weight, the projection reads fn[r,k] * fn_norm_weight[k] for fn[r,k]: the weight of the norm that r is of.
+//
 // `num_valid_tokens`, in every struct that has it: [1] int32 on the target, optional, read by the kernels alone. Of a batch
 // padded to T tokens the first *num_valid_tokens are computed; the others are neither read nor written. Below 0 it counts as
 // 0, above T as T. So one captured graph, or one launch of a known size, serves batches of any size up to T.
@@ -99,6 +102,7 @@ struct pre_fwd_args {
     void* workspace = nullptr;          ///< scratch, compiled_layer::workspace_bytes, 16-byte aligned; undefined at entry
     std::int64_t tokens = 0;            ///< T
     strides x_strides;
+    const void* fn_norm_weight = nullptr;  ///< in   [n*C]  weight  iff the spec's fn_norm_weight is set
     const std::int32_t* num_valid_tokens = nullptr;
 };
 
@@ -123,26 +127,28 @@ struct post_pre_fwd_args {
     std::int64_t tokens = 0;            ///< T
     strides x_strides;
     strides out_strides;
-    bool post_is_static = false;  ///< post is [n], the same for every token
-    bool mix_is_static = false;   ///< mix is [n, n], the same for every token
-    const void* bias = nullptr;   ///< in   [C]  weight  optional
+    bool post_is_static = false;           ///< post is [n], the same for every token
+    bool mix_is_static = false;            ///< mix is [n, n], the same for every token
+    const void* bias = nullptr;            ///< in   [C]  weight  optional
+    const void* fn_norm_weight = nullptr;  ///< in   [n*C]  weight  iff the spec's fn_norm_weight is set
     const std::int32_t* num_valid_tokens = nullptr;
 };
 
 /// pre_fwd of a model's first layer, whose n streams are all x[t]: the bits of expand_fwd and pre_fwd without the n copies.
 /// Source: MATH.md 6.2 row 13.
 struct broadcast_pre_fwd_args {
-    const void* x = nullptr;            ///< in   [T, C]           data
-    const void* fn = nullptr;           ///< in   [n*n+2n, n*C]    weight
-    const float* scale = nullptr;       ///< in   [3]              f32
-    const float* base = nullptr;        ///< in   [n*n+2n]         f32
-    const void* norm_weight = nullptr;  ///< in   [C]              weight  iff the spec's norm_weight is set
-    void* layer_input = nullptr;        ///< out  [T, C]           data
-    float* pre = nullptr;               ///< out  [T, n]           f32
-    float* post = nullptr;              ///< out  [T, n]           f32
-    float* mix = nullptr;               ///< out  [T, n, n]        f32
-    void* workspace = nullptr;          ///< scratch, compiled_layer::workspace_bytes, 16-byte aligned; undefined at entry
-    std::int64_t tokens = 0;            ///< T
+    const void* x = nullptr;               ///< in   [T, C]           data
+    const void* fn = nullptr;              ///< in   [n*n+2n, n*C]    weight
+    const float* scale = nullptr;          ///< in   [3]              f32
+    const float* base = nullptr;           ///< in   [n*n+2n]         f32
+    const void* norm_weight = nullptr;     ///< in   [C]              weight  iff the spec's norm_weight is set
+    void* layer_input = nullptr;           ///< out  [T, C]           data
+    float* pre = nullptr;                  ///< out  [T, n]           f32
+    float* post = nullptr;                 ///< out  [T, n]           f32
+    float* mix = nullptr;                  ///< out  [T, n, n]        f32
+    void* workspace = nullptr;             ///< scratch, compiled_layer::workspace_bytes, 16-byte aligned; undefined at entry
+    std::int64_t tokens = 0;               ///< T
+    const void* fn_norm_weight = nullptr;  ///< in   [n*C]  weight  iff the spec's fn_norm_weight is set
     const std::int32_t* num_valid_tokens = nullptr;
 };
 
@@ -164,7 +170,8 @@ struct delayed_pre_fwd_args {
     void* workspace = nullptr;            ///< scratch, compiled_layer::workspace_bytes, 16-byte aligned; undefined at entry
     std::int64_t tokens = 0;              ///< T
     strides x_strides;
-    bool previous_pre_is_static = false;  ///< previous_pre is [n], the same for every token
+    bool previous_pre_is_static = false;   ///< previous_pre is [n], the same for every token
+    const void* fn_norm_weight = nullptr;  ///< in   [n*C]  weight  iff the spec's fn_norm_weight is set
     const std::int32_t* num_valid_tokens = nullptr;
 };
 
@@ -182,6 +189,7 @@ struct head_fwd_args {
     void* workspace = nullptr;          ///< scratch, compiled_layer::workspace_bytes, 16-byte aligned; undefined at entry
     std::int64_t tokens = 0;            ///< T
     strides x_strides;
+    const void* fn_norm_weight = nullptr;  ///< in   [n*C]  weight  iff the spec's fn_norm_weight is set
     const std::int32_t* num_valid_tokens = nullptr;
 };
 
@@ -202,9 +210,10 @@ struct post_head_fwd_args {
     void* workspace = nullptr;          ///< scratch, compiled_layer::workspace_bytes, 16-byte aligned; undefined at entry
     std::int64_t tokens = 0;            ///< T
     strides x_strides;
-    bool post_is_static = false;  ///< post is [n], the same for every token
-    bool mix_is_static = false;   ///< mix is [n, n], the same for every token
-    const void* bias = nullptr;   ///< in   [C]  weight  optional
+    bool post_is_static = false;           ///< post is [n], the same for every token
+    bool mix_is_static = false;            ///< mix is [n, n], the same for every token
+    const void* bias = nullptr;            ///< in   [C]  weight  optional
+    const void* fn_norm_weight = nullptr;  ///< in   [n*C]  weight  iff the spec's fn_norm_weight is set
     const std::int32_t* num_valid_tokens = nullptr;
 };
 
@@ -225,6 +234,8 @@ struct pre_project_fwd_args {
     std::int64_t rows = 0;     ///< of fn: 1 to n*n+2n; 0: n*n+2n
     std::int64_t splits = 1;   ///< S: 1 to 64
     strides x_strides;
+    const void* fn_norm_weight = nullptr;  ///< in   [n*C]  weight  iff the spec's fn_norm_weight is set
+    void* workspace = nullptr;  ///< scratch, as of pre_fwd, with fn_norm_weight or fn_order phi; else none is read
     const std::int32_t* num_valid_tokens = nullptr;
 };
 

@@ -74,7 +74,8 @@ struct tensor_description {
     std::string shape;  ///< such as "[T,n,C]", or "[T,n] or [n]"; S: splits of a projection, R: its rows
     std::string type;   ///< "data", "weight", "fp32" or "int32"
 };
-std::vector<tensor_description> tensors_of(operation op);
+std::vector<tensor_description> tensors_of(operation op);                          ///< fn in the order fn
+std::vector<tensor_description> tensors_of(operation op, const layer_spec& spec);  ///< in the spec's order
 
 /// The operator that a gradient is one of: post_fwd of post_bwd. Empty for an operator that is no gradient.
 std::optional<operation> operator_of_gradient(operation gradient);

@@ -116,6 +116,8 @@ struct pre_bwd_args {
     strides x_strides;
     strides d_x_strides;
     accumulation accumulate;
+    const void* fn_norm_weight = nullptr;  ///< in   [n*C]  weight  iff the spec's fn_norm_weight is set
+    void* d_fn_norm_weight = nullptr;      ///< out  [n*C]  weight  optional; null without fn_norm_weight
     const std::int32_t* num_valid_tokens = nullptr;
 };
 
@@ -137,6 +139,8 @@ struct head_bwd_args {
     strides x_strides;
     strides d_x_strides;
     accumulation accumulate;
+    const void* fn_norm_weight = nullptr;  ///< in   [n*C]  weight  iff the spec's fn_norm_weight is set
+    void* d_fn_norm_weight = nullptr;      ///< out  [n*C]  weight  optional; null without fn_norm_weight
     const std::int32_t* num_valid_tokens = nullptr;
 };
 
@@ -171,8 +175,10 @@ struct post_pre_bwd_args {
     bool post_is_static = false;  ///< as in post_bwd_args
     bool mix_is_static = false;   ///< as in post_bwd_args
     accumulation accumulate;
-    const void* bias = nullptr;  ///< as in post_bwd_args
-    void* d_bias = nullptr;      ///< as in post_bwd_args
+    const void* bias = nullptr;            ///< as in post_bwd_args
+    void* d_bias = nullptr;                ///< as in post_bwd_args
+    const void* fn_norm_weight = nullptr;  ///< in   [n*C]  weight  iff the spec's fn_norm_weight is set
+    void* d_fn_norm_weight = nullptr;      ///< out  [n*C]  weight  optional; null without fn_norm_weight
     const std::int32_t* num_valid_tokens = nullptr;
 };
 
@@ -191,6 +197,8 @@ struct pre_project_bwd_args {
     strides x_strides;
     strides d_x_strides;
     accumulation accumulate;
+    const void* fn_norm_weight = nullptr;  ///< in   [n*C]  weight  iff the spec's fn_norm_weight is set
+    void* d_fn_norm_weight = nullptr;      ///< out  [n*C]  weight  optional; null without fn_norm_weight
     const std::int32_t* num_valid_tokens = nullptr;
 };
 

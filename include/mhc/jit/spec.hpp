@@ -32,9 +32,18 @@ enum class sinkhorn_order : std::uint8_t { row_col, col_row };
 /// thresh: s where s > eps, else the line stays as it is.
 enum class sinkhorn_eps_mode : std::uint8_t { none, add, add_both, thresh };
 
+/// What a gradient takes Sinkhorn for. exact: the steps that are done. implicit: the limit of more and more of them, by
+/// implicit differentiation; right where the iteration has converged, with no step gone through again or kept. For
+/// sinkhorn_eps_mode none and thresh, which have that limit.
+enum class sinkhorn_gradient : std::uint8_t { exact, implicit };
+
 /// Arithmetic of x * fn^T. split: fp32 weights as bf16 high + low; strict: fp32 fma; tf32.
 /// The portable kernels use fp32 fma for all three, which is within every one of their bounds.
 enum class projection : std::uint8_t { split, strict, tf32 };
+
+/// How fn is stored, of m rows on K = n*C channels. fn: [m, K] (DeepSeek, AITER's HIP kernels). phi: [K, m] (Liger, AITER's
+/// Triton kernels).
+enum class fn_order : std::uint8_t { fn, phi };
 
 /// A public implementation's set of options; see `options_of`.
 enum class preset : std::uint8_t { paper, mhc_cu, deepseek, liger, aiter_triton };
@@ -103,18 +112,25 @@ inline constexpr operations operations_with_norm_weight = {
     operation::pre_bwd,         operation::post_pre_bwd, operation::head_bwd, operation::broadcast_pre_fwd,
     operation::delayed_pre_fwd, operation::post_head_fwd};
 
+/// Those that project on one matrix fn, whose order and norm weight the spec says.
+inline constexpr operations operations_with_fn = {
+    operation::pre_fwd,           operation::post_pre_fwd,    operation::head_fwd,     operation::pre_project_fwd,
+    operation::pre_bwd,           operation::post_pre_bwd,    operation::head_bwd,     operation::pre_project_bwd,
+    operation::broadcast_pre_fwd, operation::delayed_pre_fwd, operation::post_head_fwd};
+
 /// The options of the mathematics. `options_of(preset)` fills every one; change what differs.
 struct layer_options {
     mix_layout layout = mix_layout::out_in;
     sinkhorn_start start = sinkhorn_start::exp;
     sinkhorn_order order = sinkhorn_order::col_row;  ///< start = softmax needs row_col
     sinkhorn_eps_mode eps_mode = sinkhorn_eps_mode::none;
-    float sinkhorn_eps = 0.0F;         ///< >= 0, finite; not read when eps_mode is none
-    std::int32_t sinkhorn_iters = 20;  ///< iterations of two steps; 0 to 1000; with 0 the result is S0
-    float rms_eps = 1e-6F;             ///< >= 0, finite; rms = sqrt(mean(x^2) + eps) over n*C, for the coefficients
-    std::optional<float> norm_eps;     ///< the same over C, for a layer input; empty: rms_eps
-    float pre_eps = 0.0F;              ///< >= 0, finite; pre = sigmoid(.) + pre_eps
-    float post_mult = 2.0F;            ///< finite; post = post_mult * sigmoid(.)
+    float sinkhorn_eps = 0.0F;                              ///< >= 0, finite; not read when eps_mode is none
+    std::int32_t sinkhorn_iters = 20;                       ///< iterations of two steps; 0 to 1000; with 0 the result is S0
+    sinkhorn_gradient gradient = sinkhorn_gradient::exact;  ///< read by gradients alone
+    float rms_eps = 1e-6F;          ///< >= 0, finite; rms = sqrt(mean(x^2) + eps) over n*C, for the coefficients
+    std::optional<float> norm_eps;  ///< the same over C, for a layer input; empty: rms_eps
+    float pre_eps = 0.0F;           ///< >= 0, finite; pre = sigmoid(.) + pre_eps
+    float post_mult = 2.0F;         ///< finite; post = post_mult * sigmoid(.)
     projection arithmetic = projection::split;
     bool reference_rounding = false;  ///< mHC.cu's bf16 roundings; only for the two layer operators
 };
@@ -133,10 +149,13 @@ struct layer_spec {
     std::int64_t hidden_dim = 0;                 ///< C: channels of a stream; 1 to 2^24
     std::int32_t n_streams = 4;                  ///< n: residual streams of a token; 1 to 32
     mhc::jit::dtype dtype = dtype::bf16;         ///< of x, y, h, out and layer_input
-    mhc::jit::dtype weight_dtype = dtype::fp32;  ///< of fn, phi, weight and norm_weight
+    mhc::jit::dtype weight_dtype = dtype::fp32;  ///< of fn, phi, bias and the weights of norms
     layer_options options{};                     ///< default: preset paper
     /// layer_input is RMS-normalised over C and times norm_weight[C]; for `operations_with_norm_weight`.
     bool norm_weight = false;
+    /// x of the projection is RMS-normalised over n*C and times fn_norm_weight[n*C]; for `operations_with_fn`.
+    bool fn_norm_weight = false;
+    mhc::jit::fn_order fn_order = fn_order::fn;  ///< of fn and d_fn, for `operations_with_fn`
     /// 16, 4 or 2, and at least size_of(dtype): what every data and weight pointer is a multiple of, in bytes.
     std::int32_t alignment_bytes = 16;
     /// Which operators to make.
@@ -156,7 +175,9 @@ std::string_view to_string(mix_layout) noexcept;
 std::string_view to_string(sinkhorn_start) noexcept;
 std::string_view to_string(sinkhorn_order) noexcept;
 std::string_view to_string(sinkhorn_eps_mode) noexcept;
+std::string_view to_string(sinkhorn_gradient) noexcept;
 std::string_view to_string(projection) noexcept;
+std::string_view to_string(fn_order) noexcept;
 std::string_view to_string(preset) noexcept;
 std::string_view to_string(operation) noexcept;
 
@@ -165,10 +186,10 @@ result<operation> parse_operation(std::string_view name);
 result<dtype> parse_dtype(std::string_view name);
 
 /// Sets one field of the spec by name, as the tools' `--set NAME=VALUE` does. Names: those of `layer_options` as
-/// MATH names them (layout, sinkhorn_start, sinkhorn_order, sinkhorn_eps_mode, sinkhorn_eps, sinkhorn_iters, rms_eps,
-/// norm_eps, pre_eps, post_mult, projection, reference_rounding), and preset, dtype, weight_dtype, n_streams,
-/// hidden_dim, norm_weight, alignment_bytes. `preset` replaces every option, so set it first.
-/// Errors: bad_spec, naming the field, its value and what is allowed.
+/// MATH names them (layout, sinkhorn_start, sinkhorn_order, sinkhorn_eps_mode, sinkhorn_eps, sinkhorn_iters,
+/// sinkhorn_gradient, rms_eps, norm_eps, pre_eps, post_mult, projection, reference_rounding), and preset, dtype,
+/// weight_dtype, n_streams, hidden_dim, norm_weight, fn_norm_weight, fn_order, alignment_bytes. `preset` replaces every
+/// option, so set it first. Errors: bad_spec, naming the field, its value and what is allowed.
 result<void> set_field(layer_spec& spec, std::string_view name, std::string_view value);
 
 }  // namespace mhc::jit
