@@ -204,7 +204,7 @@ kernel_plan plan_arrange_fn(const facts& f, const feeds& from)
     k.grid.items_per_unit *= f.m * f.n;
     add(k, {{"weight_align", fmt::to_string(weight_alignment_bytes(f.spec))},
             {"fn_order", std::string(to_string(f.spec.fn_order))}});
-    finish(f, k, true);
+    finish(f, k, true, true, f.spec.weight_dtype);
     return k;
 }
 

@@ -132,7 +132,10 @@ kernel_plan plan_post_bwd(const facts& f, const feeds& from)
 kernel_plan plan_bias_sums(const facts& f, const feeds& from)
 {
     kernel_plan k = plan_slices(f, "bias_sums", from, tokens_of_weight_sum);
-    finish(f, k, true);
+    const bool is_f32 = std::any_of(k.args.begin(), k.args.end(), [](const argument& arg) {
+        return arg.parameter == slot::d_out && arg.element == element::f32;
+    });
+    finish(f, k, true, true, is_f32 ? jit::dtype::fp32 : f.spec.dtype);
     return k;
 }
 
@@ -269,7 +272,7 @@ kernel_plan plan_finish_fn(const facts& f, const feeds& from)
     add(k, {{"hidden_dim", fmt::to_string(f.C)},
             {"fn_order", std::string(to_string(f.spec.fn_order))},
             {"tokens_per_sum", fmt::to_string(tokens_of_matrix_sum)}});
-    finish(f, k, true);
+    finish(f, k, true, true, f.spec.weight_dtype);
     return k;
 }
 

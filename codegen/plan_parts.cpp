@@ -61,11 +61,11 @@ kernel_plan start(const facts& f, std::string family, std::vector<argument> args
     return k;
 }
 
-void finish(const facts& f, kernel_plan& k, bool has_channels, bool has_streams)
+void finish(const facts& f, kernel_plan& k, bool has_channels, bool has_streams, std::optional<jit::dtype> type)
 {
     k.hidden_dim = has_channels ? f.C : 0;
     k.n_streams = has_streams ? f.spec.n_streams : 0;
-    k.dtype = has_channels ? to_string(f.spec.dtype) : "fp32";
+    k.dtype = has_channels ? to_string(type.value_or(f.spec.dtype)) : "fp32";
     if (has_streams) k.bindings["n_streams"] = fmt::to_string(f.n);
     k.symbol_base = "mhc_" + k.family + (has_streams ? fmt::format("_n{}", f.n) : "") +
                     (has_channels ? fmt::format("_c{}", f.C) : "") + "_" + k.dtype;

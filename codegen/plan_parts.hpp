@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,8 +24,9 @@ void add_sigmoids(const facts& f, kernel_plan& k, bool has_post);
 /// A kernel with its arguments and what every stub needs.
 kernel_plan start(const facts& f, std::string family, std::vector<argument> args, std::int32_t block);
 inline void add(kernel_plan& k, bindings more) { k.bindings.merge(more); }
-/// Gives the kernel its name for people.
-void finish(const facts& f, kernel_plan& k, bool has_channels, bool has_streams = true);
+/// Gives the kernel its name for people, a function of its key: `type` is that of its rows where they are not data.
+void finish(const facts& f, kernel_plan& k, bool has_channels, bool has_streams = true,
+            std::optional<jit::dtype> type = std::nullopt);
 
 /// A work item is one token and one chunk of channels: post, apply_mix, expand.
 kernel_plan plan_chunks(const facts& f, std::string family, std::vector<argument> args);

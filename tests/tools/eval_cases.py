@@ -103,7 +103,7 @@ class Results(ToolCase):
         rows, _ = self.evaluate("pre_fwd", {**given, "fn": fn}, "preset=liger")
         for name, values in rows.items():
             self.assertTrue(np.array_equal(out[name], values), name)
-        self.bad(2, ["fn has shape", "n*C", "expected (111, 15)"], "mhc-eval", "pre_fwd", "--target", "host", "--set", "fn_order=phi",
+        self.bad(2, ["fn has shape", "n*C", "expected [111,15]"], "mhc-eval", "pre_fwd", "--target", "host", "--set", "fn_order=phi",
                  *(part for name, array in {**given, "fn": fn}.items() for part in ("--in", self.save(name, array))),
                  "--out-dir", self.path("none"))
 

@@ -310,6 +310,27 @@ TEST_CASE("key: every choice of a spec that changes the code changes the key, an
     CHECK_FALSE(add([](auto& s) { s.wanted = {operation::pre_fwd}; }));
 }
 
+TEST_CASE("key: kernels of one key have one name, since a stored row has one")
+{
+    std::map<std::string, std::string> names;
+    int kernels = 0;
+    for (const jit::dtype type : {jit::dtype::bf16, jit::dtype::fp16, jit::dtype::fp32})
+        for (const jit::dtype weight : {jit::dtype::bf16, jit::dtype::fp32})
+            for (const auto order : {jit::fn_order::fn, jit::fn_order::phi})
+                for (int i = 0; i < jit::operation_count; ++i) {
+                    jit::layer_spec s = spec_of(4, 1280);
+                    s.dtype = type;
+                    s.weight_dtype = weight;
+                    s.fn_order = order;
+                    for (const kernel_plan& k : plan_of(s, "gfx942", static_cast<operation>(i)).kernels) {
+                        const std::string& name = names.emplace(key_text_of(k, "gfx942"), k.symbol_base).first->second;
+                        CHECK(name == k.symbol_base);
+                        ++kernels;
+                    }
+                }
+    CHECK(kernels > static_cast<int>(names.size()));
+}
+
 TEST_CASE("key: lengths are part of the text, so fields cannot run into each other")
 {
     key_text a, b;
