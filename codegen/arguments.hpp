@@ -40,6 +40,7 @@ inline argument pointer(slot what, access how, element type, bool optional = fal
 inline argument reads(slot what, element type) { return pointer(what, access::in, type); }
 inline argument may_read(slot what, element type) { return pointer(what, access::in, type, true); }
 inline argument writes(slot what, element type) { return pointer(what, access::out, type); }
+inline argument may_write(slot what, element type) { return pointer(what, access::out, type, true); }
 /// Of two tensors that may be one.
 inline argument in_place(argument arg)
 {

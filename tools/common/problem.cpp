@@ -11,11 +11,11 @@ namespace mhc::tools {
 
 problem problem_of(jit::operation op, const jit::layer_spec& spec, std::int64_t tokens)
 {
-    const std::int64_t n = spec.n_streams, rows = n * n + 2 * n;
-    const sizes known = {tokens, n, spec.hidden_dim, 1, rows};
-    problem result{op, tokens, spec.hidden_dim, spec.n_streams, 1, rows, {}};
+    const std::int64_t n = spec.n_streams, rows = op == jit::operation::rmsnorm_matmul_fwd ? spec.hidden_dim : n * n + 2 * n;
+    const sizes known = {tokens, n, spec.hidden_dim, 1, rows, usual_layers};
+    problem result{op, tokens, spec.hidden_dim, spec.n_streams, 1, rows, {}, usual_layers};
     for (const jit::tensor_description& tensor : jit::tensors_of(op)) {
-        if (tensor.name.ends_with("norm_weight") && !spec.norm_weight) continue;
+        if (tensor.name.ends_with("norm_weight") && !spec.norm_weight && op != jit::operation::rmsnorm_matmul_fwd) continue;
         if (tensor.name == "bias" || tensor.name == "num_valid_tokens") continue;  // not in the usual call
         const shape_rule rule = parse_shape_rules(tensor.shape).front();
         const auto has_tokens = [](const size_rule& dim) { return dim.mentions(symbol::T); };

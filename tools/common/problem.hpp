@@ -27,7 +27,11 @@ struct problem {
     std::int32_t n_streams = 0;
     std::int64_t splits = 1, rows = 0;  ///< of a projection in the operator's tensors
     std::vector<operand> operands;      ///< in the operator's order; mhc-eval has inputs before outputs
+    std::int64_t layers = 1;            ///< of multilayer_recompute
 };
+
+/// Layers of a multilayer_recompute whose caller does not say how many.
+inline constexpr std::int64_t usual_layers = 4;
 
 /// The operator for `tokens` tokens with every tensor it can take, per-token where a shape offers a choice; norm_weight
 /// and its gradient as the spec has it. No values.
