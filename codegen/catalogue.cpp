@@ -8,10 +8,11 @@ namespace {
 
 constexpr operations own_layer = {operation::pre_fwd, operation::post_fwd, operation::post_pre_fwd};
 constexpr operations standalone =
-    own_layer | operations{operation::sinkhorn_fwd,      operation::rmsnorm_fwd,     operation::apply_mix_fwd,
-                           operation::expand_fwd,        operation::head_fwd,        operation::pre_project_fwd,
-                           operation::split_mixes_fwd,   operation::coeffs_fwd,      operation::pre_big_fuse,
-                           operation::broadcast_pre_fwd, operation::delayed_pre_fwd, operation::post_head_fwd};
+    own_layer | operations{operation::sinkhorn_fwd,         operation::rmsnorm_fwd,       operation::apply_mix_fwd,
+                           operation::expand_fwd,           operation::head_fwd,          operation::pre_project_fwd,
+                           operation::split_mixes_fwd,      operation::coeffs_fwd,        operation::pre_big_fuse,
+                           operation::broadcast_pre_fwd,    operation::delayed_pre_fwd,   operation::post_head_fwd,
+                           operation::multilayer_recompute, operation::rmsnorm_matmul_fwd};
 constexpr operations layers = {operation::static_layer_fwd, operation::dynamic_layer_fwd};
 constexpr operations gradients = {operation::pre_bwd,         operation::post_bwd,   operation::post_pre_bwd,
                                   operation::sinkhorn_bwd,    operation::head_bwd,   operation::rmsnorm_bwd,

@@ -73,7 +73,9 @@ constexpr std::array<name_of<operation>, operation_count> operation_names{
      {operation::coeffs_bwd, "coeffs_bwd"},
      {operation::broadcast_pre_fwd, "broadcast_pre_fwd"},
      {operation::delayed_pre_fwd, "delayed_pre_fwd"},
-     {operation::post_head_fwd, "post_head_fwd"}}};
+     {operation::post_head_fwd, "post_head_fwd"},
+     {operation::multilayer_recompute, "multilayer_recompute"},
+     {operation::rmsnorm_matmul_fwd, "rmsnorm_matmul_fwd"}}};
 
 template <class Table, class E>
 std::string_view find_name(const Table& table, E value)

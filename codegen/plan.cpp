@@ -31,14 +31,21 @@ kernel_plan plan_expand(const facts& f)
     return k;
 }
 
-kernel_plan plan_post(const facts& f, const feeds& from)
+namespace {
+
+kernel_plan plan_mixed_chunks(const facts& f, const std::string& family, const feeds& from)
 {
-    kernel_plan k = plan_chunks(f, "post", arguments_of("post", from));
+    kernel_plan k = plan_chunks(f, family, arguments_of(family, from));
     add(k, {{"layout", std::string(to_string(f.spec.options.layout))},
             {"weight_align", fmt::to_string(weight_alignment_bytes(f.spec))}});
     finish(f, k, true);
     return k;
 }
+
+}  // namespace
+
+kernel_plan plan_post(const facts& f, const feeds& from) { return plan_mixed_chunks(f, "post", from); }
+kernel_plan plan_recompute(const facts& f) { return plan_mixed_chunks(f, "recompute", {}); }
 
 kernel_plan plan_apply_mix(const facts& f, const feeds& from, bool may_normalise)
 {
@@ -126,13 +133,13 @@ struct tile {
 /// lane has 4 x 4 or 2 x 8 of them, vectors all: Clang keeps the second in 222 registers on AMD GPUs and the first in 260,
 /// NVRTC both in 255; on an H200 they take the same time within 6 %. Rows that end within a vector need registers for the
 /// end, which 8 rows do not leave on waves of 32: there Clang 19 spilled, and what it restored was not what it had spilled.
-tile project_tile(const facts& f)
+tile tile_of_rows(const facts& f, std::int64_t rows)
 {
     const auto has = [&](const char* feature) {
         return std::find(f.on.features.begin(), f.on.features.end(), feature) != f.on.features.end();
     };
     if (f.is_host && !has("avx512f") && f.on.processor == "x86-64") return {2, 2};
-    if (f.on.kind == target_kind::amdgpu) return {2, std::min<std::int64_t>(f.C % f.vector == 0 ? 8 : 4, f.m)};
+    if (f.on.kind == target_kind::amdgpu) return {2, std::min<std::int64_t>(f.C % f.vector == 0 ? 8 : 4, rows)};
     return {4, 4};
 }
 
@@ -164,7 +171,7 @@ kernel_plan plan_project_waves(const facts& f, const std::string& family, const 
 {
     const std::int32_t block = f.is_host ? 1 : 256;
     kernel_plan k = start(f, family, arguments_of(family, from), block);
-    tile of = project_tile(f);
+    tile of = tile_of_rows(f, f.m);
     const bool makes_streams = family == "project_post";
     if (makes_streams) of.rows = std::min(of.rows, f.n);  // a head's, and registers are wanted for the streams
     const std::int64_t waves = block / f.wave;
@@ -218,6 +225,25 @@ void add_projection(const facts& f, operator_plan& made, feeds from, const feed&
     from.push_back({slot::fn, slot::workspace, place.bytes_per_token, place.bytes_fixed});
     made.kernels.push_back(plan_project(facts(in_float, f.on), "project", from));
     made.kernels.back().may_overlap = false;  // it waits for x alone, after it has read fn
+}
+
+kernel_plan plan_rmsnorm_matmul(const facts& f)
+{
+    const std::int32_t block = f.is_host ? 1 : 256;
+    kernel_plan k = start(f, "rmsnorm_matmul", arguments_of("rmsnorm_matmul"), block);
+    const tile of = tile_of_rows(f, 8);
+    // As many groups as a square weight has use for: how many rows it has only a launch knows.
+    k.grid = {.tokens_per_unit = of.tokens,
+              .items_per_unit = ceil_div(f.C, of.rows),
+              .items_per_group = block / f.wave,
+              .groups_max = f.groups_max()};
+    add(k, rows_of(f, f.vector));
+    add(k, {{"tile_tokens", fmt::to_string(of.tokens)},
+            {"tile_rows", fmt::to_string(of.rows)},
+            {"weight_align", fmt::to_string(weight_alignment_bytes(f.spec))},
+            {"norm_eps", real(f.norm_eps())}});
+    finish(f, k, true, false);
+    return k;
 }
 
 kernel_plan plan_coefficients(const facts& f, const std::string& family, const feeds& from, std::int64_t rows)

@@ -83,8 +83,11 @@ using feeds = std::vector<feed>;
 
 kernel_plan plan_sinkhorn(const facts& f);
 kernel_plan plan_rmsnorm(const facts& f);
+kernel_plan plan_rmsnorm_matmul(const facts& f);
 kernel_plan plan_expand(const facts& f);
 kernel_plan plan_post(const facts& f, const feeds& from = {});
+/// apply_mix and post of the same streams.
+kernel_plan plan_recompute(const facts& f);
 /// layer_input = sum_i pre_i x_i, normalised where the spec has norm_weight and `may_normalise`.
 kernel_plan plan_apply_mix(const facts& f, const feeds& from, bool may_normalise);
 /// The same of the streams that post would store.

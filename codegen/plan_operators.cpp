@@ -123,6 +123,8 @@ void add_kernels(const facts& f, operator_plan& made)
             return made.kernels.push_back(plan_sinkhorn(f));
         case operation::rmsnorm_fwd:
             return made.kernels.push_back(plan_rmsnorm(f));
+        case operation::rmsnorm_matmul_fwd:
+            return made.kernels.push_back(plan_rmsnorm_matmul(f));
         case operation::apply_mix_fwd:
             return made.kernels.push_back(plan_apply_mix(f, {}, false));
         case operation::expand_fwd:
@@ -142,6 +144,8 @@ void add_kernels(const facts& f, operator_plan& made)
             return add_post_pre(f, made);
         case operation::head_fwd:
             return add_head(f, made, {});
+        case operation::multilayer_recompute:  // of one layer: a call launches it for each
+            return made.kernels.push_back(plan_recompute(f));
         case operation::post_head_fwd:
             return add_post_head(f, made);
         case operation::pre_project_fwd:

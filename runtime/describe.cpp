@@ -55,7 +55,7 @@ std::int64_t scalar_value(slot what, const layer_spec& spec, const codegen::oper
         case slot::rows:
             return operations{operation::head_fwd, operation::head_bwd, operation::post_head_fwd}.contains(op)
                        ? n
-                       : n * n + 2 * n;
+                       : runtime::rows_when_described(op, spec);
         case slot::splits:  // of a projection in the workspace: its slices; in the caller's memory: one
             return is_stage.contains(op) ? 1 : plan.slices;
         case slot::x_token_stride:

@@ -152,6 +152,12 @@ void launch_check::rows(std::int64_t given)
     number(slot::fn_size, rows * n * layer_.spec.hidden_dim);
 }
 
+void launch_check::rows_of_weight(std::int64_t given)
+{
+    if (given < 1 || given > (1 << 24)) fail(name_of(slot::rows), fmt::to_string(given), "1 to 2^24");
+    number(slot::rows, given);
+}
+
 void launch_check::splits(std::int64_t given)
 {
     constexpr std::int64_t splits_max = 64;

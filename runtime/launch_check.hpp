@@ -57,6 +57,7 @@ public:
     void gradient(const jit::accumulation& accumulate);
     /// Rows and splits of a projection that are the caller's: 0 rows stand for n*n + 2n.
     void rows(std::int64_t given);
+    void rows_of_weight(std::int64_t given);  ///< 1 to 2^24
     void splits(std::int64_t given);
     void number(codegen::slot what, std::int64_t value)
     {

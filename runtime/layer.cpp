@@ -47,6 +47,18 @@ result<void> compiled_layer::rmsnorm_fwd(const rmsnorm_fwd_args& a, void* stream
     });
 }
 
+result<void> compiled_layer::rmsnorm_matmul_fwd(const rmsnorm_matmul_fwd_args& a, void* stream) const
+{
+    return launch_valid(*impl_, operation::rmsnorm_matmul_fwd, a, stream, [&](launch_check& c) {
+        c.data_in(slot::x, a.x);
+        c.optional_weight(slot::norm_weight, a.norm_weight);
+        c.weight(slot::weight, a.weight);
+        c.data_out(slot::y, a.y);
+        c.f32(slot::rms, a.rms);
+        c.rows_of_weight(a.rows);
+    });
+}
+
 result<void> compiled_layer::apply_mix_fwd(const apply_mix_fwd_args& a, void* stream) const
 {
     return launch_valid(*impl_, operation::apply_mix_fwd, a, stream, [&](launch_check& c) {

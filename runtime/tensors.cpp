@@ -29,6 +29,9 @@ std::vector<tensor_description> own_tensors_of(operation op)
         case operation::rmsnorm_fwd:
             return {in("x", "[T,C]", "data"), may("weight", "[C]", "weight"), out("y", "[T,C]", "data"),
                     out("rms", "[T]", "fp32")};
+        case operation::rmsnorm_matmul_fwd:
+            return {in("x", "[T,C]", "data"), may("norm_weight", "[C]", "weight"), in("weight", "[R,C]", "weight"),
+                    out("y", "[T,R]", "data"), out("rms", "[T]", "fp32")};
         case operation::apply_mix_fwd:
             return {in("x", "[T,n,C]", "data"), in("pre", "[T,n] or [n]", "fp32"), out("layer_input", "[T,C]", "data")};
         case operation::expand_fwd:
@@ -97,6 +100,15 @@ std::vector<tensor_description> own_tensors_of(operation op)
                     in("scale", "[1]", "fp32"),          in("base", "[n]", "fp32"),
                     may("norm_weight", "[C]", "weight"), may("fn_norm_weight", "[n*C]", "weight"),
                     out("layer_input", "[T,C]", "data")};
+        case operation::multilayer_recompute:
+            return {in("x", "[T,n,C]", "data"),
+                    in("pre", "[L,T,n]", "fp32"),
+                    in("y", "[L,T,C]", "data"),
+                    in("post", "[L,T,n]", "fp32"),
+                    in("mix", "[L,T,n,n]", "fp32"),
+                    may("bias", "[L,C]", "weight"),
+                    out("layer_input", "[L,T,C]", "data"),
+                    out("out", "[L,T,n,C]", "data")};
         case operation::post_head_fwd:
             return {in("y", "[T,C]", "data"),           in("x", "[T,n,C]", "data"),
                     in("post", "[T,n] or [n]", "fp32"), in("mix", "[T,n,n] or [n,n]", "fp32"),
@@ -154,12 +166,26 @@ std::vector<tensor_description> tensors_of(operation op)
 
 namespace mhc::runtime {
 
+std::int64_t rows_when_described(jit::operation op, const jit::layer_spec& spec)
+{
+    if (op == jit::operation::rmsnorm_matmul_fwd) return spec.hidden_dim;
+    return std::int64_t{spec.n_streams} * (spec.n_streams + 2);
+}
+
 std::int64_t tensor_bytes(jit::operation op, std::string_view name, const jit::layer_spec& spec, std::int64_t tokens)
 {
     const std::int64_t n = spec.n_streams, C = spec.hidden_dim;
-    const std::map<std::string, std::int64_t, std::less<>> extents{
-        {"T", tokens}, {"n", n}, {"C", C},       {"S", 1},       {"R", n * n + 2 * n},
-        {"1", 1},      {"3", 3}, {"n*n", n * n}, {"n*C", n * C}, {"n*n+2n", n * n + 2 * n}};
+    const std::map<std::string, std::int64_t, std::less<>> extents{{"L", 1},
+                                                                   {"T", tokens},
+                                                                   {"n", n},
+                                                                   {"C", C},
+                                                                   {"S", 1},
+                                                                   {"R", rows_when_described(op, spec)},
+                                                                   {"1", 1},
+                                                                   {"3", 3},
+                                                                   {"n*n", n * n},
+                                                                   {"n*C", n * C},
+                                                                   {"n*n+2n", n * n + 2 * n}};
     for (const jit::tensor_description& tensor : jit::tensors_of(op)) {
         if (tensor.name != name) continue;
         const std::string shape = tensor.shape.substr(1, tensor.shape.find(']') - 1);  // the first of "[T,n] or [n]"

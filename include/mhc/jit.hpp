@@ -3,11 +3,12 @@
 
 #include <mhc/jit/args.hpp>
 #include <mhc/jit/cache.hpp>
-#include <mhc/jit/describe.hpp>
 #include <mhc/jit/counters.hpp>
+#include <mhc/jit/describe.hpp>
 #include <mhc/jit/device.hpp>
 #include <mhc/jit/engine.hpp>
 #include <mhc/jit/floor.hpp>
+#include <mhc/jit/fused_args.hpp>
 #include <mhc/jit/gradient_args.hpp>
 #include <mhc/jit/layer.hpp>
 #include <mhc/jit/prebuild.hpp>

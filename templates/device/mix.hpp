@@ -118,6 +118,25 @@ MHC_DEVICE void post(Grid at, const Data* y, const Weight* bias, const Data* x, 
     });
 }
 
+/// layer_input of apply_mix, and out of post where out is not null: a vector of x is read once for both.
+template <class Rows, int n, layout L, int WeightAlign, class Grid, class Data, class Weight>
+MHC_DEVICE void recompute(Grid at, const Data* x, const float* pre, const Data* y, const Weight* bias, const float* q,
+                          const float* mix, Data* layer_input, Data* out, i64 tokens, i64 x_token, i64 x_stream,
+                          i64 out_token, i64 out_stream, i64 pre_token, i64 q_token, i64 mix_token)
+{
+    for_each_item<Rows>(at, tokens, [=](i64 t, int begin, int end) MHC_INLINE {
+        for_each_vector<Rows>(at, begin, end, [=](int c) MHC_INLINE {
+            const Data* row = x + t * x_token;
+            Rows::store(layer_input + t * Rows::C, c, weighted_sum<Rows, n>(row, x_stream, pre + t * pre_token, c));
+            if (out)
+                post_vector<Rows, n, L>(with_bias<Rows, WeightAlign>(y, bias, t, c), row, x_stream, q + t * q_token,
+                                        mix + t * mix_token, c, [=](int i, typename Rows::lanes sum) MHC_INLINE {
+                                            Rows::store(out + t * out_token + i * out_stream, c, sum);
+                                        });
+        });
+    });
+}
+
 /// Streams that post would store, as it would store them: made where they are read, each time again.
 template <class Rows, int n, layout L, int WeightAlign, class Data, class Weight>
 struct streams_of_post {

@@ -43,15 +43,30 @@ json pin_all()
 {
     json all;
     for (const char* target : {"gfx942", "gfx1100", "host:x86-64-v3"})
-        for (const auto op :
-             {jit::operation::sinkhorn_fwd,      jit::operation::rmsnorm_fwd,       jit::operation::expand_fwd,
-              jit::operation::post_fwd,          jit::operation::pre_fwd,           jit::operation::static_layer_fwd,
-              jit::operation::dynamic_layer_fwd, jit::operation::split_mixes_fwd,   jit::operation::head_fwd,
-              jit::operation::sinkhorn_bwd,      jit::operation::rmsnorm_bwd,       jit::operation::apply_mix_bwd,
-              jit::operation::expand_bwd,        jit::operation::post_bwd,          jit::operation::pre_bwd,
-              jit::operation::static_layer_bwd,  jit::operation::dynamic_layer_bwd, jit::operation::post_pre_bwd,
-              jit::operation::head_bwd,          jit::operation::pre_project_bwd,   jit::operation::split_mixes_bwd,
-              jit::operation::post_head_fwd}) {
+        for (const auto op : {jit::operation::sinkhorn_fwd,
+                              jit::operation::rmsnorm_fwd,
+                              jit::operation::expand_fwd,
+                              jit::operation::post_fwd,
+                              jit::operation::pre_fwd,
+                              jit::operation::static_layer_fwd,
+                              jit::operation::dynamic_layer_fwd,
+                              jit::operation::split_mixes_fwd,
+                              jit::operation::head_fwd,
+                              jit::operation::sinkhorn_bwd,
+                              jit::operation::rmsnorm_bwd,
+                              jit::operation::apply_mix_bwd,
+                              jit::operation::expand_bwd,
+                              jit::operation::post_bwd,
+                              jit::operation::pre_bwd,
+                              jit::operation::static_layer_bwd,
+                              jit::operation::dynamic_layer_bwd,
+                              jit::operation::post_pre_bwd,
+                              jit::operation::head_bwd,
+                              jit::operation::pre_project_bwd,
+                              jit::operation::split_mixes_bwd,
+                              jit::operation::post_head_fwd,
+                              jit::operation::multilayer_recompute,
+                              jit::operation::rmsnorm_matmul_fwd}) {
             jit::layer_spec spec;
             spec.hidden_dim = 4096;
             spec.wanted = {op};

@@ -53,6 +53,13 @@ std::map<std::string, reference::tensor> expected_of(const jit::layer_spec& spec
             expected["rms"] = std::move(found.rms);
             break;
         }
+        case operation::rmsnorm_matmul_fwd: {
+            reference::rmsnorm_result found =
+                reference::rmsnorm_matmul_fwd(options, shape, data("x"), data("norm_weight"), data("weight"), of.rows);
+            expected["y"] = std::move(found.y);
+            expected["rms"] = std::move(found.rms);
+            break;
+        }
         case operation::apply_mix_fwd:
             expected["layer_input"] = reference::apply_mix_fwd(shape, rows("x"), of_token("pre", of.pre_is_static));
             break;
@@ -110,6 +117,19 @@ std::map<std::string, reference::tensor> expected_of(const jit::layer_spec& spec
             expected["layer_input"] = reference::head_fwd(options, shape, rows("x"), fn.data(), data("scale"), data("base"),
                                                           data("norm_weight"), data("fn_norm_weight"));
             break;
+        case operation::multilayer_recompute: {
+            std::vector<reference::recompute_layer> layers;
+            for (std::int64_t l = 0; l < of.layers; ++l)
+                layers.push_back({of_token(of_layer("pre", l), of.pre_is_static), data(of_layer("y", l)),
+                                  of_token(of_layer("post", l), of.post_is_static),
+                                  of_token(of_layer("mix", l), of.mix_is_static), data(of_layer("bias", l))});
+            auto all = reference::multilayer_recompute(options.layout, shape, spec.dtype, rows("x"), layers);
+            for (std::int64_t l = 0; l < of.layers; ++l) {
+                expected[of_layer("layer_input", l)] = std::move(all[static_cast<std::size_t>(l)].layer_input);
+                expected[of_layer("out", l)] = std::move(all[static_cast<std::size_t>(l)].out);
+            }
+            break;
+        }
         case operation::post_head_fwd:
             expected["layer_input"] = reference::post_head_fwd(
                 options, shape, spec.dtype, data("y"), rows("x"), of_token("post", of.post_is_static),

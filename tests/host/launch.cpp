@@ -13,6 +13,38 @@ bool takes_workspace(operation op)
     return with_workspace.contains(op) || (is_gradient(op) && op != operation::expand_bwd);
 }
 
+namespace {
+
+jit::result<void> launch_recompute(const jit::compiled_layer& layer, const operands& of, const pointer_by_name& pointer,
+                                   void* stream)
+{
+    std::vector<jit::recompute_layer> layers;
+    for (std::int64_t l = 0; l < of.layers; ++l) {
+        const auto at = [&](std::string_view name) { return pointer(of_layer(name, l)); };
+        const auto f32 = [&](std::string_view name) { return static_cast<float*>(at(name)); };
+        layers.push_back({.pre = f32("pre"),
+                          .layer_input = at("layer_input"),
+                          .y = at("y"),
+                          .post = f32("post"),
+                          .mix = f32("mix"),
+                          .bias = at("bias"),
+                          .out = at("out")});
+    }
+    return layer.multilayer_recompute({.x = pointer("x"),
+                                       .layers = layers.data(),
+                                       .layer_count = of.layers,
+                                       .tokens = of.tokens,
+                                       .x_strides = of.x_strides,
+                                       .out_strides = of.out_strides,
+                                       .pre_is_static = of.pre_is_static,
+                                       .post_is_static = of.post_is_static,
+                                       .mix_is_static = of.mix_is_static,
+                                       .num_valid_tokens = static_cast<const std::int32_t*>(pointer("num_valid_tokens"))},
+                                      stream);
+}
+
+}  // namespace
+
 jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, const pointer_by_name& pointer, void* stream)
 {
     if (is_gradient(of.op)) return launch_gradient(layer, of, pointer, stream);
@@ -30,6 +62,16 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
                                       .tokens = of.tokens,
                                       .num_valid_tokens = valid},
                                      stream);
+        case operation::rmsnorm_matmul_fwd:
+            return layer.rmsnorm_matmul_fwd({.x = pointer("x"),
+                                             .norm_weight = pointer("norm_weight"),
+                                             .weight = pointer("weight"),
+                                             .y = pointer("y"),
+                                             .rms = f32("rms"),
+                                             .tokens = of.tokens,
+                                             .rows = of.rows,
+                                             .num_valid_tokens = valid},
+                                            stream);
         case operation::apply_mix_fwd:
             return layer.apply_mix_fwd({.x = pointer("x"),
                                         .pre = f32("pre"),
@@ -178,6 +220,8 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
                                    .fn_norm_weight = pointer("fn_norm_weight"),
                                    .num_valid_tokens = valid},
                                   stream);
+        case operation::multilayer_recompute:
+            return launch_recompute(layer, of, pointer, stream);
         case operation::post_head_fwd:
             return layer.post_head_fwd({.y = pointer("y"),
                                         .x = pointer("x"),

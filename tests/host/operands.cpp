@@ -35,6 +35,7 @@ public:
         made_.out_strides = strides_of(of.out_strides, of.spec, of.tokens);
         made_.rows = of.rows;
         made_.splits = of.splits;
+        made_.layers = of.layers;
     }
 
     void output(const char* name, dtype type, const placement& place)
@@ -92,9 +93,9 @@ public:
         made_.list.back().is_streams = true;
     }
     void rows_output(const char* name) { output(name, spec().dtype, dense_rows(tokens_, c_)); }
-    void streams_output(const char* name, jit::strides strides)
+    void streams_output(const std::string& name, jit::strides strides)
     {
-        output(name, spec().dtype, placement_of(tokens_, n_, c_, strides));
+        output(name.c_str(), spec().dtype, placement_of(tokens_, n_, c_, strides));
         made_.list.back().is_streams = true;
     }
     void coefficients_output(const char* name, std::int64_t width) { output(name, dtype::fp32, dense_rows(tokens_, width)); }
@@ -124,6 +125,14 @@ private:
                 data_input("x", dense_rows(tokens_, c_));
                 if (case_.has_weight) weights("weight", 1, c_, 1, 0.3F);
                 rows_output("y");
+                coefficients_output("rms", 1);
+                break;
+            case operation::rmsnorm_matmul_fwd:
+                if (made_.rows == 0) made_.rows = 5;
+                data_input("x", dense_rows(tokens_, c_));
+                if (case_.has_weight) weights("norm_weight", 1, c_, 1, 0.3F);
+                weights("weight", made_.rows, c_, 0, 1 / std::sqrt(static_cast<float>(c_)));
+                output("y", spec().dtype, dense_rows(tokens_, made_.rows));
                 coefficients_output("rms", 1);
                 break;
             case operation::apply_mix_fwd:
@@ -195,6 +204,9 @@ private:
                 streams_input();
                 projection_inputs(n_, 1);
                 rows_output("layer_input");
+                break;
+            case operation::multilayer_recompute:
+                recompute();
                 break;
             case operation::post_head_fwd:
                 post();
@@ -338,12 +350,34 @@ private:
         coefficients_output("mix", n_ * n_);
     }
 
-    void post()
+    void choose_statics()
     {
         made_.post_is_static =
             case_.coefficients == coefficient_kind::all_static || case_.coefficients == coefficient_kind::post_static;
         made_.mix_is_static =
             case_.coefficients == coefficient_kind::all_static || case_.coefficients == coefficient_kind::mix_static;
+    }
+
+    void recompute()
+    {
+        choose_statics();
+        made_.pre_is_static = made_.post_is_static;
+        streams_input();
+        for (std::int64_t l = 0; l < case_.layers; ++l) {
+            const auto name = [l](const char* of) { return of_layer(of, l); };
+            coefficients(name("pre").c_str(), made_.pre_is_static, n_, 0.5F, 0.3F);
+            rows_output(name("layer_input").c_str());
+            data_input(name("y").c_str(), dense_rows(tokens_, c_));
+            coefficients(name("post").c_str(), made_.post_is_static, n_, 1, 0.5F);
+            coefficients(name("mix").c_str(), made_.mix_is_static, n_ * n_, 0, 1 / std::sqrt(static_cast<float>(n_)));
+            if (case_.has_bias) weights(name("bias").c_str(), 1, c_, 0.2F, 1);
+            streams_output(name("out"), made_.out_strides);
+        }
+    }
+
+    void post()
+    {
+        choose_statics();
         data_input("y", dense_rows(tokens_, c_));
         streams_input();
         coefficients("post", made_.post_is_static, n_, 1, 0.5F);
@@ -405,6 +439,11 @@ const operand& operands::at(std::string_view name) const
 
 operand& operands::at(std::string_view name) { return const_cast<operand&>(std::as_const(*this).at(name)); }
 
+std::string of_layer(std::string_view name, std::int64_t layer)
+{
+    return layer == 0 ? std::string(name) : std::string(name) + "@" + std::to_string(layer);
+}
+
 operands make_operands(const test_case& of) { return maker(of).make(); }
 
 operands valid_part(const operands& of)
@@ -431,7 +470,7 @@ operands select_tokens(const operands& from, const jit::layer_spec& spec, const 
         const std::int64_t token_size = of.place.streams * of.place.width;
         of.place.tokens = made.tokens;
         if (of.is_streams) {
-            const bool is_out = of.name == "out" || of.name.starts_with("d_");
+            const bool is_out = of.name.starts_with("out") || of.name.starts_with("d_");
             const jit::strides& strides = is_out ? made.out_strides : made.x_strides;
             of.place.token_stride = strides.token;
             of.place.stream_stride = strides.stream;

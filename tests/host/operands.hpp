@@ -48,6 +48,7 @@ struct operands {
     bool pre_is_static = false,           ///< of delayed_pre_fwd: previous_pre
         post_is_static = false, mix_is_static = false;
     std::int64_t rows = 0, splits = 1;
+    std::int64_t layers = 1;         ///< of multilayer_recompute, whose operands of layer l > 0 are called NAME@l
     std::int64_t valid_tokens = -1;  ///< what num_valid_tokens says; -1 where it is not given
     jit::accumulation accumulate;    ///< what a gradient adds to what is there
     std::vector<operand> list;
@@ -64,6 +65,9 @@ operands make_operands(const test_case& of);
 /// The same launch for some of its tokens, in the order given, densely or with other strides.
 operands select_tokens(const operands& from, const jit::layer_spec& spec, const std::vector<std::int64_t>& tokens,
                        stride_kind x_strides, stride_kind out_strides);
+
+/// "pre" of layer 0, "pre@2" of layer 2.
+std::string of_layer(std::string_view name, std::int64_t layer);
 
 /// Of a padded launch the part that is computed: the first valid tokens of every operand, where they lie.
 operands valid_part(const operands& of);

@@ -41,7 +41,15 @@ private:
     std::vector<std::thread> threads_;
 };
 
-/// Every `small`-th of the small cases, or, at 0, all cases.
+/// Operators that join others, whose parts run all their small cases under their own names.
+bool is_joined(jit::operation op)
+{
+    constexpr jit::operations joined = {jit::operation::post_head_fwd, jit::operation::multilayer_recompute,
+                                        jit::operation::rmsnorm_matmul_fwd};
+    return joined.contains(op);
+}
+
+/// Every `small`-th of the small cases, of joined operators every third of those, or, at 0, all cases.
 std::vector<test_case> chosen_cases(const case_group& group, std::size_t small)
 {
     const bool is_full = environment("MHC_TEST_FULL", "0") == "1";
@@ -51,6 +59,7 @@ std::vector<test_case> chosen_cases(const case_group& group, std::size_t small)
     if (small == 0) return all_cases(group, is_thinned && !is_full ? fewer : case_limits{}, is_full);
     // So has each combination of Sinkhorn's options.
     if (is_thinned || group.sweeps_sinkhorn) small = std::stoul(environment("MHC_TEST_SMALL_FEWER", std::to_string(small)));
+    if (is_joined(group.op)) small *= 3;
     const case_limits limits{.work_max = std::int64_t{1} << 25,
                              .hidden_dim_max = is_thinned ? 1280 : 4096,
                              .tokens_max = 33,
@@ -148,6 +157,16 @@ TEST_CASE("pairwise: delayed_pre_fwd agrees with the float64 reference")
 TEST_CASE("pairwise: post_head_fwd agrees with the float64 reference")
 {
     check_group({.op = jit::operation::post_head_fwd});
+}
+
+TEST_CASE("pairwise: multilayer_recompute agrees with the float64 reference")
+{
+    check_group({.op = jit::operation::multilayer_recompute});
+}
+
+TEST_CASE("pairwise: rmsnorm_matmul_fwd agrees with the float64 reference")
+{
+    check_group({.op = jit::operation::rmsnorm_matmul_fwd});
 }
 
 TEST_CASE("pairwise: sinkhorn_bwd agrees with the float64 reference") { check_group({.op = jit::operation::sinkhorn_bwd}); }

@@ -179,7 +179,8 @@ TEST_CASE("properties: a NaN or an infinity in one token stays in that token")
                                operation::apply_mix_bwd,     operation::post_bwd,          operation::pre_bwd,
                                operation::static_layer_bwd,  operation::dynamic_layer_bwd, operation::post_pre_bwd,
                                operation::head_bwd,          operation::pre_project_bwd,   operation::split_mixes_bwd,
-                               operation::coeffs_bwd,        operation::post_head_fwd}) {
+                               operation::coeffs_bwd,        operation::post_head_fwd,     operation::multilayer_recompute,
+                               operation::rmsnorm_matmul_fwd}) {
         for (const float poison : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
             const test_case of = simple_case(op, 4, 127, 5, jit::dtype::fp32);
             CAPTURE(of.name);

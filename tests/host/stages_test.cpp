@@ -253,6 +253,68 @@ TEST_CASE("stages: post_head_fwd gives the bits of post_fwd, then head_fwd on it
     check({9, 1280, jit::dtype::bf16, true});  // more streams than are made again
 }
 
+TEST_CASE("stages: multilayer_recompute gives the bits of apply_mix_fwd and post_fwd, layer by layer")
+{
+    for_each_size([](const stage_size& of) {
+        for (const stride_kind out_strides : {stride_kind::dense, stride_kind::interleaved}) {
+            test_case whole_case = stage_case(operation::multilayer_recompute, of);
+            whole_case.layers = 5;
+            whole_case.has_bias = out_strides == stride_kind::dense;
+            whole_case.x_strides = stride_kind::padded_stream;
+            whole_case.out_strides = out_strides;
+            const operands whole = make_operands(whole_case);
+            const outcome all = run_checked(whole_case, whole);
+
+            std::vector<float> streams = whole.at("x").dense();
+            for (std::int64_t l = 0; l < whole_case.layers; ++l) {
+                const test_case apply_case = stage_case(operation::apply_mix_fwd, of);
+                test_case post_case = stage_case(operation::post_fwd, of);
+                post_case.has_bias = whole_case.has_bias;
+                operands apply = make_operands(apply_case), post = make_operands(post_case);
+                give(apply, "x", streams);
+                give(post, "x", streams);
+                give(apply, "pre", whole.at(of_layer("pre", l)).dense());
+                for (const char* name : {"y", "post", "mix", "bias"})
+                    if (post.find(name) != nullptr) give(post, name, whole.at(of_layer(name, l)).dense());
+                check_equal(whole_case.name + " layer_input", all.outputs.at(of_layer("layer_input", l)),
+                            run_checked(apply_case, apply).outputs.at("layer_input"));
+                streams = run_checked(post_case, post).outputs.at("out");
+                check_equal(whole_case.name + " out", all.outputs.at(of_layer("out", l)), streams);
+            }
+        }
+    });
+}
+
+TEST_CASE("stages: the last layer of multilayer_recompute may be its layer_input alone, and no other layer may")
+{
+    test_case whole_case = stage_case(operation::multilayer_recompute, stage_sizes[0]);
+    whole_case.layers = 2;
+    const operands whole = make_operands(whole_case);
+    const outcome all = run_checked(whole_case, whole);
+    const jit::compiled_layer layer = session::instance().layer(whole_case.spec);
+    for (const std::int64_t without : {0, 1}) {
+        CAPTURE(without);
+        operands some = whole;
+        std::erase_if(some.list, [&](const operand& each) {
+            return each.name == of_layer("y", without) || each.name == of_layer("post", without) ||
+                   each.name == of_layer("mix", without) || each.name == of_layer("out", without);
+        });
+        const launch_memory memory(session::instance(), layer, some);
+        const jit::result<void> launched = memory.launch();
+        CHECK(launched.has_value() == (without == 1));
+        if (!launched) {
+            CHECK(launched.error().message.find("y = null") != std::string::npos);
+            CHECK(launched.error().message.find("(layer 0 of 2)") != std::string::npos);
+            CHECK(memory.outputs_are_untouched());
+            continue;
+        }
+        std::vector<std::string> problems;
+        for (const operand& each : some.list)
+            if (each.is_output) check_equal(each.name, memory.output(each, problems), all.outputs.at(each.name));
+        CHECK(problems.empty());
+    }
+}
+
 TEST_CASE("stages: sinkhorn_fwd of split_mixes_fwd's logits gives the bits of coeffs_fwd's mix")
 {
     for_each_size([](const stage_size& of) {

@@ -32,10 +32,13 @@ constexpr coefficient_kind coefficient_values[] = {coefficient_kind::per_token, 
 constexpr int alignment_values[] = {16, 4, 2};
 constexpr jit::projection projection_values[] = {jit::projection::split, jit::projection::strict, jit::projection::tf32};
 constexpr int splits_values[] = {1, 2, 3};
+constexpr int layers_values[] = {1, 3};
 /// Rows of fn: all n*n + 2n, or the n of a head, or one.
 enum class row_kind : std::uint8_t { all, head, one };
 /// Weights of norms, and the order of fn. Of operators without fn the first two.
 enum class weight_kind : std::uint8_t { norm, none, both, fn_phi, phi };
+/// Of rmsnorm_matmul_fwd's weight: tiles and a part of one, a tile, one.
+constexpr std::int64_t matmul_rows(row_kind kind) { return kind == row_kind::all ? 37 : kind == row_kind::head ? 8 : 1; }
 constexpr float spread_values[] = {1.0F, 0.1F, 6.0F};
 /// A start, an order and an eps mode that go together: all of them, since each combination is an algorithm of its own.
 struct sinkhorn_kind {
@@ -82,13 +85,15 @@ constexpr operations with_projection = {
     operation::pre_project_fwd, operation::broadcast_pre_fwd, operation::delayed_pre_fwd, operation::post_head_fwd};
 constexpr operations with_splits = {operation::pre_project_fwd, operation::split_mixes_fwd, operation::coeffs_fwd,
                                     operation::pre_big_fuse};
-constexpr operations with_post = {operation::post_fwd, operation::post_pre_fwd, operation::post_head_fwd};
+constexpr operations with_post = {operation::post_fwd, operation::post_pre_fwd, operation::post_head_fwd,
+                                  operation::multilayer_recompute};
+constexpr operations row_norms = {operation::rmsnorm_fwd, operation::rmsnorm_matmul_fwd};
 constexpr operations heads = {operation::head_fwd, operation::post_head_fwd};
 constexpr operations with_sinkhorn =
     layers | operations{operation::sinkhorn_fwd,   operation::pre_fwd,      operation::post_pre_fwd,
                         operation::coeffs_fwd,     operation::pre_big_fuse, operation::broadcast_pre_fwd,
                         operation::delayed_pre_fwd};
-constexpr operations with_options = with_sinkhorn | heads | operations{operation::rmsnorm_fwd, operation::split_mixes_fwd};
+constexpr operations with_options = with_sinkhorn | heads | row_norms | operations{operation::split_mixes_fwd};
 constexpr operations without_data = {operation::sinkhorn_fwd, operation::split_mixes_fwd, operation::coeffs_fwd};
 
 bool is_layer(operation op) { return layers.contains(op); }
@@ -131,13 +136,38 @@ void make_implicit(test_case& of)
 
 std::string_view name_of(operation op)
 {
-    static constexpr std::string_view names[] = {
-        "sinkhorn_fwd",     "rmsnorm_fwd",       "apply_mix_fwd",     "expand_fwd",      "post_fwd",
-        "pre_fwd",          "static_layer_fwd",  "dynamic_layer_fwd", "post_pre_fwd",    "head_fwd",
-        "pre_project_fwd",  "split_mixes_fwd",   "coeffs_fwd",        "pre_big_fuse",    "sinkhorn_bwd",
-        "rmsnorm_bwd",      "apply_mix_bwd",     "expand_bwd",        "post_bwd",        "pre_bwd",
-        "static_layer_bwd", "dynamic_layer_bwd", "post_pre_bwd",      "head_bwd",        "pre_project_bwd",
-        "split_mixes_bwd",  "coeffs_bwd",        "broadcast_pre_fwd", "delayed_pre_fwd", "post_head_fwd"};
+    static constexpr std::string_view names[] = {"sinkhorn_fwd",
+                                                 "rmsnorm_fwd",
+                                                 "apply_mix_fwd",
+                                                 "expand_fwd",
+                                                 "post_fwd",
+                                                 "pre_fwd",
+                                                 "static_layer_fwd",
+                                                 "dynamic_layer_fwd",
+                                                 "post_pre_fwd",
+                                                 "head_fwd",
+                                                 "pre_project_fwd",
+                                                 "split_mixes_fwd",
+                                                 "coeffs_fwd",
+                                                 "pre_big_fuse",
+                                                 "sinkhorn_bwd",
+                                                 "rmsnorm_bwd",
+                                                 "apply_mix_bwd",
+                                                 "expand_bwd",
+                                                 "post_bwd",
+                                                 "pre_bwd",
+                                                 "static_layer_bwd",
+                                                 "dynamic_layer_bwd",
+                                                 "post_pre_bwd",
+                                                 "head_bwd",
+                                                 "pre_project_bwd",
+                                                 "split_mixes_bwd",
+                                                 "coeffs_bwd",
+                                                 "broadcast_pre_fwd",
+                                                 "delayed_pre_fwd",
+                                                 "post_head_fwd",
+                                                 "multilayer_recompute",
+                                                 "rmsnorm_matmul_fwd"};
     return names[static_cast<std::size_t>(op)];
 }
 
@@ -178,8 +208,7 @@ int value_count(const case_group& group, factor of)
         return meaningful ? static_cast<int>(std::size(values)) : 1;
     };
     const bool takes_bias = with_post.contains(op);
-    const bool has_weights =
-        takes_bias || op == operation::rmsnorm_fwd || takes_norm_weight(op) || projects(op) || is_layer(op);
+    const bool has_weights = takes_bias || row_norms.contains(op) || takes_norm_weight(op) || projects(op) || is_layer(op);
     const bool sweeps = group.sweeps_sinkhorn;
     switch (of) {
         case factor::n_streams:
@@ -205,7 +234,7 @@ int value_count(const case_group& group, factor of)
         case factor::weight_dtype:
             return all_if(has_weights, weight_dtype_values);
         case factor::weight:
-            return jit::operations_with_fn.contains(op) ? 5 : op == operation::rmsnorm_fwd || takes_norm_weight(op) ? 2 : 1;
+            return jit::operations_with_fn.contains(op) ? 5 : row_norms.contains(op) || takes_norm_weight(op) ? 2 : 1;
         case factor::alignment:
             return all_if(!without_data.contains(op), alignment_values);
         case factor::rounding:
@@ -215,7 +244,7 @@ int value_count(const case_group& group, factor of)
         case factor::splits:
             return all_if(with_splits.contains(op), splits_values);
         case factor::rows:
-            return op == operation::pre_project_fwd ? 3 : 1;
+            return op == operation::pre_project_fwd || op == operation::rmsnorm_matmul_fwd ? 3 : 1;
         case factor::spread:
             return all_if(op == operation::sinkhorn_fwd, spread_values);
         case factor::sinkhorn:
@@ -230,6 +259,8 @@ int value_count(const case_group& group, factor of)
             return sweeps ? 1 : 2;
         case factor::gradient:
             return group.op == operation::sinkhorn_bwd && !sweeps ? 2 : 1;
+        case factor::layers:
+            return all_if(op == operation::multilayer_recompute, layers_values);
     }
     return 1;
 }
@@ -289,6 +320,8 @@ std::string value_name(factor of, int value)
             return value == 0 ? "all_tokens" : "padded";
         case factor::gradient:
             return value == 0 ? "of_steps" : "of_limit";
+        case factor::layers:
+            return fmt::format("L={}", layers_values[i]);
     }
     return "?";
 }
@@ -316,11 +349,14 @@ std::int64_t work_of(const case_group& group, const choice& of)
     const auto index = [&](factor f) { return static_cast<std::size_t>(of[static_cast<std::size_t>(f)]); };
     const std::int64_t n = n_streams_values[index(factor::n_streams)];
     const operation op = forward_of(group.op);
-    const bool mixes = op == operation::post_fwd || op == operation::static_layer_fwd;
+    const bool mixes =
+        op == operation::post_fwd || op == operation::static_layer_fwd || op == operation::multilayer_recompute;
     const bool copies = op == operation::expand_fwd || op == operation::apply_mix_fwd;
     std::int64_t m = mixes || copies || op == operation::pre_big_fuse || heads.contains(op) ? n : 1;
     if (projects(op) && !heads.contains(op)) m = n * n + 2 * n;
     if (op == operation::post_pre_fwd || op == operation::post_head_fwd) m += n;
+    if (op == operation::rmsnorm_matmul_fwd) m = matmul_rows(static_cast<row_kind>(index(factor::rows)));
+    m *= layers_values[index(factor::layers)];
     return m * n * hidden_dim_values[index(factor::hidden_dim)] * tokens_values[index(factor::tokens)];
 }
 
@@ -340,8 +376,10 @@ test_case make_case(const case_group& group, const choice& of)
     made.out_strides = stride_values[index(factor::out_strides)];
     made.coefficients = coefficient_values[index(factor::coefficients)];
     made.splits = splits_values[index(factor::splits)];
+    made.layers = layers_values[index(factor::layers)];
     const auto rows = static_cast<row_kind>(index(factor::rows));
     made.rows = rows == row_kind::all ? 0 : rows == row_kind::one ? 1 : n_streams_values[index(factor::n_streams)];
+    if (group.op == operation::rmsnorm_matmul_fwd) made.rows = matmul_rows(rows);
     made.logit_spread = spread_values[index(factor::spread)];
     const auto weights = static_cast<weight_kind>(index(factor::weight));
     made.has_weight = weights == weight_kind::norm || weights == weight_kind::both;

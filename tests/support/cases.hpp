@@ -37,9 +37,10 @@ struct test_case {
     stride_kind x_strides = stride_kind::dense;
     stride_kind out_strides = stride_kind::dense;
     coefficient_kind coefficients = coefficient_kind::per_token;
-    bool has_weight = true;     ///< rmsnorm_fwd: false launches without the optional weight
-    std::int64_t rows = 0;      ///< pre_project_fwd: of fn; 0: all
+    bool has_weight = true;     ///< rmsnorm_fwd and rmsnorm_matmul_fwd: false launches without the norm's weight
+    std::int64_t rows = 0;      ///< pre_project_fwd: of fn; 0: all; rmsnorm_matmul_fwd: of weight
     std::int64_t splits = 1;    ///< of a projection in the caller's memory
+    std::int64_t layers = 1;    ///< of multilayer_recompute
     bool has_bias = false;      ///< post_fwd, post_pre_fwd, post_head_fwd
     bool is_padded = false;     ///< with num_valid_tokens: tokens / 2
     float logit_spread = 1.0F;  ///< standard deviation of what becomes Sinkhorn's logits
@@ -72,8 +73,9 @@ enum class factor : std::uint8_t {
     bias,
     padding,
     gradient,
+    layers,
 };
-inline constexpr int factor_count = 24;
+inline constexpr int factor_count = 25;
 
 /// The index of the value chosen for each factor.
 using choice = std::array<int, factor_count>;

@@ -80,7 +80,8 @@ bounds bounds_of(jit::operation op, std::string_view tensor, const jit::layer_sp
     const bool projects = with_projection.contains(op) && !(op == jit::operation::post_pre_fwd && tensor == "out");
     double relative = reference::fp32_bound(flat_dim);
     if (op == jit::operation::sinkhorn_fwd) relative = 2e-6;
-    if (op == jit::operation::rmsnorm_fwd) relative = reference::fp32_bound(spec.hidden_dim);  // its sums have C terms
+    if (op == jit::operation::rmsnorm_fwd || op == jit::operation::rmsnorm_matmul_fwd)
+        relative = reference::fp32_bound(spec.hidden_dim);  // its sums have C terms
     if (projects) relative = reference::projected_bound(spec.options.arithmetic, flat_dim);
     if (is_layer && spec.options.reference_rounding) relative = 0x1p-9;
     return {relative, 0x1p-24};

@@ -156,6 +156,25 @@ class Results(ToolCase):
             streams = ref.post(y if extra is None else y + extra.astype(np.float64), x, post, mix, options)
             self.close(out["layer_input"], ref.head(streams, fn, scale, base, options, weight), fp32_bound(n, channels))
 
+    def test_multilayer_recompute_is_apply_mix_and_post_of_each_layer(self):
+        layers, tokens, n, channels = 3, 5, 4, 40
+        x, y, bias = self.normal(tokens, n, channels), self.normal(layers, tokens, channels), self.normal(layers, channels)
+        pre, post, mix = self.normal(layers, tokens, n), self.normal(layers, tokens, n), self.normal(layers, tokens, n, n, scale=0.5)
+        out, _ = self.evaluate("multilayer_recompute", {"x": x, "pre": pre, "y": y, "post": post, "mix": mix, "bias": bias})
+        streams = x
+        for layer in range(layers):
+            self.close(out["layer_input"][layer], ref.apply_mix(streams, pre[layer]), fp32_bound(n, channels))
+            streams = ref.post(y[layer] + bias[layer].astype(np.float64), streams, post[layer], mix[layer], ref.PRESETS["paper"])
+            self.close(out["out"][layer], streams, fp32_bound(n, channels))
+
+    def test_rmsnorm_matmul_with_and_without_the_weight_of_the_norm(self):
+        x, weight, norm_weight = self.normal(5, 40), self.normal(33, 40, scale=0.2), self.normal(40)
+        for by in (None, norm_weight):
+            out, _ = self.evaluate("rmsnorm_matmul_fwd", {"x": x, "weight": weight, **({} if by is None else {"norm_weight": by})})
+            root = ref.rms(x, ref.PRESETS["paper"]["rms_eps"])
+            self.close(out["rms"], root, fp32_bound(1, 40))
+            self.close(out["y"], (x / root[:, None] * (1 if by is None else by)) @ weight.T.astype(np.float64), fp32_bound(1, 40))
+
     def test_the_stages_of_pre_from_any_number_of_splits(self):
         n, channels, m = 3, 37, 15
         x, fn = self.normal(5, n, channels), self.normal(m, n * channels, scale=0.1)
@@ -452,7 +471,7 @@ class Reports(ToolCase):
                                        "split_mixes_fwd", "coeffs_fwd", "pre_big_fuse",
                                        "sinkhorn_bwd", "rmsnorm_bwd", "apply_mix_bwd", "expand_bwd", "post_bwd", "pre_bwd",
                                        "static_layer_bwd", "dynamic_layer_bwd", "post_pre_bwd", "head_bwd", "pre_project_bwd", "split_mixes_bwd", "coeffs_bwd",
-                                       "broadcast_pre_fwd", "delayed_pre_fwd", "post_head_fwd"])
+                                       "broadcast_pre_fwd", "delayed_pre_fwd", "post_head_fwd", "multilayer_recompute", "rmsnorm_matmul_fwd"])
         pre = table["pre_fwd"]
         self.assertEqual([t["name"] for t in pre["inputs"]],
                          ["x", "fn", "scale", "base", "norm_weight", "fn_norm_weight", "num_valid_tokens"])

@@ -44,6 +44,8 @@ TEST_CASE("traffic: n = 4, C = 1280, bf16 data, fp32 weights, 320 tokens")
     CHECK(traffic_of(operation::pre_big_fuse, s).bytes(320) == 320 * (5 * 2560 + 180) + 108);
     CHECK(traffic_of(operation::broadcast_pre_fwd, s).bytes(320) == 320 * (2 * 2560 + 80) + 491'520 + 108);
     CHECK(traffic_of(operation::delayed_pre_fwd, s).bytes(320) == 320 * (5 * 2560 + 112) + 491'520 + 108);
+    CHECK(traffic_of(operation::multilayer_recompute, s).bytes(320) == 320 * (4 * 2560 + 4 * (6 * 2560 + 96)));
+    CHECK(traffic_of(operation::rmsnorm_matmul_fwd, s).bytes(320) == 320 * (2 * 2560 + 4) + 1281 * 1280 * 4);
     CHECK(traffic_of(operation::post_head_fwd, s).bytes(320) == 320 * (6 * 2560 + 80) + 81'920 + 20);
 }
 
@@ -99,6 +101,7 @@ TEST_CASE("traffic: the floor beside an operator moves as many rows, and about a
                                       {operation::pre_big_fuse, 4, 1},
                                       {operation::delayed_pre_fwd, 4, 1},
                                       {operation::post_head_fwd, 5, 1},
+                                      {operation::multilayer_recompute, 8, 20},
                                       {operation::rmsnorm_bwd, 2, 1},
                                       {operation::apply_mix_bwd, 5, 4},
                                       {operation::expand_bwd, 4, 1},

@@ -31,6 +31,20 @@ result<void> rmsnorm(const call& c)
     return c.layer.rmsnorm_fwd(args, c.stream);
 }
 
+result<void> rmsnorm_matmul(const call& c)
+{
+    jit::rmsnorm_matmul_fwd_args args;
+    c.set(args.x, "x");
+    c.set(args.norm_weight, "norm_weight");
+    c.set(args.weight, "weight");
+    c.set(args.y, "y");
+    c.set(args.rms, "rms");
+    args.tokens = c.what.tokens;
+    args.rows = c.what.rows;
+    c.set(args.num_valid_tokens, "num_valid_tokens");
+    return c.layer.rmsnorm_matmul_fwd(args, c.stream);
+}
+
 result<void> apply_mix(const call& c)
 {
     jit::apply_mix_fwd_args args;
@@ -294,6 +308,8 @@ result<void> invoke(const jit::compiled_layer& layer, const problem& what, const
             return sinkhorn(c);
         case operation::rmsnorm_fwd:
             return rmsnorm(c);
+        case operation::rmsnorm_matmul_fwd:
+            return rmsnorm_matmul(c);
         case operation::apply_mix_fwd:
             return apply_mix(c);
         case operation::expand_fwd:
@@ -314,6 +330,8 @@ result<void> invoke(const jit::compiled_layer& layer, const problem& what, const
             return post_pre(c);
         case operation::head_fwd:
             return head(c);
+        case operation::multilayer_recompute:
+            return invoke_recompute(c);
         case operation::post_head_fwd:
             return post_head(c);
         case operation::pre_project_fwd:

@@ -1,4 +1,4 @@
-// tools/common/invoke_gradients.hpp -- what a call by name is made of, and the calls of gradients.
+// tools/common/invoke_gradients.hpp -- what a call by name is made of, and the calls that invoke.cpp leaves to other files.
 #pragma once
 
 #include <algorithm>
@@ -38,5 +38,6 @@ struct call {
 };
 
 jit::result<void> invoke_gradient(const call& c);
+jit::result<void> invoke_recompute(const call& c);
 
 }  // namespace mhc::tools

@@ -18,11 +18,11 @@ bool has_weight(const jit::layer_spec& spec, std::string_view name) noexcept
 
 problem problem_of(jit::operation op, const jit::layer_spec& spec, std::int64_t tokens)
 {
-    const std::int64_t n = spec.n_streams, rows = n * n + 2 * n;
-    const sizes known = {tokens, n, spec.hidden_dim, 1, rows};
-    problem result{op, tokens, spec.hidden_dim, spec.n_streams, 1, rows, {}};
+    const std::int64_t n = spec.n_streams, rows = op == jit::operation::rmsnorm_matmul_fwd ? spec.hidden_dim : n * n + 2 * n;
+    const sizes known = {tokens, n, spec.hidden_dim, 1, rows, usual_layers};
+    problem result{op, tokens, spec.hidden_dim, spec.n_streams, 1, rows, {}, usual_layers};
     for (const jit::tensor_description& tensor : jit::tensors_of(op, spec)) {
-        if (!has_weight(spec, tensor.name)) continue;
+        if (op != jit::operation::rmsnorm_matmul_fwd && !has_weight(spec, tensor.name)) continue;
         // not in the usual call
         if (tensor.name == "bias" || tensor.name == "d_bias" || tensor.name == "num_valid_tokens") continue;
         const shape_rule rule = parse_shape_rules(tensor.shape).front();

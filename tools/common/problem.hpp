@@ -28,10 +28,14 @@ struct problem {
     std::int32_t n_streams = 0;
     std::int64_t splits = 1, rows = 0;  ///< of a projection in the operator's tensors
     std::vector<operand> operands;      ///< in the operator's order; mhc-eval has inputs before outputs
+    std::int64_t layers = 1;            ///< of multilayer_recompute
 };
 
 /// False for the weight of a norm, and its gradient, that the spec has not set.
 bool has_weight(const jit::layer_spec& spec, std::string_view name) noexcept;
+
+/// Layers of a multilayer_recompute whose caller does not say how many.
+inline constexpr std::int64_t usual_layers = 4;
 
 /// The operator for `tokens` tokens with every tensor it can take, per-token where a shape offers a choice; weights of norms
 /// and their gradients as the spec has them. No values.

@@ -31,18 +31,23 @@ bool has_sinkhorn(operation op)
 }
 bool has_layout(operation op)
 {
-    return op == operation::post_fwd || op == operation::post_pre_fwd || op == operation::post_head_fwd || is_layer(op);
+    return op == operation::post_fwd || op == operation::post_pre_fwd || op == operation::post_head_fwd ||
+           op == operation::multilayer_recompute || is_layer(op);
 }
 bool has_token_rms(operation op) { return has_pre(op) && op != operation::static_layer_fwd; }
-bool has_norm(operation op) { return op == operation::rmsnorm_fwd || takes_norm_weight(op) || is_layer(op); }
-bool has_weights(operation op) { return op == operation::post_fwd || has_norm(op) || has_projection(op); }
+bool is_row_norm(operation op) { return op == operation::rmsnorm_fwd || op == operation::rmsnorm_matmul_fwd; }
+bool has_norm(operation op) { return is_row_norm(op) || takes_norm_weight(op) || is_layer(op); }
+bool has_weights(operation op)
+{
+    return op == operation::post_fwd || op == operation::multilayer_recompute || has_norm(op) || has_projection(op);
+}
 bool has_rms_eps(operation op) { return has_norm(op) || has_token_rms(op); }  // norm_eps follows rms_eps
 bool has_data(operation op)
 {
     return op != operation::sinkhorn_fwd && op != operation::split_mixes_fwd && op != operation::coeffs_fwd;
 }
 bool has_hidden_dim(operation op) { return op != operation::sinkhorn_fwd; }
-bool has_streams(operation op) { return op != operation::rmsnorm_fwd; }
+bool has_streams(operation op) { return !is_row_norm(op); }
 bool any(operation) { return true; }
 
 constexpr std::string_view eps_allowed = "a finite number >= 0";

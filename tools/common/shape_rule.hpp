@@ -11,9 +11,9 @@
 namespace mhc::tools {
 
 /// The sizes that shapes are made of.
-enum class symbol : std::uint8_t { T, n, C, S, R };
-inline constexpr int symbol_count = 5;
-inline constexpr std::array<std::string_view, symbol_count> symbol_names = {"T", "n", "C", "S", "R"};
+enum class symbol : std::uint8_t { T, n, C, S, R, L };
+inline constexpr int symbol_count = 6;
+inline constexpr std::array<std::string_view, symbol_count> symbol_names = {"T", "n", "C", "S", "R", "L"};
 
 using sizes = std::array<std::int64_t, symbol_count>;  ///< by symbol
 

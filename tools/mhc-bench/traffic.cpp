@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "tools/common/problem.hpp"
+
 namespace mhc::tools {
 
 using jit::operation;
@@ -46,12 +48,14 @@ traffic traffic_of(operation op, const jit::layer_spec& spec)
     const std::int64_t s = jit::size_of(spec.dtype), w = jit::size_of(spec.weight_dtype);
     const std::int64_t norm_weight = spec.norm_weight ? C * w : 0, fn_norm_weight = spec.fn_norm_weight ? n * C * w : 0;
     const std::int64_t fn = m * n * C * w + fn_norm_weight, head_fn = n * n * C * w + fn_norm_weight;
+    constexpr std::int64_t L = usual_layers;
     // Coefficients are floats of 4 bytes. pre_fwd's `pre` is not counted: one pass uses it where it is made.
     // clang-format off
     switch (op) {
         //                                     bytes a token                         bytes once                            rows in, out
         case operation::sinkhorn_fwd:      return {2*n*n*4,                          0,                                    0,     0};
         case operation::rmsnorm_fwd:       return {2*C*s + 4,                        C*w,                                  1,     1};
+        case operation::rmsnorm_matmul_fwd: return {2*C*s + 4,                       (C + 1)*C*w,                          1,     1};
         case operation::apply_mix_fwd:     return {(n + 1)*C*s + n*4,                0,                                    n,     1};
         case operation::expand_fwd:        return {(n + 1)*C*s,                      0,                                    1,     n};
         case operation::post_fwd:          return {(2*n + 1)*C*s + (n + n*n)*4,      0,                                    n + 1, n};
@@ -62,6 +66,7 @@ traffic traffic_of(operation op, const jit::layer_spec& spec)
         case operation::dynamic_layer_fwd: return {2*n*C*s,                          m*n*C*w + C*w + (m + 3)*4,            n,     n};
         case operation::post_pre_fwd:      return {(2*n + 2)*C*s + 2*(n + n*n)*4,    fn + (m + 3)*4 + norm_weight,         n + 1, n + 1};
         case operation::head_fwd:          return {(n + 1)*C*s,                      head_fn + (n + 1)*4 + norm_weight,    n,     1};
+        case operation::multilayer_recompute: return {n*C*s + L*((n + 2)*C*s + (2*n + n*n)*4), 0,                          n + L, L*(n + 1)};
         case operation::post_head_fwd:     return {(n + 2)*C*s + (n + n*n)*4,        head_fn + (n + 1)*4 + norm_weight,    n + 1, 1};
         // The projection writes next to nothing: its floor moves as many rows, one of them written.
         case operation::pre_project_fwd:   return {n*C*s + (m + 1)*4,                fn,                              std::max<std::int64_t>(n - 1, 1), 1};

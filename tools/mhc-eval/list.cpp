@@ -63,7 +63,9 @@ std::string tensors_text(jit::operation op, bool is_output)
 std::string operators_text()
 {
     std::string text =
-        "T tokens, n streams, C channels, S splits and R rows of a projection. data: dtype; weight: weight_dtype (default "
+        "T tokens, n streams, C channels, S splits and R rows of a projection or weight, L layers. data: dtype; weight: "
+        "weight_dtype "
+        "(default "
         "fp32); int32: a whole number in a float32 array.\n";
     std::vector<std::vector<std::string>> allowed = {{"option", "allowed"}};
     for (const setting_description& known : setting_descriptions())

@@ -27,7 +27,8 @@ struct given_array {
     bool is_static = false;
 };
 
-constexpr std::array<std::string_view, symbol_count> size_names = {"tokens", "n_streams", "hidden_dim", "splits", "rows"};
+constexpr std::array<std::string_view, symbol_count> size_names = {"tokens", "n_streams", "hidden_dim",
+                                                                   "splits", "rows",      "layers"};
 
 std::string joined_names(const std::vector<jit::tensor_description>& tensors, bool is_output)
 {
@@ -147,7 +148,7 @@ void complete_sizes(jit::operation op, const std::vector<jit::tensor_description
     if (known[2].source.empty()) known[2].value = 1;
 }
 
-void check_ranges(const known_sizes& known)
+void check_ranges(jit::operation op, const known_sizes& known)
 {
     const auto check = [&](std::size_t which, std::int64_t max) {
         if (known[which].value >= 1 && known[which].value <= max) return;
@@ -158,7 +159,9 @@ void check_ranges(const known_sizes& known)
     check(2, 1 << 24);
     check(3, 64);
     const std::int64_t n = known[1].value;
-    if (!known[4].source.empty()) check(4, n * n + 2 * n);
+    const std::int64_t rows_max = op == jit::operation::rmsnorm_matmul_fwd ? 1 << 24 : n * n + 2 * n;
+    if (!known[4].source.empty()) check(4, rows_max);
+    if (!known[5].source.empty()) check(5, 65536);
 }
 
 void check_shape(const given_array& given, const known_sizes& known, const sizes& values)
@@ -237,7 +240,7 @@ problem read_problem(jit::operation op, const std::vector<setting>& inputs, cons
 
     known_sizes known = find_sizes(arrays, settings, spec);
     complete_sizes(op, tensors, spec, known);
-    check_ranges(known);
+    check_ranges(op, known);
     sizes values{};
     std::transform(known.begin(), known.end(), values.begin(), [](const known_size& size) { return size.value; });
     for (const given_array& given : arrays) check_shape(given, known, values);
@@ -248,7 +251,7 @@ problem read_problem(jit::operation op, const std::vector<setting>& inputs, cons
     spec.n_streams = static_cast<std::int32_t>(values[1]);
     spec.hidden_dim = values[2];
 
-    problem result{op, values[0], values[2], spec.n_streams, values[3], values[4], {}};
+    problem result{op, values[0], values[2], spec.n_streams, values[3], values[4], {}, values[5]};
     for (given_array& given : arrays) {
         if (given.tensor.is_output) continue;
         result.operands.push_back({given.tensor.name, false, given.is_static, given.rule.is("[T,n,C]"), given.tensor.type,

@@ -193,30 +193,6 @@ struct head_fwd_args {
     const std::int32_t* num_valid_tokens = nullptr;
 };
 
-/// post_fwd, and head_fwd on its result: bit for bit what the two give one after the other, but the streams between, which
-/// nobody reads after a model's last layer, are not the caller's. With up to 8 streams they are not stored at all, except
-/// where matrix units read them; else they are in the workspace. fn, scale, base and norm_weight are the head's.
-/// Source: MATH.md 6.2 row 17.
-struct post_head_fwd_args {
-    const void* y = nullptr;            ///< in   [T, C]               data
-    const void* x = nullptr;            ///< in   [T, n, C]            data
-    const float* post = nullptr;        ///< in   [T, n] or [n]        f32
-    const float* mix = nullptr;         ///< in   [T, n, n] or [n, n]  f32
-    const void* fn = nullptr;           ///< in   [n, n*C]             weight
-    const float* scale = nullptr;       ///< in   [1]                  f32
-    const float* base = nullptr;        ///< in   [n]                  f32
-    const void* norm_weight = nullptr;  ///< in   [C]                  weight  iff the spec's norm_weight is set
-    void* layer_input = nullptr;        ///< out  [T, C]               data
-    void* workspace = nullptr;          ///< scratch, compiled_layer::workspace_bytes, 16-byte aligned; undefined at entry
-    std::int64_t tokens = 0;            ///< T
-    strides x_strides;
-    bool post_is_static = false;           ///< post is [n], the same for every token
-    bool mix_is_static = false;            ///< mix is [n, n], the same for every token
-    const void* bias = nullptr;            ///< in   [C]  weight  optional
-    const void* fn_norm_weight = nullptr;  ///< in   [n*C]  weight  iff the spec's fn_norm_weight is set
-    const std::int32_t* num_valid_tokens = nullptr;
-};
-
 /// First stage of pre_fwd: sum_s proj[s,t,r] = fn[r] . x[t] and sum_s sqsum[s,t] = sum over K = n*C of x[t]^2.
 ///
 /// A split s of S sums its share of the channels of all streams; which ones depends on C and the kind of target alone, so

@@ -57,9 +57,9 @@ struct operator_description {
     std::int64_t workspace_bytes = 0;
 };
 
-/// The launches of one operator for `tokens` tokens (dense strides, per-token coefficients, one split, all rows) on a target
-/// that need not be here. With `compile` the code objects are looked up or compiled as `layer` would; else sources only.
-/// Errors: bad_spec, unsupported_target, not_prebuilt, compile_failed.
+/// The launches of one operator for `tokens` tokens (dense strides, per-token coefficients, one layer, one split, all rows)
+/// on a target that need not be here. With `compile` the code objects are looked up or compiled as `layer` would; else
+/// sources only. Errors: bad_spec, unsupported_target, not_prebuilt, compile_failed.
 result<operator_description> describe(operation op, const layer_spec& spec, std::string_view target, std::int64_t tokens,
                                       bool compile, const engine_options& options = {});
 
@@ -71,7 +71,7 @@ result<std::string> disassemble(std::string_view target, std::string_view code_o
 struct tensor_description {
     std::string name;
     bool is_output = false, optional = false;
-    std::string shape;  ///< such as "[T,n,C]", or "[T,n] or [n]"; S: splits of a projection, R: its rows
+    std::string shape;  ///< such as "[T,n,C]", or "[T,n] or [n]"; S: splits of a projection, R: its rows, L: layers
     std::string type;   ///< "data", "weight", "fp32" or "int32"
 };
 std::vector<tensor_description> tensors_of(operation op);                          ///< fn in the order fn

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <mhc/jit/args.hpp>
+#include <mhc/jit/fused_args.hpp>
 #include <mhc/jit/gradient_args.hpp>
 #include <mhc/jit/result.hpp>
 #include <mhc/jit/spec.hpp>
@@ -53,6 +54,8 @@ public:
     result<void> broadcast_pre_fwd(const broadcast_pre_fwd_args& args, void* stream = nullptr) const;
     result<void> delayed_pre_fwd(const delayed_pre_fwd_args& args, void* stream = nullptr) const;
     result<void> post_head_fwd(const post_head_fwd_args& args, void* stream = nullptr) const;
+    result<void> rmsnorm_matmul_fwd(const rmsnorm_matmul_fwd_args& args, void* stream = nullptr) const;
+    result<void> multilayer_recompute(const multilayer_recompute_args& args, void* stream = nullptr) const;
 
     // Gradients: tensors and formulas in <mhc/jit/gradient_args.hpp>.
     result<void> sinkhorn_bwd(const sinkhorn_bwd_args& args, void* stream = nullptr) const;

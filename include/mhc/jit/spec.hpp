@@ -48,7 +48,7 @@ enum class fn_order : std::uint8_t { fn, phi };
 /// A public implementation's set of options; see `options_of`.
 enum class preset : std::uint8_t { paper, mhc_cu, deepseek, liger, aiter_triton };
 
-/// The operators. Formulas and tensors stand at their argument structs in <mhc/jit/args.hpp>.
+/// The operators. Formulas and tensors stand at their argument structs in <mhc/jit/args.hpp> and <mhc/jit/fused_args.hpp>.
 enum class operation : std::uint8_t {
     sinkhorn_fwd,
     rmsnorm_fwd,
@@ -80,8 +80,10 @@ enum class operation : std::uint8_t {
     broadcast_pre_fwd,
     delayed_pre_fwd,
     post_head_fwd,
+    multilayer_recompute,
+    rmsnorm_matmul_fwd,
 };
-inline constexpr int operation_count = 30;
+inline constexpr int operation_count = 32;
 
 /// A set of operators, as `operations{operation::pre_fwd, operation::post_fwd}`.
 class operations {
