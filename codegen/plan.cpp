@@ -173,7 +173,8 @@ kernel_plan plan_project_waves(const facts& f, const std::string& family, const 
     kernel_plan k = start(f, family, arguments_of(family, from), block);
     tile of = tile_of_rows(f, f.m);
     const bool makes_streams = family == "project_post";
-    if (makes_streams) of.rows = std::min(of.rows, f.n);  // a head's, and registers are wanted for the streams
+    // A head has n rows, and the streams that are made want registers: with 8 rows of 8 streams waves of 32 spilled.
+    if (makes_streams) of = {f.is_host ? of.tokens : 2, std::min<std::int64_t>({of.rows, f.n, 4})};
     const std::int64_t waves = block / f.wave;
     // A wave has a tile of tokens and of all m rows of fn, and a split; those that a launch does not ask for are passed
     // over.
