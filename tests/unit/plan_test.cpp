@@ -154,10 +154,13 @@ TEST_CASE("plan: streams that nobody keeps are stored only where they are many o
         CHECK(families(spec_of(8, 4096), target) == names{"project_post", "head_coefficients", "apply_post"});
         CHECK(families(spec_of(9, 4096), target) == names{"post", "project", "head_coefficients", "apply_mix"});
     }
-    CHECK(families(spec_of(4, 4096), "sm_90") == names{"post", "project_tiles", "head_coefficients", "apply_mix"});
-    jit::layer_spec normalised = spec_of(4, 4096);
-    normalised.norm_weight = true;
-    CHECK(families(normalised, "gfx942") == names{"project_post", "head_coefficients", "apply_post_norm"});
+    for (const char* target : {"sm_90", "gfx942"})
+        CHECK(families(spec_of(4, 4096), target) == names{"post", "project_tiles", "head_coefficients", "apply_mix"});
+    jit::layer_spec chosen = spec_of(4, 4096);
+    chosen.norm_weight = true;
+    CHECK(families(chosen, "sm_80") == names{"project_post", "head_coefficients", "apply_post_norm"});
+    chosen.fn_order = jit::fn_order::phi;
+    CHECK(families(chosen, "sm_80") == names{"post", "arrange_fn", "project", "head_coefficients", "apply_mix_norm"});
 }
 
 TEST_CASE("plan: an operator's stages and the whole have the same kernels, by key")
@@ -241,7 +244,8 @@ TEST_CASE("plan: workspace holds coefficients and the slices of a projection")
     CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::static_layer_fwd).workspace_bytes_fixed == 24 * 4);
     CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::post_pre_fwd).workspace_bytes_per_token == 16 * 25 * 4);
     CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::head_fwd).workspace_bytes_per_token == (16 * 5 + 4) * 4);
-    CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::post_head_fwd).workspace_bytes_per_token == (4 * 5 + 4) * 4);
+    CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::post_head_fwd).workspace_bytes_per_token ==
+          4 * 4096 * 2 + (16 * 5 + 4) * 4);
     CHECK(plan_of(spec_of(9, 127), "gfx942", operation::post_head_fwd).workspace_bytes_per_token ==
           9 * 127 * 2 + 2 + (10 + 9) * 4);
     for (const operation op : {operation::post_fwd, operation::pre_project_fwd, operation::split_mixes_fwd,
