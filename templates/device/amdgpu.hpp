@@ -37,6 +37,14 @@ template <int W>
 MHC_DEVICE half_bits<W> float_to_half(float_lanes<W> v)
 {
     using half_lanes = _Float16 __attribute__((ext_vector_type(W)));
+    // What is rounded is a float, whatever made it: LLVM would have an fma and this conversion be one v_fma_mixlo_f16, which
+    // rounds once, here or there as it likes, and a number would have other bits in another kernel.
+#pragma unroll
+    for (int i = 0; i < W; ++i) {
+        float each = v[i];
+        asm("" : "+v"(each));
+        v[i] = each;
+    }
     const half_lanes narrow = __builtin_convertvector(v, half_lanes);
     return __builtin_bit_cast(half_bits<W>, narrow);
 }

@@ -81,7 +81,7 @@ session& session::instance()
 {
     static session the_one = [] {
         session made;
-        jit::engine_options options;
+        jit::engine_options options = jit::engine_options::from_environment().value();
         options.target = environment("MHC_TEST_TARGET", "host");
         options.cache_dir = environment("MHC_JIT_DIR", MHC_TEST_CACHE_DIR);
         made.engine = jit::engine::create(std::move(options)).value();
