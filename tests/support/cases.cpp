@@ -356,7 +356,8 @@ std::int64_t work_of(const case_group& group, const choice& of)
     if (projects(op) && !heads.contains(op)) m = n * n + 2 * n;
     if (op == operation::post_pre_fwd || op == operation::post_head_fwd) m += n;
     if (op == operation::rmsnorm_matmul_fwd) m = matmul_rows(static_cast<row_kind>(index(factor::rows)));
-    m *= layers_values[index(factor::layers)];
+    const int layers = of[static_cast<std::size_t>(factor::layers)];
+    if (layers >= 0) m *= layers_values[layers];
     return m * n * hidden_dim_values[index(factor::hidden_dim)] * tokens_values[index(factor::tokens)];
 }
 

@@ -110,7 +110,7 @@ int value_count(const case_group& group, factor of);
 /// The value's name, such as "C=127"; for messages.
 std::string value_name(factor of, int value);
 
-/// The multiplications of a choice, as case_limits counts them.
+/// The multiplications of a choice, as case_limits counts them; where the layers or rows are not chosen yet, the fewest.
 std::int64_t work_of(const case_group& group, const choice& of);
 
 /// Whether n, C and T of a choice, where they are chosen (not negative), are within the limits.
