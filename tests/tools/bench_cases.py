@@ -144,7 +144,7 @@ class Counts(ToolCase):
     """Emulated targets: counted, not timed."""
 
     COUNTS = ["wave_instructions", "vector", "transcendental", "scalar", "scalar_memory", "global", "lds", "matrix", "other", "barriers",
-              "lds_conflict_cycles", "bytes_read", "bytes_written", "scalar_bytes_read", "lines_touched", "lines_missed"]
+              "lds_cycles", "lds_conflict_cycles", "bytes_read", "bytes_written", "scalar_bytes_read", "lines_touched", "lines_missed"]
     CLASSES = COUNTS[1:9]
 
     def setUp(self):

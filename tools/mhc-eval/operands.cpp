@@ -247,6 +247,8 @@ problem read_problem(jit::operation op, const std::vector<setting>& inputs, cons
     for (const given_array& given : arrays) check_whole(given);
 
     check_norm_weight("norm_weight", arrays, settings, spec.norm_weight);
+    // rmsnorm_matmul_fwd takes one whatever the spec says.
+    spec.norm_weight = spec.norm_weight && jit::operations_with_norm_weight.contains(op);
     check_norm_weight("fn_norm_weight", arrays, settings, spec.fn_norm_weight);
     spec.n_streams = static_cast<std::int32_t>(values[1]);
     spec.hidden_dim = values[2];
