@@ -143,10 +143,6 @@ tile tile_of_rows(const facts& f, std::int64_t rows)
     return {4, 4};
 }
 
-/// Multiprocessors of an H200. Kernels for it have as many work-groups as it runs at once, so that each keeps what it has in
-/// registers; another GPU has them in turns.
-constexpr std::int64_t multiprocessors = 132;
-
 kernel_plan plan_project_tiles(const facts& f, const std::string& family, const feeds& from)
 {
     const std::int64_t waves = channels_of_tiles / f.units.wave_channels;
@@ -272,7 +268,7 @@ kernel_plan plan_pre_mix(const facts& f, const feeds& from)
     const std::int64_t resident = std::clamp<std::int64_t>(lds_bytes / (3 * stage_bytes), 1, 5);
     const std::int64_t stages = std::clamp<std::int64_t>(lds_bytes / (resident * stage_bytes), 1, 6);
     k.lds_bytes = static_cast<std::int32_t>(stages * stage_bytes);
-    k.grid.groups_max = multiprocessors * resident;
+    k.grid.groups_max = f.units.groups * resident;
     add(k, {{"resident", fmt::to_string(resident)}, {"stages", fmt::to_string(stages)}});
     add(k, rows_of(f, f.vector));
     add_sigmoids(f, k, true);

@@ -9,9 +9,10 @@
 
 namespace mhc::tools {
 
-bool has_weight(const jit::layer_spec& spec, std::string_view name) noexcept
+bool has_weight(jit::operation op, const jit::layer_spec& spec, std::string_view name) noexcept
 {
-    if (name == "norm_weight" || name == "d_norm_weight") return spec.norm_weight;
+    if (name == "norm_weight" || name == "d_norm_weight")
+        return spec.norm_weight || !jit::operations_with_norm_weight.contains(op);
     if (name == "fn_norm_weight" || name == "d_fn_norm_weight") return spec.fn_norm_weight;
     return true;
 }
@@ -22,7 +23,7 @@ problem problem_of(jit::operation op, const jit::layer_spec& spec, std::int64_t 
     const sizes known = {tokens, n, spec.hidden_dim, 1, rows, usual_layers};
     problem result{op, tokens, spec.hidden_dim, spec.n_streams, 1, rows, {}, usual_layers};
     for (const jit::tensor_description& tensor : jit::tensors_of(op, spec)) {
-        if (op != jit::operation::rmsnorm_matmul_fwd && !has_weight(spec, tensor.name)) continue;
+        if (!has_weight(op, spec, tensor.name)) continue;
         // not in the usual call
         if (tensor.name == "bias" || tensor.name == "d_bias" || tensor.name == "num_valid_tokens") continue;
         const shape_rule rule = parse_shape_rules(tensor.shape).front();

@@ -31,8 +31,8 @@ struct problem {
     std::int64_t layers = 1;            ///< of multilayer_recompute
 };
 
-/// False for the weight of a norm, and its gradient, that the spec has not set.
-bool has_weight(const jit::layer_spec& spec, std::string_view name) noexcept;
+/// False for the weight of a norm, and its gradient, that the spec would have to set and has not.
+bool has_weight(jit::operation op, const jit::layer_spec& spec, std::string_view name) noexcept;
 
 /// Layers of a multilayer_recompute whose caller does not say how many.
 inline constexpr std::int64_t usual_layers = 4;

@@ -262,7 +262,7 @@ problem read_problem(jit::operation op, const std::vector<setting>& inputs, cons
     const bool has_bias =
         std::any_of(result.operands.begin(), result.operands.end(), [](const operand& one) { return one.name == "bias"; });
     for (const auto& tensor : tensors) {
-        if (!tensor.is_output || !has_weight(spec, tensor.name)) continue;
+        if (!tensor.is_output || !has_weight(op, spec, tensor.name)) continue;
         if (tensor.name == "d_bias" && !has_bias) continue;
         const bool is_static = is_gradient_of_static(tensor.name, result.operands);
         const std::vector<shape_rule> rules = parse_shape_rules(tensor.shape);
