@@ -95,6 +95,22 @@ bool is_whole(sqlite::connection& db)
     return s.step() && s.text(0) == "ok";
 }
 
+bool is_copy(sqlite::connection& db, std::uint64_t inode)
+{
+    sqlite::statement s(db, "SELECT v FROM meta WHERE k = 'inode'");
+    return !s.step() || s.text(0) != std::to_string(inode);
+}
+
+void note_file(sqlite::connection& db, std::uint64_t inode)
+{
+    sqlite::run(db, "INSERT INTO meta VALUES('inode', ?1) ON CONFLICT(k) DO UPDATE SET v = ?1", std::to_string(inode));
+}
+
+std::int64_t bytes_in_pages(sqlite::connection& db)
+{
+    return db.integer("PRAGMA page_count") * db.integer("PRAGMA page_size");
+}
+
 void record_event(sqlite::connection& db, std::int64_t now, const char* kind, const std::string& detail)
 {
     sqlite::run(db, "INSERT INTO event(at, kind, detail) VALUES(?1, ?2, ?3)", now, std::string_view(kind), detail);

@@ -28,6 +28,13 @@ bool columns_fit(sqlite::connection& db);
 /// Whether SQLite finds nothing wrong with it. Reads the whole file.
 bool is_whole(sqlite::connection& db);
 
+/// Whether the file is another one than the database was last known to be: a copy, which may have been taken while somebody
+/// wrote. Its device is not compared, as that changes from one start of a machine to the next.
+bool is_copy(sqlite::connection& db, std::uint64_t inode);
+void note_file(sqlite::connection& db, std::uint64_t inode);
+/// What is_whole reads, without the write-ahead log, which grows by what was written and not by what is stored.
+std::int64_t bytes_in_pages(sqlite::connection& db);
+
 /// Notes what happened in the ring of the last 1000 events.
 void record_event(sqlite::connection& db, std::int64_t now, const char* kind, const std::string& detail);
 /// Those, oldest first.

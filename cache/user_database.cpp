@@ -169,6 +169,7 @@ user_database::outcome user_database::make(const trusted_directory& dir, std::st
     try {
         sqlite::connection db(unfinished, sqlite::access::read_write);
         create_schema(db);
+        note_file(db, look_at_file(unfinished, why).inode);
     } catch (const sqlite::error&) {
         unlink(unfinished.c_str());
         throw;

@@ -51,6 +51,7 @@ public:
     /// What the directory allows; 0: as much as wanted.
     std::int64_t bytes_max() const { return bytes_max_; }
     std::int64_t file_bytes() const;
+    std::uint64_t inode() const { return inode_; }
     std::int64_t now() const { return seams_.now(); }
 
 private:

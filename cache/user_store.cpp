@@ -14,7 +14,8 @@
 namespace mhc::cache {
 namespace {
 
-// So much is read in some 20 ms, once in a process that has compiled something, which took longer.
+// So much is read in some 20 ms, once in a process that has compiled something, which took longer. What is larger is read
+// when it is a copy, once for all processes.
 constexpr std::int64_t checked_bytes_max = std::int64_t{16} << 20;
 
 }  // namespace
@@ -112,13 +113,15 @@ bool user_store::insert(const code_row& row, bool replace)
 /// Damage found only after something was compiled anew and stored would cost that a second time.
 void user_store::check_once()
 {
-    if (!std::exchange(is_checked_, true) && !is_whole(db()))
-        throw sqlite::error(sqlite::fault::corrupt, "it fails its integrity check");
+    if (std::exchange(is_checked_, true)) return;
+    if (!is_whole(db())) throw sqlite::error(sqlite::fault::corrupt, "it fails its integrity check");
+    const std::uint64_t inode = database_.file().inode();
+    if (is_copy(db(), inode)) write([&] { note_file(db(), inode); });
 }
 
 void user_store::store(const code_row& row, bool replace)
 {
-    if (database_.file().file_bytes() <= checked_bytes_max) check_once();
+    if (!is_checked_ && (bytes_in_pages(db()) <= checked_bytes_max || is_copy(db(), database_.file().inode()))) check_once();
     std::int64_t evicted = 0;
     write([&] {
         // A row that could not be removed when it was found to be bad must not stand in the way of its successor.
