@@ -25,6 +25,7 @@ u32 pattern(u32 number, u32 place)
 struct kept_registers {
     std::vector<u32> vectors;  ///< numbers
     std::vector<u32> words;    ///< `lanes` a vector
+    std::vector<u32> places;   ///< numbers of scalars, for what is done again in each trial
     std::array<u32, scalar::count> scalars{};
     bool scc = false;
     u32 next = 0;
@@ -36,6 +37,10 @@ struct kept_registers {
                 for (u32 i = range.first; i < u32{range.first} + range.count; ++i)
                     if (std::find(vectors.begin(), vectors.end(), i) == vectors.end()) vectors.push_back(i);
         words.resize(vectors.size() * w.lanes);
+        // Written or not, exec and vcc are what instructions name without saying so.
+        for (u32 i = 0; i < scalar::count; ++i)
+            if (e.scalar_reads.has(i) || e.scalar_writes.has(i) || i / 2 == scalar::exec / 2 || i / 2 == scalar::vcc / 2)
+                places.push_back(i);
         copy(w);
     }
     void copy(const wave& w)
@@ -50,14 +55,21 @@ struct kept_registers {
     {
         for (std::size_t i = 0; i < vectors.size(); ++i)
             std::copy_n(words.begin() + static_cast<std::ptrdiff_t>(i * w.lanes), w.lanes, w.vector(vectors[i]));
-        std::copy_n(scalars.begin(), scalar::count, w.s);
+        const u64 active = w.exec();
+        for (const u32 place : places) w.s[place] = scalars[place];
         w.scc = scc;
         w.next = next;
+        if (w.exec() != active) w.spread_exec();
+    }
+    void restore_all(wave& w) const
+    {
+        restore(w);
+        std::copy_n(scalars.begin(), scalar::count, w.s);
         w.spread_exec();
     }
 };
 
-void fill_undefined(wave& w, const kept_registers& registers, const effects& e, const wave_shadow& shadow, u32 trial)
+void fill_undefined(wave& w, const kept_registers& registers, const wave_shadow& shadow, u32 trial)
 {
     for (const u32 vector : registers.vectors)
         for (u64 left = shadow.lanes_of(vector) & w.all_lanes(); left != 0; left &= left - 1) {
@@ -66,9 +78,9 @@ void fill_undefined(wave& w, const kept_registers& registers, const effects& e, 
             u32& word = w.vector(vector)[lane];
             word = (word & ~undefined) | (pattern(trial, vector * lanes_max + lane) & undefined);
         }
-    for (u32 i = 0; i < scalar::exec; ++i) {
-        const u32 undefined = shadow.scalar_bits(i);
-        if (undefined == 0 || !(e.scalar_reads.has(i) || e.scalar_writes.has(i))) continue;
+    for (const u32 i : registers.places) {
+        const u32 undefined = i < scalar::exec ? shadow.scalar_bits(i) : 0;
+        if (undefined == 0) continue;
         w.s[i] = (w.s[i] & ~undefined) | (pattern(trial, 0x10000U + i) & undefined);
     }
     if (shadow.scc) w.scc = (pattern(trial, 0x20000U) & 1) != 0;
@@ -114,7 +126,7 @@ struct differences {
             for (u32 lane = 0; lane < w.lanes; ++lane)
                 vectors[i * w.lanes + lane] |= now[lane] ^ result.words[i * w.lanes + lane];
         }
-        for (u32 i = 0; i < scalar::count; ++i) scalars[i] |= w.s[i] ^ result.scalars[i];
+        for (const u32 i : registers.places) scalars[i] |= w.s[i] ^ result.scalars[i];
         scc = scc || w.scc != result.scc;
     }
 };
@@ -130,8 +142,8 @@ void keep(const differences& found, const wave& w, const kept_registers& registe
     for (const vector_range& range : e.writes)
         for (u32 i = range.first; i < u32{range.first} + range.count; ++i)
             if ((shadow.lanes_of(i) & written) != 0) shadow.vector_origins[i] = from;
-    for (u32 i = 0; i < scalar::exec; ++i) {
-        if (!e.scalar_reads.has(i) && !e.scalar_writes.has(i)) continue;
+    for (const u32 i : registers.places) {
+        if (i >= scalar::exec) continue;
         if (found.scalars[i] != 0 && e.scalar_writes.has(i)) shadow.scalar_origins[i] = from;
         shadow.set_scalar_bits(i, found.scalars[i]);
     }
@@ -153,11 +165,11 @@ void run_by_trial(wave& w, const operation& op, const effects& e, wave_shadow& s
     found.vectors.resize(before.words.size());
     for (u32 trial = 0; trial < trials; ++trial) {
         before.restore(w);
-        fill_undefined(w, before, e, shadow, trial);
+        fill_undefined(w, before, shadow, trial);
         op.run(w, op);
         found.add(w, before, result);
     }
-    result.restore(w);
+    result.restore_all(w);
 
     if (e.is_scalar && compared != 0) found.scc = true;
     for (const u32 at : {u32{e.mask_at}, u32{e.writes_exec ? scalar::exec : scalar::null}}) {
