@@ -54,6 +54,7 @@ function(mhc_jit_prebuild)
             COMMAND "${CMAKE_COMMAND}" "-DFOLDER=${folder}" -P "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/mhc_jit_embed.cmake"
             DEPENDS ${needs}
             COMMENT "${what}" VERBATIM)
+        set_source_files_properties("${folder}/embedded.cpp" PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
         target_sources(${arg_TARGET} PRIVATE "${folder}/embedded.cpp")
         return()
     endif()

@@ -16,8 +16,6 @@ namespace {
 using json = nlohmann::ordered_json;
 using severity = jit::finding::severity;
 
-std::string dump(const json& value) { return value.dump(2, ' ', false, json::error_handler_t::replace) + '\n'; }
-
 const char* name_of(severity is) { return is == severity::good ? "good" : is == severity::warning ? "warning" : "bad"; }
 
 int print_transfer(const care_arguments& args, const jit::transfer_report& report, const char* done)

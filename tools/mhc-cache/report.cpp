@@ -14,8 +14,6 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-std::string dump(const json& value) { return value.dump(2, ' ', false, json::error_handler_t::replace) + '\n'; }
-
 json object_value(const jit::stored_object& one)
 {
     const json key = json::parse(one.key_json, nullptr, false);
@@ -40,6 +38,8 @@ json object_value(const jit::stored_object& one)
 }
 
 }  // namespace
+
+std::string dump(const json& value) { return value.dump(2, ' ', false, json::error_handler_t::replace) + '\n'; }
 
 // Prebuilt databases have zero times, so that equal builds give equal files.
 std::string time_text(std::int64_t seconds)

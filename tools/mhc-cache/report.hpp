@@ -5,9 +5,14 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include <mhc/jit/cache.hpp>
 
 namespace mhc::tools {
+
+/// A value as the tool prints it, bytes that are no UTF-8 replaced.
+std::string dump(const nlohmann::ordered_json& value);
 
 /// In local time.
 std::string time_text(std::int64_t seconds);
