@@ -125,7 +125,7 @@ std::string_view name_of(slot what) noexcept
         "d_pre", "d_post", "d_rms", "d_weight", "d_norm_weight", "d_fn_norm_weight", "d_bias", "d_fn", "d_scale", "d_base",
         "d_proj", "d_sqsum", "d_h_pre", "d_h_post", "d_h_res", "d_phi_pre", "d_phi_post", "d_phi_res", "d_alpha_pre",
         "d_alpha_post", "d_alpha_res", "d_b_pre", "d_b_post", "d_b_res", "d_next_pre", "d_next_post", "d_next_mix",
-        "workspace", "arranged_fn", "coefficients", "d_coefficients", "norm", "history", "sums", "totals", "d_vector",
+        "workspace", "arranged_fn", "coefficients", "d_coefficients", "d_row", "norm", "history", "sums", "totals", "d_vector",
         "tokens", "rows", "splits", "x_token_stride", "x_stream_stride", "out_token_stride", "out_stream_stride",
         "pre_token_stride", "post_token_stride", "mix_token_stride", "coefficients_token_stride", "d_out_token_stride",
         "d_out_stream_stride", "d_x_token_stride", "d_x_stream_stride", "accumulate_inputs", "accumulate_parameters",

@@ -75,7 +75,9 @@ constexpr std::array<name_of<operation>, operation_count> operation_names{
      {operation::delayed_pre_fwd, "delayed_pre_fwd"},
      {operation::post_head_fwd, "post_head_fwd"},
      {operation::multilayer_recompute, "multilayer_recompute"},
-     {operation::rmsnorm_matmul_fwd, "rmsnorm_matmul_fwd"}}};
+     {operation::rmsnorm_matmul_fwd, "rmsnorm_matmul_fwd"},
+     {operation::rmsnorm_matmul_bwd, "rmsnorm_matmul_bwd"},
+     {operation::post_head_bwd, "post_head_bwd"}}};
 
 template <class Table, class E>
 std::string_view find_name(const Table& table, E value)

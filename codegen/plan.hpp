@@ -93,6 +93,7 @@ enum class slot : std::uint8_t {
     arranged_fn,
     coefficients,
     d_coefficients,
+    d_row,
     norm,
     history,
     sums,

@@ -53,7 +53,8 @@ std::int64_t scalar_value(slot what, const layer_spec& spec, const codegen::oper
         case slot::groups:
             return groups;
         case slot::rows:
-            return operations{operation::head_fwd, operation::head_bwd, operation::post_head_fwd}.contains(op)
+            return operations{operation::head_fwd, operation::head_bwd, operation::post_head_fwd, operation::post_head_bwd}
+                           .contains(op)
                        ? n
                        : runtime::rows_when_described(op, spec);
         case slot::splits:  // of a projection in the workspace: its slices; in the caller's memory: one

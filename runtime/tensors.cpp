@@ -168,7 +168,8 @@ namespace mhc::runtime {
 
 std::int64_t rows_when_described(jit::operation op, const jit::layer_spec& spec)
 {
-    if (op == jit::operation::rmsnorm_matmul_fwd) return spec.hidden_dim;
+    constexpr jit::operations products = {jit::operation::rmsnorm_matmul_fwd, jit::operation::rmsnorm_matmul_bwd};
+    if (products.contains(op)) return spec.hidden_dim;
     return std::int64_t{spec.n_streams} * (spec.n_streams + 2);
 }
 

@@ -261,7 +261,7 @@ agreement compare_with_reference(const jit::layer_spec& spec, const operands& of
 
 namespace {
 
-/// post_fwd's result on the operands of post_pre_bwd, which makes it again.
+/// post_fwd's result on the operands of post_pre_bwd or post_head_bwd, which make it again.
 std::vector<float> residual_of(session& on, const test_case& of, operands made)
 {
     std::erase_if(made.list, [](const operand& each) {
@@ -291,7 +291,8 @@ agreement check_case(session& on, const test_case& of)
 {
     const operands made = make_operands(of);
     outcome got = run(on, of.spec, made);
-    if (of.op == operation::post_pre_bwd) got.outputs["out"] = residual_of(on, of, made);
+    if (of.op == operation::post_pre_bwd || of.op == operation::post_head_bwd)
+        got.outputs["out"] = residual_of(on, of, made);
     agreement found = compare_with_reference(of.spec, valid_part(made), got);
     for (std::string& problem : found.problems) problem = fmt::format("MHC_TEST_CASE='{}': {}", of.name, problem);
     return found;

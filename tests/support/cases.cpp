@@ -37,7 +37,7 @@ constexpr int layers_values[] = {1, 3};
 enum class row_kind : std::uint8_t { all, head, one };
 /// Weights of norms, and the order of fn. Of operators without fn the first two.
 enum class weight_kind : std::uint8_t { norm, none, both, fn_phi, phi };
-/// Of rmsnorm_matmul_fwd's weight: tiles and a part of one, a tile, one.
+/// Of the weight of rmsnorm_matmul_fwd and its gradient: tiles and a part of one, a tile, one.
 constexpr std::int64_t matmul_rows(row_kind kind) { return kind == row_kind::all ? 37 : kind == row_kind::head ? 8 : 1; }
 constexpr float spread_values[] = {1.0F, 0.1F, 6.0F};
 /// A start, an order and an eps mode that go together: all of them, since each combination is an algorithm of its own.
@@ -167,7 +167,9 @@ std::string_view name_of(operation op)
                                                  "delayed_pre_fwd",
                                                  "post_head_fwd",
                                                  "multilayer_recompute",
-                                                 "rmsnorm_matmul_fwd"};
+                                                 "rmsnorm_matmul_fwd",
+                                                 "rmsnorm_matmul_bwd",
+                                                 "post_head_bwd"};
     return names[static_cast<std::size_t>(op)];
 }
 
@@ -380,7 +382,7 @@ test_case make_case(const case_group& group, const choice& of)
     made.layers = layers_values[index(factor::layers)];
     const auto rows = static_cast<row_kind>(index(factor::rows));
     made.rows = rows == row_kind::all ? 0 : rows == row_kind::one ? 1 : n_streams_values[index(factor::n_streams)];
-    if (group.op == operation::rmsnorm_matmul_fwd) made.rows = matmul_rows(rows);
+    if (forward_of(group.op) == operation::rmsnorm_matmul_fwd) made.rows = matmul_rows(rows);
     made.logit_spread = spread_values[index(factor::spread)];
     const auto weights = static_cast<weight_kind>(index(factor::weight));
     made.has_weight = weights == weight_kind::norm || weights == weight_kind::both;

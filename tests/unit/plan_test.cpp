@@ -206,6 +206,8 @@ TEST_CASE("plan: gradients make again what forward operators make, with their ke
     };
     CHECK(key(operation::post_pre_bwd, 0) == key(operation::post_fwd, 0));
     CHECK(key(operation::post_pre_bwd, 1) == key(operation::pre_fwd, 0));
+    CHECK(key(operation::post_head_bwd, 0) == key(operation::post_fwd, 0));
+    CHECK(key(operation::post_head_bwd, 1) == key(operation::head_bwd, 0));
     CHECK(key(operation::pre_bwd, 0) == key(operation::pre_fwd, 0));
     CHECK(key(operation::dynamic_layer_bwd, 0) == key(operation::dynamic_layer_fwd, 0));
     CHECK(key(operation::static_layer_bwd, 0) == key(operation::static_layer_fwd, 0));

@@ -82,8 +82,10 @@ enum class operation : std::uint8_t {
     post_head_fwd,
     multilayer_recompute,
     rmsnorm_matmul_fwd,
+    rmsnorm_matmul_bwd,
+    post_head_bwd,
 };
-inline constexpr int operation_count = 32;
+inline constexpr int operation_count = 34;
 
 /// A set of operators, as `operations{operation::pre_fwd, operation::post_fwd}`.
 class operations {
@@ -110,15 +112,15 @@ private:
 
 /// Those that normalise their layer_input where the spec has norm_weight.
 inline constexpr operations operations_with_norm_weight = {
-    operation::pre_fwd,         operation::post_pre_fwd, operation::head_fwd, operation::pre_big_fuse,
-    operation::pre_bwd,         operation::post_pre_bwd, operation::head_bwd, operation::broadcast_pre_fwd,
-    operation::delayed_pre_fwd, operation::post_head_fwd};
+    operation::pre_fwd,         operation::post_pre_fwd,  operation::head_fwd,     operation::pre_big_fuse,
+    operation::pre_bwd,         operation::post_pre_bwd,  operation::head_bwd,     operation::broadcast_pre_fwd,
+    operation::delayed_pre_fwd, operation::post_head_fwd, operation::post_head_bwd};
 
 /// Those that project on one matrix fn, whose order and norm weight the spec says.
 inline constexpr operations operations_with_fn = {
-    operation::pre_fwd,           operation::post_pre_fwd,    operation::head_fwd,     operation::pre_project_fwd,
-    operation::pre_bwd,           operation::post_pre_bwd,    operation::head_bwd,     operation::pre_project_bwd,
-    operation::broadcast_pre_fwd, operation::delayed_pre_fwd, operation::post_head_fwd};
+    operation::pre_fwd,           operation::post_pre_fwd,    operation::head_fwd,      operation::pre_project_fwd,
+    operation::pre_bwd,           operation::post_pre_bwd,    operation::head_bwd,      operation::pre_project_bwd,
+    operation::broadcast_pre_fwd, operation::delayed_pre_fwd, operation::post_head_fwd, operation::post_head_bwd};
 
 /// The options of the mathematics. `options_of(preset)` fills every one; change what differs.
 struct layer_options {
