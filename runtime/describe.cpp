@@ -27,6 +27,8 @@ std::string type_of(const codegen::argument& arg, const layer_spec& spec)
             return std::string(to_string(spec.dtype));
         case element::weight:
             return std::string(to_string(spec.weight_dtype));
+        case element::fp8:
+            return "fp8";
         case element::i32:
             return "i32";
         case element::i64:

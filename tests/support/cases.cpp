@@ -67,6 +67,7 @@ constexpr const char* const coefficient_names[] = {"per_token", "static", "post_
 constexpr const char* const projection_names[] = {"split", "strict", "tf32"};
 constexpr const char* const weight_names[] = {"weight", "no_weight", "both_weights", "fn_weight phi", "phi"};
 constexpr const char* const row_names[] = {"all_rows", "head_rows", "one_row"};
+constexpr const char* const quant_names[] = {"unquantised", "fp8_row", "fp8_block128"};  // as the enum has them
 constexpr const char* const start_names[] = {"exp", "log", "softmax", "identity"};
 constexpr const char* const order_names[] = {"row_col", "col_row"};
 constexpr const char* const eps_mode_names[] = {"none", "add", "add_both", "thresh"};
@@ -263,6 +264,8 @@ int value_count(const case_group& group, factor of)
             return group.op == operation::sinkhorn_bwd && !sweeps ? 2 : 1;
         case factor::layers:
             return all_if(op == operation::multilayer_recompute, layers_values);
+        case factor::quant:
+            return all_if(jit::operations_with_layer_input_quant.contains(group.op) && !is_gradient(group.op), quant_names);
     }
     return 1;
 }
@@ -324,6 +327,8 @@ std::string value_name(factor of, int value)
             return value == 0 ? "of_steps" : "of_limit";
         case factor::layers:
             return fmt::format("L={}", layers_values[i]);
+        case factor::quant:
+            return quant_names[i];
     }
     return "?";
 }
@@ -412,6 +417,7 @@ test_case make_case(const case_group& group, const choice& of)
     spec.norm_weight = takes_norm_weight(forward_of(group.op)) && made.has_weight;
     spec.fn_norm_weight = weights == weight_kind::both || weights == weight_kind::fn_phi;
     if (weights == weight_kind::fn_phi || weights == weight_kind::phi) spec.fn_order = jit::fn_order::phi;
+    spec.layer_input_quant = static_cast<jit::layer_input_quant>(index(factor::quant));
     spec.alignment_bytes = alignment_values[index(factor::alignment)];
     spec.wanted = jit::operations{group.op};
     return made;

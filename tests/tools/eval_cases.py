@@ -91,6 +91,21 @@ class Results(ToolCase):
             for name in ("pre", "post", "mix"):
                 self.close(out["next_" + name], expected[name], fp32_bound(n, channels))
 
+    def test_pre_with_a_layer_input_in_fp8(self):
+        n, channels, m = 3, 300, 15
+        given = {"x": self.normal(5, n, channels), "fn": self.normal(m, n * channels, scale=0.1), "scale": self.normal(3), "base": self.normal(m)}
+        exact = ref.pre(*given.values(), ref.PRESETS["paper"])["layer_input"]
+        for quant, shape in (("fp8_row", (5,)), ("fp8_block128", (5, 3))):
+            out, _ = self.evaluate("pre_fwd", given, f"layer_input_quant={quant}", "dtype=fp32")
+            self.assertEqual(out["layer_input_scale"].shape, shape)
+            scales = np.repeat(out["layer_input_scale"].reshape(5, -1), channels if quant == "fp8_row" else 128, axis=1)[:, :channels]
+            self.assertTrue((np.abs(out["layer_input"]) <= 448).all())
+            # Half a unit of three fraction bits, or of the smallest numbers.
+            bound = np.maximum(np.abs(exact) / 16, scales * 2.0 ** -10) + 1e-5 * np.abs(exact).max()
+            self.assertTrue((np.abs(out["layer_input"] * scales - exact) <= bound).all())
+        self.bad(2, ["layer_input_quant = fp8_row: allowed is none unless pre_fwd"], "mhc-eval", "apply_mix_fwd", "--target", "host", "--set",
+                 "layer_input_quant=fp8_row", "--in", self.save("x", given["x"]), "--in", self.save("pre", self.normal(5, n)), "--out-dir", self.path("none"))
+
     def test_pre_with_phi_and_the_weight_of_its_norm(self):
         n, channels = 3, 37
         x, fn = self.normal(5, n, channels), self.normal(n * n + 2 * n, n * channels, scale=0.1)

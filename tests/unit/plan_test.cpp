@@ -306,6 +306,8 @@ TEST_CASE("key: every choice of a spec that changes the code changes the key, an
     CHECK(add([](auto& s) { s.fn_order = jit::fn_order::phi; }));
     CHECK(add([](auto& s) { s.fn_norm_weight = true; }));
     CHECK(add([](auto& s) { s.norm_weight = true, s.options.norm_eps = 1e-3F; }));
+    CHECK(add([](auto& s) { s.layer_input_quant = jit::layer_input_quant::fp8_row; }));
+    CHECK(add([](auto& s) { s.layer_input_quant = jit::layer_input_quant::fp8_block128; }));
     CHECK(add([](auto& s) { s.alignment_bytes = 4; }));
     CHECK(keys.insert(pre_key(base, "gfx90a")).second);
     CHECK(keys.insert(pre_key(base, "gfx90a:xnack-")).second);

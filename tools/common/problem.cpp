@@ -41,6 +41,11 @@ problem problem_of(jit::operation op, const jit::layer_spec& spec, std::int64_t 
     return result;
 }
 
+std::int64_t element_bytes_of(const operand& what, const jit::layer_spec& spec) noexcept
+{
+    return what.type == "fp8" ? 1 : jit::size_of(type_of(what, spec));
+}
+
 jit::dtype type_of(const operand& what, const jit::layer_spec& spec) noexcept
 {
     if (what.type == "data") return spec.dtype;
