@@ -27,6 +27,10 @@ const std::vector<family_row>& forward_families()
         {"apply_mix_norm",
          {reads(x, data), reads(pre, f32), reads(norm_weight, of_weight), writes(layer_input, data), number(tokens),
           valid_tokens(), number(x_token_stride), number(x_stream_stride), number(pre_token_stride), grid_groups()}},
+        {"apply_mix_fp8",
+         {reads(x, data), reads(pre, f32), may_read(norm_weight, of_weight), writes(layer_input, element::fp8),
+          writes(layer_input_scale, f32), number(tokens), valid_tokens(), number(x_token_stride), number(x_stream_stride),
+          number(pre_token_stride), grid_groups()}},
         {"apply_post",
          {reads(y, data), may_read(bias, of_weight), reads(x, data), reads(post, f32), reads(mix, f32), reads(pre, f32),
           writes(layer_input, data), number(tokens), valid_tokens(), number(x_token_stride), number(x_stream_stride),
@@ -102,6 +106,8 @@ std::string element_type(element type, const jit::layer_spec& spec)
             return fmt::format("mhc::{}", to_string(spec.weight_dtype));
         case element::f32:
             return "float";
+        case element::fp8:
+            return "mhc::e4m3";
         case element::bytes:
             return "void";
         case element::i32:
@@ -118,14 +124,14 @@ std::string_view name_of(slot what) noexcept
 {
     // clang-format off
     static constexpr std::array<std::string_view, slot_count> names{
-        "x", "y", "h", "out", "layer_input", "logits", "mix", "pre", "post", "rms", "weight", "norm_weight",
+        "x", "y", "h", "out", "layer_input", "layer_input_scale", "logits", "mix", "pre", "post", "rms", "weight", "norm_weight",
         "fn_norm_weight", "bias", "num_valid_tokens", "previous_pre", "fn", "scale", "base", "proj", "sqsum", "h_pre",
         "h_post", "h_res", "phi_pre", "phi_post", "phi_res", "alpha_pre", "alpha_post", "alpha_res", "b_pre", "b_post",
         "b_res", "next_pre", "next_post", "next_mix", "d_x", "d_y", "d_h", "d_out", "d_layer_input", "d_logits", "d_mix",
         "d_pre", "d_post", "d_rms", "d_weight", "d_norm_weight", "d_fn_norm_weight", "d_bias", "d_fn", "d_scale", "d_base",
         "d_proj", "d_sqsum", "d_h_pre", "d_h_post", "d_h_res", "d_phi_pre", "d_phi_post", "d_phi_res", "d_alpha_pre",
         "d_alpha_post", "d_alpha_res", "d_b_pre", "d_b_post", "d_b_res", "d_next_pre", "d_next_post", "d_next_mix",
-        "workspace", "arranged_fn", "coefficients", "d_coefficients", "norm", "history", "sums", "totals", "d_vector",
+        "workspace", "arranged_fn", "coefficients", "d_coefficients", "d_row", "norm", "history", "sums", "totals", "d_vector",
         "tokens", "rows", "splits", "x_token_stride", "x_stream_stride", "out_token_stride", "out_stream_stride",
         "pre_token_stride", "post_token_stride", "mix_token_stride", "coefficients_token_stride", "d_out_token_stride",
         "d_out_stream_stride", "d_x_token_stride", "d_x_stream_stride", "accumulate_inputs", "accumulate_parameters",

@@ -14,10 +14,11 @@ constexpr operations standalone =
                            operation::broadcast_pre_fwd,    operation::delayed_pre_fwd,   operation::post_head_fwd,
                            operation::multilayer_recompute, operation::rmsnorm_matmul_fwd};
 constexpr operations layers = {operation::static_layer_fwd, operation::dynamic_layer_fwd};
-constexpr operations gradients = {operation::pre_bwd,         operation::post_bwd,   operation::post_pre_bwd,
-                                  operation::sinkhorn_bwd,    operation::head_bwd,   operation::rmsnorm_bwd,
-                                  operation::apply_mix_bwd,   operation::expand_bwd, operation::pre_project_bwd,
-                                  operation::split_mixes_bwd, operation::coeffs_bwd};
+constexpr operations gradients = {operation::pre_bwd,           operation::post_bwd,   operation::post_pre_bwd,
+                                  operation::sinkhorn_bwd,      operation::head_bwd,   operation::rmsnorm_bwd,
+                                  operation::apply_mix_bwd,     operation::expand_bwd, operation::pre_project_bwd,
+                                  operation::split_mixes_bwd,   operation::coeffs_bwd, operation::post_head_bwd,
+                                  operation::rmsnorm_matmul_bwd};
 constexpr operations layer_gradients = {operation::static_layer_bwd, operation::dynamic_layer_bwd};
 
 layer_spec row(std::int32_t n, std::int64_t C, dtype type, preset options, operations wanted)

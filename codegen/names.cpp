@@ -38,6 +38,9 @@ constexpr std::array<name_of<sinkhorn_gradient>, 2> sinkhorn_gradients{
 constexpr std::array<name_of<projection>, 3> projections{
     {{projection::split, "split"}, {projection::strict, "strict"}, {projection::tf32, "tf32"}}};
 constexpr std::array<name_of<fn_order>, 2> fn_orders{{{fn_order::fn, "fn"}, {fn_order::phi, "phi"}}};
+constexpr std::array<name_of<layer_input_quant>, 3> quants{{{layer_input_quant::none, "none"},
+                                                            {layer_input_quant::fp8_row, "fp8_row"},
+                                                            {layer_input_quant::fp8_block128, "fp8_block128"}}};
 constexpr std::array<name_of<preset>, 5> presets{{{preset::paper, "paper"},
                                                   {preset::mhc_cu, "mhc_cu"},
                                                   {preset::deepseek, "deepseek"},
@@ -75,7 +78,9 @@ constexpr std::array<name_of<operation>, operation_count> operation_names{
      {operation::delayed_pre_fwd, "delayed_pre_fwd"},
      {operation::post_head_fwd, "post_head_fwd"},
      {operation::multilayer_recompute, "multilayer_recompute"},
-     {operation::rmsnorm_matmul_fwd, "rmsnorm_matmul_fwd"}}};
+     {operation::rmsnorm_matmul_fwd, "rmsnorm_matmul_fwd"},
+     {operation::rmsnorm_matmul_bwd, "rmsnorm_matmul_bwd"},
+     {operation::post_head_bwd, "post_head_bwd"}}};
 
 template <class Table, class E>
 std::string_view find_name(const Table& table, E value)
@@ -146,7 +151,7 @@ result<void> set_flag(std::string_view field, std::string_view value, bool& to)
 constexpr std::string_view field_names =
     "preset, dtype, weight_dtype, n_streams, hidden_dim, layout, sinkhorn_start, sinkhorn_order, sinkhorn_eps_mode, "
     "sinkhorn_eps, sinkhorn_iters, sinkhorn_gradient, rms_eps, norm_eps, pre_eps, post_mult, projection, "
-    "reference_rounding, norm_weight, fn_norm_weight, fn_order, alignment_bytes";
+    "reference_rounding, norm_weight, fn_norm_weight, fn_order, layer_input_quant, alignment_bytes";
 
 }  // namespace
 
@@ -167,6 +172,7 @@ std::string_view to_string(sinkhorn_eps_mode v) noexcept { return find_name(eps_
 std::string_view to_string(sinkhorn_gradient v) noexcept { return find_name(sinkhorn_gradients, v); }
 std::string_view to_string(projection v) noexcept { return find_name(projections, v); }
 std::string_view to_string(fn_order v) noexcept { return find_name(fn_orders, v); }
+std::string_view to_string(layer_input_quant v) noexcept { return find_name(quants, v); }
 std::string_view to_string(preset v) noexcept { return find_name(presets, v); }
 std::string_view to_string(operation v) noexcept { return find_name(operation_names, v); }
 
@@ -218,6 +224,7 @@ result<void> set_field(layer_spec& spec, std::string_view name, std::string_view
     if (name == "norm_weight") return set_flag(name, value, spec.norm_weight);
     if (name == "fn_norm_weight") return set_flag(name, value, spec.fn_norm_weight);
     if (name == "fn_order") return set_enum(fn_orders, name, value, spec.fn_order);
+    if (name == "layer_input_quant") return set_enum(quants, name, value, spec.layer_input_quant);
     if (name == "alignment_bytes") return set_integer(name, value, spec.alignment_bytes);
     return unknown("option", name, field_names);
 }

@@ -47,9 +47,29 @@ kernel_plan plan_mixed_chunks(const facts& f, const std::string& family, const f
 kernel_plan plan_post(const facts& f, const feeds& from) { return plan_mixed_chunks(f, "post", from); }
 kernel_plan plan_recompute(const facts& f) { return plan_mixed_chunks(f, "recompute", {}); }
 
-kernel_plan plan_apply_mix(const facts& f, const feeds& from, bool may_normalise)
+namespace {
+
+/// Lanes find a row's or a block's largest number in LDS, of which each has a float.
+kernel_plan plan_apply_mix_fp8(const facts& f, const feeds& from)
 {
-    kernel_plan k = may_normalise && f.spec.norm_weight
+    kernel_plan k = plan_tokens(f, "apply_mix_fp8", arguments_of("apply_mix_fp8", from));
+    k.bindings["lds_floats"] = fmt::to_string(std::max<std::int64_t>(f.slices(), k.block));
+    // Bytes of four channels are one word where every row begins with a word.
+    const bool has_words = f.C % 4 == 0 && f.spec.alignment_bytes >= 4;
+    const bool is_by_row = f.spec.layer_input_quant == jit::layer_input_quant::fp8_row;
+    add(k, {{"has_norm", f.spec.norm_weight ? "true" : "false"},
+            {"byte_align", has_words ? "4" : "1"},
+            {"quant_block", is_by_row ? "0" : "128"}});
+    finish(f, k, true);
+    return k;
+}
+
+}  // namespace
+
+kernel_plan plan_apply_mix(const facts& f, const feeds& from, bool is_of_layer)
+{
+    if (is_of_layer && f.quantises()) return plan_apply_mix_fp8(f, from);
+    kernel_plan k = is_of_layer && f.spec.norm_weight
                         ? plan_tokens(f, "apply_mix_norm", arguments_of("apply_mix_norm", from))
                         : plan_chunks(f, "apply_mix", arguments_of("apply_mix", from));
     finish(f, k, true);

@@ -22,6 +22,7 @@ enum class slot : std::uint8_t {
     h,
     out,
     layer_input,
+    layer_input_scale,
     logits,
     mix,
     pre,
@@ -93,6 +94,7 @@ enum class slot : std::uint8_t {
     arranged_fn,
     coefficients,
     d_coefficients,
+    d_row,
     norm,
     history,
     sums,
@@ -137,7 +139,7 @@ using slot_values = std::array<std::uint64_t, slot_count>;
 std::string_view name_of(slot what) noexcept;
 
 enum class access : std::uint8_t { in, out, in_out, scalar };
-enum class element : std::uint8_t { data, weight, f32, bytes, i32, i64 };
+enum class element : std::uint8_t { data, weight, f32, fp8, bytes, i32, i64 };
 
 struct argument {
     slot parameter{};  ///< names it in the kernel's text

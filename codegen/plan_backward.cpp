@@ -125,6 +125,22 @@ void add_rmsnorm(const facts& f, operator_plan& made, areas& space)
              {{.to = slot::d_weight, .first = 0, .length = f.C, .is_weight = true}});
 }
 
+/// The norm's gradient from that of its row, which is not rounded between; the weight's from the row as it is made again.
+void add_rmsnorm_matmul(const facts& f, operator_plan& made, areas& space)
+{
+    const feed norm = space.of_tokens(slot::norm, 2), sums = space.of_sums(slot::sums, f.C, tokens_of_weight_sum);
+    feed d_row = space.of_tokens(slot::d_row, f.C);
+    d_row.is_f32 = true;
+    const feed by{slot::weight, slot::norm_weight};
+    made.kernels.push_back(plan_matmul_input_bwd(f, {d_row}));
+    made.kernels.push_back(plan_rmsnorm_terms(f, {as(slot::d_y, d_row), by, norm}));
+    made.kernels.push_back(plan_rmsnorm_bwd(f, {as(slot::d_y, d_row), by, norm, sums}));
+    add_sums(f, made, space, sums, tokens_of_weight_sum, f.C, slot::d_norm_weight,
+             {{.to = slot::d_norm_weight, .first = 0, .length = f.C, .is_weight = true}});
+    made.kernels.push_back(plan_matmul_weight_bwd(f, {norm}));
+    made.kernels.back().only_if = slot::d_weight;
+}
+
 /// d_fn from d_proj, and that of its norm's weight.
 void add_matrix(const facts& f, operator_plan& made, areas& space, feeds from, std::int64_t rows)
 {
@@ -186,24 +202,28 @@ void add_pre(const facts& f, operator_plan& made, areas& space, feeds from, bool
                  {{.to = slot::d_norm_weight, .first = 0, .length = f.C, .is_weight = true}});
 }
 
-/// The residual is made again; its gradient, which nobody asks for, stays in float.
-void add_post_pre(const facts& f, operator_plan& made, areas& space)
+/// post_pre_bwd and post_head_bwd. The residual is made again; its gradient, which nobody asks for, stays in float.
+void add_after_post(const facts& f, operator_plan& made, areas& space, bool is_head)
 {
     const feed out = space.streams(slot::out, false), d_out = space.streams(slot::d_x, true);
     const feed dense_out[] = {{slot::out_token_stride, slot::dense_token_stride},
                               {slot::out_stream_stride, slot::dense_stream_stride}};
     made.kernels.push_back(plan_post(f, {out, dense_out[0], dense_out[1]}));
-    add_pre(f, made, space,
-            {as(slot::x, out),
-             {slot::x_token_stride, slot::dense_token_stride},
-             {slot::x_stream_stride, slot::dense_stream_stride},
-             d_out,
-             {slot::d_x_token_stride, slot::dense_token_stride},
-             {slot::d_x_stream_stride, slot::dense_stream_stride},
-             {slot::d_pre, slot::d_next_pre},
-             {slot::d_post, slot::d_next_post},
-             {slot::d_mix, slot::d_next_mix}},
-            false, "post_pre_input_bwd");
+    feeds from = {as(slot::x, out),
+                  {slot::x_token_stride, slot::dense_token_stride},
+                  {slot::x_stream_stride, slot::dense_stream_stride},
+                  d_out,
+                  {slot::d_x_token_stride, slot::dense_token_stride},
+                  {slot::d_x_stream_stride, slot::dense_stream_stride}};
+    // The streams before a head and its coefficients are no outputs.
+    const feeds outputs =
+        is_head ? feeds{{slot::d_out, slot::zero},
+                        {slot::d_out_token_stride, slot::dense_token_stride},
+                        {slot::d_out_stream_stride, slot::dense_stream_stride},
+                        {slot::d_pre, slot::zero}}
+                : feeds{{slot::d_pre, slot::d_next_pre}, {slot::d_post, slot::d_next_post}, {slot::d_mix, slot::d_next_mix}};
+    from.insert(from.end(), outputs.begin(), outputs.end());
+    add_pre(f, made, space, from, is_head, "post_pre_input_bwd");
     add_post(f, made, space,
              {as(slot::d_out, d_out),
               {slot::d_out_token_stride, slot::dense_token_stride},
@@ -293,6 +313,8 @@ bool add_gradient_kernels(const facts& of, operator_plan& made)
             return add_sinkhorn(f, made, space), true;
         case operation::rmsnorm_bwd:
             return add_rmsnorm(f, made, space), true;
+        case operation::rmsnorm_matmul_bwd:
+            return add_rmsnorm_matmul(f, made, space), true;
         case operation::apply_mix_bwd:
             return add_apply_mix(f, made, space), true;
         case operation::expand_bwd:
@@ -304,7 +326,9 @@ bool add_gradient_kernels(const facts& of, operator_plan& made)
         case operation::head_bwd:
             return add_pre(f, made, space, {}, true, "pre_input_bwd"), true;
         case operation::post_pre_bwd:
-            return add_post_pre(f, made, space), true;
+            return add_after_post(f, made, space, false), true;
+        case operation::post_head_bwd:
+            return add_after_post(f, made, space, true), true;
         case operation::pre_project_bwd:
             return add_project(f, made, space), true;
         case operation::split_mixes_bwd:

@@ -165,6 +165,29 @@ kernel_plan plan_rmsnorm_bwd(const facts& f, const feeds& from)
     return k;
 }
 
+kernel_plan plan_matmul_input_bwd(const facts& f, const feeds& from)
+{
+    constexpr std::int64_t tokens = 4;
+    kernel_plan k = plan_slices(f, "matmul_input_bwd", from, tokens);
+    add_weight(f, k);
+    add(k, {{"tile_tokens", fmt::to_string(tokens)}, {"rows_per_sum", fmt::to_string(tokens_of_matrix_sum)}});
+    finish(f, k, true, false);
+    return k;
+}
+
+kernel_plan plan_matmul_weight_bwd(const facts& f, const feeds& from)
+{
+    constexpr std::int64_t rows = 4;
+    kernel_plan k = plan_chunks(f, "matmul_weight_bwd", arguments_of("matmul_weight_bwd", from));
+    // As many groups as a square weight has use for: how many rows it has only a launch knows.
+    k.grid.ignores_tokens = k.runs_without_tokens = true;
+    k.grid.items_per_unit *= ceil_div(f.C, rows);
+    add_weight(f, k);
+    add(k, {{"tile_rows", fmt::to_string(rows)}, {"tokens_per_sum", fmt::to_string(tokens_of_matrix_sum)}});
+    finish(f, k, true, false);
+    return k;
+}
+
 kernel_plan plan_pre_products(const facts& f, const feeds& from)
 {
     const bool has_norm = f.spec.norm_weight;

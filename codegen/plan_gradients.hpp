@@ -25,6 +25,10 @@ kernel_plan plan_sinkhorn_bwd(const facts& f, const feeds& from);
 kernel_plan plan_rmsnorm_terms(const facts& f, const feeds& from);
 kernel_plan plan_rmsnorm_bwd(const facts& f, const feeds& from);
 
+/// The gradient of a normalised row that was multiplied by a weight, and that of the weight.
+kernel_plan plan_matmul_input_bwd(const facts& f, const feeds& from);
+kernel_plan plan_matmul_weight_bwd(const facts& f, const feeds& from);
+
 /// Gradients of coefficients from those of what they made: of pre, and of all of a layer's.
 kernel_plan plan_pre_products(const facts& f, const feeds& from);
 kernel_plan plan_layer_products(const facts& f, const feeds& from);

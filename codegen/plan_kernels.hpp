@@ -65,7 +65,8 @@ struct facts {
     std::int64_t slices() const { return ceil_div(C, slice); }
     std::int64_t project_slices() const { return ceil_div(C, project_slice); }
     /// Coefficients and layer_input are one kernel, that keeps two tokens in registers.
-    bool has_pre_mix() const { return has_tiles && units.has_overlap && !spec.norm_weight && C <= 8192; }
+    bool has_pre_mix() const { return has_tiles && units.has_overlap && !spec.norm_weight && C <= 8192 && !quantises(); }
+    bool quantises() const { return spec.layer_input_quant != jit::layer_input_quant::none; }
     /// fn is read from a copy in the workspace: in float, in order, with the weight of its norm.
     bool arranges_fn() const { return spec.fn_norm_weight || spec.fn_order != jit::fn_order::fn; }
     float norm_eps() const { return spec.options.norm_eps.value_or(spec.options.rms_eps); }
@@ -88,8 +89,8 @@ kernel_plan plan_expand(const facts& f);
 kernel_plan plan_post(const facts& f, const feeds& from = {});
 /// apply_mix and post of the same streams.
 kernel_plan plan_recompute(const facts& f);
-/// layer_input = sum_i pre_i x_i, normalised where the spec has norm_weight and `may_normalise`.
-kernel_plan plan_apply_mix(const facts& f, const feeds& from, bool may_normalise);
+/// layer_input = sum_i pre_i x_i; of a layer, with the norm and the quantisation that the spec has.
+kernel_plan plan_apply_mix(const facts& f, const feeds& from, bool is_of_layer);
 /// The same of the streams that post would store.
 kernel_plan plan_apply_post(const facts& f, const feeds& from);
 /// mHC.cu's layer, from coefficients in the workspace.

@@ -167,7 +167,9 @@ void add_kernels(const facts& f, operator_plan& made)
 jit::result<operator_plan> plan(const jit::layer_spec& spec, const target& on, jit::operation op)
 {
     if (auto ok = validate(spec); !ok) return ok.error();
-    const facts f(spec, on);
+    jit::layer_spec of_op = spec;
+    if (!jit::operations_with_layer_input_quant.contains(op)) of_op.layer_input_quant = jit::layer_input_quant::none;
+    const facts f(of_op, on);
     operator_plan made{.op = op, .on = on, .kernels = {}, .slices = f.project_slices()};
     if (!add_gradient_kernels(f, made)) add_kernels(f, made);
     made.runs_without_tokens =

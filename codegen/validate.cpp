@@ -68,6 +68,17 @@ result<void> check_fn(const layer_spec& s)
     return {};
 }
 
+result<void> check_quant(const layer_spec& s)
+{
+    if (s.layer_input_quant > layer_input_quant::fp8_block128)
+        return bad("layer_input_quant", fmt::to_string(int(s.layer_input_quant)), "none, fp8_row, fp8_block128");
+    const bool is_wanted = !(s.wanted & operations_with_layer_input_quant).empty();
+    if (s.layer_input_quant == layer_input_quant::none || is_wanted) return {};
+    return bad("layer_input_quant", std::string(to_string(s.layer_input_quant)),
+               "none unless pre_fwd, post_pre_fwd, head_fwd, pre_big_fuse, broadcast_pre_fwd or delayed_pre_fwd, or a "
+               "gradient of theirs, is wanted");
+}
+
 }  // namespace
 
 result<void> validate(const layer_spec& s)
@@ -92,6 +103,7 @@ result<void> validate(const layer_spec& s)
         return bad("norm_weight", "on",
                    "off unless pre_fwd, post_pre_fwd, head_fwd, post_head_fwd, pre_big_fuse, broadcast_pre_fwd or "
                    "delayed_pre_fwd, or a gradient of theirs, is wanted");
+    if (auto ok = check_quant(s); !ok) return ok;
     return check_fn(s);
 }
 

@@ -27,6 +27,8 @@ std::string type_of(const codegen::argument& arg, const layer_spec& spec)
             return std::string(to_string(spec.dtype));
         case element::weight:
             return std::string(to_string(spec.weight_dtype));
+        case element::fp8:
+            return "fp8";
         case element::i32:
             return "i32";
         case element::i64:
@@ -53,7 +55,8 @@ std::int64_t scalar_value(slot what, const layer_spec& spec, const codegen::oper
         case slot::groups:
             return groups;
         case slot::rows:
-            return operations{operation::head_fwd, operation::head_bwd, operation::post_head_fwd}.contains(op)
+            return operations{operation::head_fwd, operation::head_bwd, operation::post_head_fwd, operation::post_head_bwd}
+                           .contains(op)
                        ? n
                        : runtime::rows_when_described(op, spec);
         case slot::splits:  // of a projection in the workspace: its slices; in the caller's memory: one

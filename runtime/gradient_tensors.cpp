@@ -25,7 +25,9 @@ constexpr pair pairs[] = {{operation::sinkhorn_bwd, operation::sinkhorn_fwd},
                           {operation::head_bwd, operation::head_fwd},
                           {operation::pre_project_bwd, operation::pre_project_fwd},
                           {operation::split_mixes_bwd, operation::split_mixes_fwd},
-                          {operation::coeffs_bwd, operation::coeffs_fwd}};
+                          {operation::coeffs_bwd, operation::coeffs_fwd},
+                          {operation::post_head_bwd, operation::post_head_fwd},
+                          {operation::rmsnorm_matmul_bwd, operation::rmsnorm_matmul_fwd}};
 
 /// Gradients of outputs that count as zeros where they are not given.
 bool may_be_missing(operation of, const std::string& output)

@@ -29,7 +29,7 @@ void coefficient_gradient(launch_check& c, slot what, float* p, bool is_static)
     is_static ? c.parameter(what, p) : c.f32(what, p);
 }
 
-/// What post_bwd and post_pre_bwd share.
+/// What post_bwd, post_pre_bwd and post_head_bwd share.
 template <class Args>
 void collect_post_gradients(launch_check& c, const Args& a, std::int64_t n)
 {
@@ -187,6 +187,31 @@ result<void> compiled_layer::post_pre_bwd(const post_pre_bwd_args& a, void* stre
         c.optional_f32(slot::d_next_pre, a.d_next_pre);
         c.optional_f32(slot::d_next_post, a.d_next_post);
         c.optional_f32(slot::d_next_mix, a.d_next_mix);
+    });
+}
+
+result<void> compiled_layer::post_head_bwd(const post_head_bwd_args& a, void* stream) const
+{
+    return launch_valid(*impl_, operation::post_head_bwd, a, stream, [&](launch_check& c) {
+        collect_post_gradients(c, a, impl_->spec.n_streams);
+        collect_projection(c, a, impl_->spec.n_streams);
+    });
+}
+
+result<void> compiled_layer::rmsnorm_matmul_bwd(const rmsnorm_matmul_bwd_args& a, void* stream) const
+{
+    return launch_valid(*impl_, operation::rmsnorm_matmul_bwd, a, stream, [&](launch_check& c) {
+        c.data_in(slot::x, a.x);
+        c.optional_weight(slot::norm_weight, a.norm_weight);
+        c.weight(slot::weight, a.weight);
+        c.data_in(slot::d_y, a.d_y);
+        c.optional_f32(slot::d_rms, a.d_rms);
+        c.data_out(slot::d_x, a.d_x);
+        c.optional_weight(slot::d_norm_weight, a.d_norm_weight);
+        c.optional_weight(slot::d_weight, a.d_weight);
+        c.rows_of_weight(a.rows);
+        c.workspace(a.workspace);
+        c.gradient(a.accumulate);
     });
 }
 

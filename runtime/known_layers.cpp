@@ -25,18 +25,19 @@ packed_spec pack(const jit::layer_spec& s) noexcept
 {
     const jit::layer_options& o = s.options;
     const auto byte = [](auto value, int at) { return static_cast<std::uint64_t>(value) << (8 * at); };
-    return {static_cast<std::uint64_t>(s.hidden_dim),
-            static_cast<std::uint32_t>(s.n_streams) | std::uint64_t{static_cast<std::uint32_t>(s.alignment_bytes)} << 32,
-            s.wanted.bits(),
-            byte(s.dtype, 0) | byte(s.weight_dtype, 1) | byte(o.layout, 2) | byte(o.start, 3) | byte(o.order, 4) |
-                byte(o.eps_mode, 5) | byte(o.arithmetic, 6) |
-                byte((o.reference_rounding ? 1 : 0) | (s.norm_weight ? 2 : 0) | (o.norm_eps ? 4 : 0) |
-                         (s.fn_norm_weight ? 8 : 0) | static_cast<int>(s.fn_order) * 16 | static_cast<int>(o.gradient) * 32,
-                     7),
-            two(o.sinkhorn_eps, o.rms_eps),
-            two(o.norm_eps.value_or(0.0F), o.pre_eps),
-            two(o.post_mult, 0.0F),
-            static_cast<std::uint32_t>(o.sinkhorn_iters)};
+    return {
+        static_cast<std::uint64_t>(s.hidden_dim),
+        static_cast<std::uint32_t>(s.n_streams) | std::uint64_t{static_cast<std::uint32_t>(s.alignment_bytes)} << 32,
+        s.wanted.bits(),
+        byte(s.dtype, 0) | byte(s.weight_dtype, 1) | byte(o.layout, 2) | byte(o.start, 3) | byte(o.order, 4) |
+            byte(o.eps_mode, 5) | byte(o.arithmetic, 6) |
+            byte((o.reference_rounding ? 1 : 0) | (s.norm_weight ? 2 : 0) | (o.norm_eps ? 4 : 0) |
+                     (s.fn_norm_weight ? 8 : 0) | static_cast<int>(s.fn_order) * 16 | static_cast<int>(o.gradient) * 32,
+                 7),
+        two(o.sinkhorn_eps, o.rms_eps),
+        two(o.norm_eps.value_or(0.0F), o.pre_eps),
+        two(o.post_mult, 0.0F),
+        static_cast<std::uint32_t>(o.sinkhorn_iters) | std::uint64_t{static_cast<std::uint8_t>(s.layer_input_quant)} << 32};
 }
 
 known_layers::known_layers()

@@ -117,6 +117,12 @@ void launch_check::norm_weight_gradient(void* p)
     weight_gradient_of_norm(slot::d_norm_weight, p, layer_.spec.norm_weight, without_norm_weight);
 }
 
+void launch_check::layer_input_scale(float* p)
+{
+    if (layer_.spec.layer_input_quant != jit::layer_input_quant::none) return f32(slot::layer_input_scale, p);
+    must_be_null(slot::layer_input_scale, p, "null: the spec's layer_input_quant is none");
+}
+
 void launch_check::fn_norm_weight(const void* p)
 {
     weight_of_norm(slot::fn_norm_weight, p, layer_.spec.fn_norm_weight, without_fn_norm_weight);

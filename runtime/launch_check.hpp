@@ -38,6 +38,7 @@ public:
     void must_be_null(codegen::slot what, const void* p, const char* allowed);
     void norm_weight(const void* p);  ///< there iff the spec's norm_weight is set; its gradient may be there then
     void norm_weight_gradient(void* p);
+    void layer_input_scale(float* p);    ///< there iff the spec's layer_input_quant is set
     void fn_norm_weight(const void* p);  ///< the same of fn_norm_weight
     void fn_norm_weight_gradient(void* p);
 

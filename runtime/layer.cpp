@@ -100,6 +100,7 @@ void collect_head(launch_check& c, const Args& a, std::int64_t n)
     c.f32(slot::base, a.base);
     c.norm_weight(a.norm_weight);
     c.data_out(slot::layer_input, a.layer_input);
+    if constexpr (requires { a.layer_input_scale; }) c.layer_input_scale(a.layer_input_scale);
     c.number(slot::pre_token_stride, n);
     c.projection(n);
     c.workspace(a.workspace);
@@ -114,6 +115,7 @@ void collect_pre(launch_check& c, const Args& a)
     c.f32(slot::base, a.base);
     c.norm_weight(a.norm_weight);
     c.data_out(slot::layer_input, a.layer_input);
+    c.layer_input_scale(a.layer_input_scale);
     c.f32(slot::pre, a.pre);
     c.f32(slot::post, a.post);
     c.f32(slot::mix, a.mix);
@@ -213,6 +215,7 @@ result<void> compiled_layer::post_pre_fwd(const post_pre_fwd_args& a, void* stre
         c.f32(slot::base, a.base);
         c.norm_weight(a.norm_weight);
         c.data_out(slot::layer_input, a.layer_input);
+        c.layer_input_scale(a.layer_input_scale);
         c.f32(slot::next_pre, a.next_pre);
         c.number(slot::pre_token_stride, impl_->spec.n_streams);
         c.f32(slot::next_post, a.next_post);
@@ -277,6 +280,7 @@ result<void> compiled_layer::pre_big_fuse(const pre_big_fuse_args& a, void* stre
         x_in(c, a.x, a.x_strides);
         c.norm_weight(a.norm_weight);
         c.data_out(slot::layer_input, a.layer_input);
+        c.layer_input_scale(a.layer_input_scale);
         c.number(slot::pre_token_stride, impl_->spec.n_streams);
     });
 }

@@ -137,11 +137,26 @@ std::vector<tensor_description> own_tensors_of(operation op)
     }
 }
 
+/// layer_input in fp8, and its scales behind it.
+void quantise_layer_input(std::vector<tensor_description>& list, const layer_spec& spec)
+{
+    const auto layer_input = std::find_if(list.begin(), list.end(),
+                                          [](const tensor_description& tensor) { return tensor.name == "layer_input"; });
+    if (layer_input == list.end()) return;  // of a gradient
+    layer_input->type = "fp8";
+    constexpr std::int64_t block = 128;
+    const std::string blocks = std::to_string((spec.hidden_dim + block - 1) / block);
+    const bool is_by_row = spec.layer_input_quant == layer_input_quant::fp8_row;
+    list.insert(layer_input + 1, {"layer_input_scale", true, false, is_by_row ? "[T]" : "[T," + blocks + "]", "fp32"});
+}
+
 }  // namespace
 
 std::vector<tensor_description> tensors_of(operation op, const layer_spec& spec)
 {
     std::vector<tensor_description> list = tensors_of(op);
+    if (spec.layer_input_quant != layer_input_quant::none && operations_with_layer_input_quant.contains(op))
+        quantise_layer_input(list, spec);
     for (tensor_description& tensor : list) {
         if (spec.fn_order == fn_order::fn || (tensor.name != "fn" && tensor.name != "d_fn")) continue;
         const std::size_t comma = tensor.shape.find(',');
@@ -168,7 +183,8 @@ namespace mhc::runtime {
 
 std::int64_t rows_when_described(jit::operation op, const jit::layer_spec& spec)
 {
-    if (op == jit::operation::rmsnorm_matmul_fwd) return spec.hidden_dim;
+    constexpr jit::operations products = {jit::operation::rmsnorm_matmul_fwd, jit::operation::rmsnorm_matmul_bwd};
+    if (products.contains(op)) return spec.hidden_dim;
     return std::int64_t{spec.n_streams} * (spec.n_streams + 2);
 }
 
@@ -186,17 +202,20 @@ std::int64_t tensor_bytes(jit::operation op, std::string_view name, const jit::l
                                                                    {"n*n", n * n},
                                                                    {"n*C", n * C},
                                                                    {"n*n+2n", n * n + 2 * n}};
-    for (const jit::tensor_description& tensor : jit::tensors_of(op)) {
+    for (const jit::tensor_description& tensor : jit::tensors_of(op, spec)) {
         if (tensor.name != name) continue;
         const std::string shape = tensor.shape.substr(1, tensor.shape.find(']') - 1);  // the first of "[T,n] or [n]"
         std::int64_t count = 1;
         for (std::size_t at = 0; at <= shape.size();) {
             const std::size_t end = std::min(shape.find(',', at), shape.size());
-            count *= extents.at(shape.substr(at, end - at));
+            const std::string dim = shape.substr(at, end - at);
+            const auto known = extents.find(dim);
+            count *= known != extents.end() ? known->second : std::stoll(dim);  // a number of blocks
             at = end + 1;
         }
         return count * (tensor.type == "data"     ? size_of(spec.dtype)
                         : tensor.type == "weight" ? size_of(spec.weight_dtype)
+                        : tensor.type == "fp8"    ? 1
                                                   : 4);
     }
     return 0;

@@ -9,6 +9,7 @@
 #include <mhc/jit/engine.hpp>
 #include <mhc/jit/floor.hpp>
 #include <mhc/jit/fused_args.hpp>
+#include <mhc/jit/fused_gradient_args.hpp>
 #include <mhc/jit/gradient_args.hpp>
 #include <mhc/jit/layer.hpp>
 #include <mhc/jit/prebuild.hpp>

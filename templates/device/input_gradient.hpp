@@ -130,9 +130,9 @@ MHC_DEVICE void input_gradient(Grid at, const gradient_sources<Data, Weight, Mat
 }
 
 /// d_x of rmsnorm, with what weight gets from every 8 tokens: norm[t] = e0, e1.
-template <class Rows, int WeightAlign, class Grid, class Data, class Weight>
-MHC_DEVICE void rmsnorm_gradient(Grid at, const Data* x, const Weight* weight, const Data* d_y, const float* norm, Data* d_x,
-                                 float* weight_sums, i64 tokens, bool adds)
+template <class Rows, int WeightAlign, class Grid, class Data, class Weight, class Gradient>
+MHC_DEVICE void rmsnorm_gradient(Grid at, const Data* x, const Weight* weight, const Gradient* d_y, const float* norm,
+                                 Data* d_x, float* weight_sums, i64 tokens, bool adds)
 {
     constexpr int each = tokens_of_weight_sum, W = Rows::W;
     using lanes = typename Rows::lanes;

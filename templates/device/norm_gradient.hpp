@@ -28,8 +28,8 @@ MHC_DEVICE typename Rows::lanes weight_at(const Weight* weight, int c)
 }
 
 /// norm[t] = e0, e1 of rmsnorm; rms itself has the gradient d_rms, where that is not null.
-template <class Rows, int WeightAlign, class Grid, class Data, class Weight>
-MHC_DEVICE void rmsnorm_terms(Grid at, float* shared, const Data* x, const Weight* weight, const Data* d_y,
+template <class Rows, int WeightAlign, class Grid, class Data, class Weight, class Gradient>
+MHC_DEVICE void rmsnorm_terms(Grid at, float* shared, const Data* x, const Weight* weight, const Gradient* d_y,
                               const float* d_rms, float* norm, i64 tokens, float eps)
 {
     for (i64 t = at.group; t < tokens; t += at.groups) {

@@ -59,7 +59,7 @@ std::vector<test_case> some_cases(jit::operation op)
 operand_memory::operand_memory(const jit::compiled_layer& layer, const operands& of)
     : device_(jit::device::open(fake_target, fake_ordinal).value())
 {
-    for (const operand& each : of.list) add(each.name, each.place.extent() * jit::size_of(each.type));
+    for (const operand& each : of.list) add(each.name, each.place.extent() * each.element_bytes());
     if (const std::int64_t bytes = layer.workspace_bytes(of.op, of.tokens); bytes > 0) add("workspace", bytes);
     stream = device_->create_stream().value();
 }

@@ -66,7 +66,9 @@ json pin_all()
                               jit::operation::split_mixes_bwd,
                               jit::operation::post_head_fwd,
                               jit::operation::multilayer_recompute,
-                              jit::operation::rmsnorm_matmul_fwd}) {
+                              jit::operation::rmsnorm_matmul_fwd,
+                              jit::operation::rmsnorm_matmul_bwd,
+                              jit::operation::post_head_bwd}) {
             jit::layer_spec spec;
             spec.hidden_dim = 4096;
             spec.wanted = {op};

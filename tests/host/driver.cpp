@@ -99,10 +99,10 @@ launch_memory::launch_memory(session& on, const jit::compiled_layer& layer, cons
 {
     for (const operand& each : of.list) {
         const std::int64_t offset = offset_of(each, of, layer.spec());
+        const std::uint32_t fill = each.is_fp8 ? 0xFFFFFFFFU : poison(each.type);
         std::unique_ptr<guarded_array>& array = arrays_[each.name];
         if (each.values.empty()) {
-            array = std::make_unique<guarded_array>(*on.device, each.place.extent() * jit::size_of(each.type), offset,
-                                                    poison(each.type));
+            array = std::make_unique<guarded_array>(*on.device, each.place.extent() * each.element_bytes(), offset, fill);
         } else if (each.type == dtype::fp32) {
             array = std::make_unique<guarded_array>(*on.device, std::as_bytes(std::span(each.values)), offset,
                                                     poison(each.type));
@@ -133,7 +133,7 @@ std::vector<float> launch_memory::output(const operand& of, std::vector<std::str
 {
     const guarded_array& array = *arrays_.find(of.name)->second;
     std::vector<std::byte> all = array.read_all();
-    const std::int64_t element_bytes = jit::size_of(of.type);
+    const std::int64_t element_bytes = of.element_bytes();
     std::vector<float> dense;
     dense.reserve(static_cast<std::size_t>(of.place.size()));
 
@@ -143,7 +143,8 @@ std::vector<float> launch_memory::output(const operand& of, std::vector<std::str
         for (std::int64_t i = 0; i < of.place.streams; ++i) {
             std::byte* row = all.data() + array.start() + of.place.row(t, i) * element_bytes;
             for (std::int64_t c = 0; c < of.place.width; ++c, row += element_bytes) {
-                dense.push_back(element_at(row, of.type));
+                dense.push_back(of.is_fp8 ? static_cast<float>(reference::from_e4m3(static_cast<std::uint8_t>(*row)))
+                                          : element_at(row, of.type));
                 std::memcpy(row, &fill, static_cast<std::size_t>(element_bytes));
             }
         }
@@ -238,6 +239,22 @@ std::vector<float> equal_splits(const std::vector<float>& values, const placemen
 
 }  // namespace
 
+namespace {
+
+/// What stored fp8 numbers stand for: times their row's or block's scale.
+std::vector<float> dequantised(std::vector<float> stored, const std::vector<float>& scales, std::int64_t width,
+                               jit::layer_input_quant quant)
+{
+    const std::int64_t block = quant == jit::layer_input_quant::fp8_row ? width : 128, blocks = (width + block - 1) / block;
+    for (std::size_t i = 0; i < stored.size(); ++i) {
+        const auto at = static_cast<std::int64_t>(i);
+        stored[i] *= scales[static_cast<std::size_t>(at / width * blocks + at % width / block)];
+    }
+    return stored;
+}
+
+}  // namespace
+
 agreement compare_with_reference(const jit::layer_spec& spec, const operands& of, const outcome& got)
 {
     agreement found;
@@ -249,7 +266,9 @@ agreement compare_with_reference(const jit::layer_spec& spec, const operands& of
         if (is_split) out = added_splits(out, place);
         if (name == "d_proj" || name == "d_sqsum") out = equal_splits(out, place, name, found.problems);
         if (place.streams == of.splits && (is_split || name == "d_proj" || name == "d_sqsum")) place.streams = 1;
-        const comparison compared = compare(out, expected, bounds_of(of.op, name, spec),
+        const bool is_fp8 = of.at(name).is_fp8;
+        if (is_fp8) out = dequantised(out, got.outputs.at("layer_input_scale"), place.width, spec.layer_input_quant);
+        const comparison compared = compare(out, expected, is_fp8 ? quantised_bounds : bounds_of(of.op, name, spec),
                                             {{"t", place.tokens}, {"i", place.streams}, {"c", place.width}});
         found.norm_ratio = std::max(found.norm_ratio, compared.norm_ratio);
         found.element_ratio = std::max(found.element_ratio, compared.element_ratio);
@@ -261,7 +280,7 @@ agreement compare_with_reference(const jit::layer_spec& spec, const operands& of
 
 namespace {
 
-/// post_fwd's result on the operands of post_pre_bwd, which makes it again.
+/// post_fwd's result on the operands of post_pre_bwd or post_head_bwd, which make it again.
 std::vector<float> residual_of(session& on, const test_case& of, operands made)
 {
     std::erase_if(made.list, [](const operand& each) {
@@ -291,7 +310,8 @@ agreement check_case(session& on, const test_case& of)
 {
     const operands made = make_operands(of);
     outcome got = run(on, of.spec, made);
-    if (of.op == operation::post_pre_bwd) got.outputs["out"] = residual_of(on, of, made);
+    if (of.op == operation::post_pre_bwd || of.op == operation::post_head_bwd)
+        got.outputs["out"] = residual_of(on, of, made);
     agreement found = compare_with_reference(of.spec, valid_part(made), got);
     for (std::string& problem : found.problems) problem = fmt::format("MHC_TEST_CASE='{}': {}", of.name, problem);
     return found;

@@ -3,8 +3,8 @@
 // Environment: MHC_TEST_TARGET (default host), MHC_TEST_CASE (runs only cases whose name contains it), MHC_TEST_FULL=1 (the
 // product of factors instead of pairs), MHC_TEST_GRADIENTS=all (of gradients as many cases as of other operators),
 // MHC_TEST_SMALL=K (every K-th of the cases with C up to 4096 and T up to 33; of gradients every K-th of those with fewer
-// sizes), MHC_TEST_SMALL_FEWER=L (of gradients and of Sinkhorn's options every L-th), MHC_JIT_DIR (the cache folder, shared by
-// the tiers of a run).
+// sizes), MHC_TEST_SMALL_FEWER=L (of gradients and of Sinkhorn's options every L-th), MHC_JIT_DIR (the cache folder, shared
+// by the tiers of a run).
 #pragma once
 
 #include <map>
@@ -70,8 +70,8 @@ outcome run(session& on, const jit::layer_spec& spec, const operands& of);
 outcome run(session& on, const jit::compiled_layer& layer, const operands& of);
 
 /// The float64 reference of every output; of pre_project_fwd, of the sums over its splits. The second half of post_pre_fwd
-/// reads `out` as stored, so its reference reads the `out` of `got`; that of post_pre_bwd, which makes it again and keeps
-/// it, the `out` that post_fwd gives.
+/// reads `out` as stored, so its reference reads the `out` of `got`; those of post_pre_bwd and post_head_bwd, which make it
+/// again and keep it, the `out` that post_fwd gives.
 std::map<std::string, reference::tensor> expected_of(const jit::layer_spec& spec, const operands& of,
                                                      const outcome& got = {});
 

@@ -4,6 +4,7 @@
 #include "tests/host/driver.hpp"
 #include "tests/host/expected_gradients.hpp"
 #include "tests/reference/reference.hpp"
+#include "tests/support/numeric.hpp"
 
 namespace mhc::testing {
 
@@ -165,6 +166,13 @@ std::map<std::string, reference::tensor> expected_of(const jit::layer_spec& spec
             break;
         default:
             throw std::logic_error("no reference is known for " + std::string(name_of(of.op)));
+    }
+    if (of.find("layer_input_scale") != nullptr) {
+        const std::int64_t block = spec.layer_input_quant == jit::layer_input_quant::fp8_row ? 0 : 128;
+        reference::quantised found = reference::quantised_e4m3(shape, expected.at("layer_input"), block,
+                                                               bounds_of(of.op, "layer_input_scale", spec).relative);
+        expected["layer_input"] = std::move(found.layer_input);
+        expected["layer_input_scale"] = std::move(found.scale);
     }
     return expected;
 }

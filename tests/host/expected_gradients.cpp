@@ -181,6 +181,26 @@ gradients expected_gradients(const jit::layer_spec& spec, const operands& of,
             put(expected, std::move(found.next), false);
             break;
         }
+        case operation::post_head_bwd: {
+            const std::vector<float>& out = outputs.at("out");
+            reference::post_pre_gradients found = reference::post_head_bwd(
+                options, shape, in.data("y"), in.rows("x"), in.of_token("post", of.post_is_static),
+                in.of_token("mix", of.mix_is_static), {out.data(), shape.flat_dim(), shape.hidden_dim}, fn.data(),
+                in.data("scale"), in.data("base"), in.data("norm_weight"), in.data("d_layer_input"), in.data("bias"),
+                in.data("fn_norm_weight"));
+            put(expected, std::move(found.post));
+            put(expected, std::move(found.next), false);
+            break;
+        }
+        case operation::rmsnorm_matmul_bwd: {
+            reference::rmsnorm_matmul_gradients found =
+                reference::rmsnorm_matmul_bwd(options, shape, in.data("x"), in.data("norm_weight"), in.data("weight"),
+                                              of.at("d_y").place.width, in.data("d_y"), in.data("d_rms"));
+            put(expected, "x", std::move(found.x));
+            put(expected, "norm_weight", std::move(found.norm_weight));
+            put(expected, "weight", std::move(found.weight));
+            break;
+        }
         case operation::pre_project_bwd: {
             // The gradients of all splits are those of the first.
             std::vector<float> d_proj, d_sqsum;

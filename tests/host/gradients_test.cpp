@@ -30,7 +30,7 @@ test_case gradient_case(operation op, std::int64_t tokens, jit::dtype type)
     made.spec.dtype = made.spec.weight_dtype = type;
     made.spec.options = reference::options_of(jit::preset::mhc_cu);
     made.spec.norm_weight = jit::operations_with_norm_weight.contains(op);
-    made.has_bias = op == operation::post_bwd || op == operation::post_pre_bwd;
+    made.has_bias = op == operation::post_bwd || op == operation::post_pre_bwd || op == operation::post_head_bwd;
     made.spec.wanted = jit::operations{op};
     return made;
 }
@@ -172,6 +172,7 @@ TEST_CASE("gradients: one of an output that is missing counts as zeros")
         const char* name;
     };
     for (const auto& [op, name] : {optional_input{operation::rmsnorm_bwd, "d_rms"},
+                                   {operation::rmsnorm_matmul_bwd, "d_rms"},
                                    {operation::pre_bwd, "d_pre"},
                                    {operation::pre_bwd, "d_post"},
                                    {operation::pre_bwd, "d_mix"},
@@ -206,7 +207,8 @@ TEST_CASE("gradients: of static coefficients they are the tokens' own, summed by
     for (const auto& [op, name, gradient] : {coefficient{operation::apply_mix_bwd, "pre", "d_pre"},
                                              {operation::post_bwd, "post", "d_post"},
                                              {operation::post_bwd, "mix", "d_mix"},
-                                             {operation::post_pre_bwd, "mix", "d_mix"}}) {
+                                             {operation::post_pre_bwd, "mix", "d_mix"},
+                                             {operation::post_head_bwd, "post", "d_post"}}) {
         test_case of = gradient_case(op, 320, jit::dtype::bf16);
         of.coefficients = coefficient_kind::all_static;
         const operands once = make_operands(of);

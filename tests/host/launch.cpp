@@ -116,7 +116,8 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
                                   .tokens = of.tokens,
                                   .x_strides = of.x_strides,
                                   .fn_norm_weight = pointer("fn_norm_weight"),
-                                  .num_valid_tokens = valid},
+                                  .num_valid_tokens = valid,
+                                  .layer_input_scale = f32("layer_input_scale")},
                                  stream);
         case operation::broadcast_pre_fwd:
             return layer.broadcast_pre_fwd({.x = pointer("x"),
@@ -131,7 +132,8 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
                                             .workspace = pointer("workspace"),
                                             .tokens = of.tokens,
                                             .fn_norm_weight = pointer("fn_norm_weight"),
-                                            .num_valid_tokens = valid},
+                                            .num_valid_tokens = valid,
+                                            .layer_input_scale = f32("layer_input_scale")},
                                            stream);
         case operation::delayed_pre_fwd:
             return layer.delayed_pre_fwd({.x = pointer("x"),
@@ -149,7 +151,8 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
                                           .x_strides = of.x_strides,
                                           .previous_pre_is_static = of.pre_is_static,
                                           .fn_norm_weight = pointer("fn_norm_weight"),
-                                          .num_valid_tokens = valid},
+                                          .num_valid_tokens = valid,
+                                          .layer_input_scale = f32("layer_input_scale")},
                                          stream);
         case operation::static_layer_fwd:
             return layer.static_layer_fwd({.x = pointer("x"),
@@ -205,7 +208,8 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
                                        .mix_is_static = of.mix_is_static,
                                        .bias = pointer("bias"),
                                        .fn_norm_weight = pointer("fn_norm_weight"),
-                                       .num_valid_tokens = valid},
+                                       .num_valid_tokens = valid,
+                                       .layer_input_scale = f32("layer_input_scale")},
                                       stream);
         case operation::head_fwd:
             return layer.head_fwd({.x = pointer("x"),
@@ -218,7 +222,8 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
                                    .tokens = of.tokens,
                                    .x_strides = of.x_strides,
                                    .fn_norm_weight = pointer("fn_norm_weight"),
-                                   .num_valid_tokens = valid},
+                                   .num_valid_tokens = valid,
+                                   .layer_input_scale = f32("layer_input_scale")},
                                   stream);
         case operation::multilayer_recompute:
             return launch_recompute(layer, of, pointer, stream);
@@ -292,7 +297,8 @@ jit::result<void> launch(const jit::compiled_layer& layer, const operands& of, c
                                        .tokens = of.tokens,
                                        .splits = of.splits,
                                        .x_strides = of.x_strides,
-                                       .num_valid_tokens = valid},
+                                       .num_valid_tokens = valid,
+                                       .layer_input_scale = f32("layer_input_scale")},
                                       stream);
         default:
             break;

@@ -72,7 +72,7 @@ bool is_optional(operation op, const operand& of)
     };
     if (forward_of(op) == operation::rmsnorm_fwd && of.name == "weight") return true;
     if (of.name == "bias") return true;
-    if (op == operation::rmsnorm_matmul_fwd && of.name == "norm_weight") return true;
+    if (forward_of(op) == operation::rmsnorm_matmul_fwd && of.name == "norm_weight") return true;
     if (!is_gradient(op)) return false;
     if (is_one_of({"d_rms", "d_next_pre", "d_next_post", "d_next_mix"})) return true;
     if (is_one_of({"d_fn", "d_scale", "d_base", "d_weight", "d_norm_weight", "d_bias"})) return true;
@@ -239,7 +239,7 @@ TEST_CASE("launch errors: an output whose rows overlap is refused")
          {operation::expand_fwd, operation::post_fwd, operation::static_layer_fwd, operation::dynamic_layer_fwd,
           operation::post_pre_fwd, operation::apply_mix_bwd, operation::post_bwd, operation::pre_bwd,
           operation::static_layer_bwd, operation::dynamic_layer_bwd, operation::post_pre_bwd, operation::head_bwd,
-          operation::pre_project_bwd, operation::multilayer_recompute}) {
+          operation::pre_project_bwd, operation::multilayer_recompute, operation::post_head_bwd}) {
         const wrong_launch wrong(op);
         const bool is_x = op == operation::expand_fwd;
         const jit::strides overlapping[] = {{0, jit::dense},       // every token in one place

@@ -71,6 +71,10 @@ jit::result<void> launch_gradient(const jit::compiled_layer& layer, const operan
             return layer.split_mixes_bwd(filled<jit::split_mixes_bwd_args>(of, pointer), stream);
         case operation::coeffs_bwd:
             return layer.coeffs_bwd(filled<jit::coeffs_bwd_args>(of, pointer), stream);
+        case operation::post_head_bwd:
+            return layer.post_head_bwd(filled<jit::post_head_bwd_args>(of, pointer), stream);
+        case operation::rmsnorm_matmul_bwd:
+            return layer.rmsnorm_matmul_bwd(filled<jit::rmsnorm_matmul_bwd_args>(of, pointer), stream);
         default:
             return jit::failure{jit::errc::bad_spec, "no gradient"};
     }

@@ -93,6 +93,15 @@ public:
         made_.list.back().is_streams = true;
     }
     void rows_output(const char* name) { output(name, spec().dtype, dense_rows(tokens_, c_)); }
+    /// In fp8 with its scales, where the spec says so and the operator does.
+    void layer_input_output()
+    {
+        rows_output("layer_input");
+        const bool by_row = spec().layer_input_quant == jit::layer_input_quant::fp8_row;
+        if (spec().layer_input_quant == jit::layer_input_quant::none) return;
+        made_.list.back().is_fp8 = true;
+        coefficients_output("layer_input_scale", by_row ? 1 : (c_ + 127) / 128);
+    }
     void streams_output(const std::string& name, jit::strides strides)
     {
         output(name.c_str(), spec().dtype, placement_of(tokens_, n_, c_, strides));
@@ -153,14 +162,14 @@ private:
             case operation::pre_fwd:
                 streams_input();
                 projection_inputs(m, 3);
-                rows_output("layer_input");
+                layer_input_output();
                 coefficients_outputs("pre", "post", "mix");
                 break;
             case operation::broadcast_pre_fwd:
                 made_.x_strides = {c_, 0};
                 data_input("x", dense_rows(tokens_, c_));
                 projection_inputs(m, 3);
-                rows_output("layer_input");
+                layer_input_output();
                 coefficients_outputs("pre", "post", "mix");
                 break;
             case operation::delayed_pre_fwd:
@@ -168,7 +177,7 @@ private:
                 streams_input();
                 coefficients("previous_pre", made_.pre_is_static, n_, 0.5F, 0.3F);
                 projection_inputs(m, 3);
-                rows_output("layer_input");
+                layer_input_output();
                 coefficients_outputs("pre", "post", "mix");
                 break;
             case operation::static_layer_fwd:
@@ -197,13 +206,13 @@ private:
                 post();
                 streams_output("out", made_.out_strides);
                 projection_inputs(m, 3);
-                rows_output("layer_input");
+                layer_input_output();
                 coefficients_outputs("next_pre", "next_post", "next_mix");
                 break;
             case operation::head_fwd:
                 streams_input();
                 projection_inputs(n_, 1);
-                rows_output("layer_input");
+                layer_input_output();
                 break;
             case operation::multilayer_recompute:
                 recompute();
@@ -233,7 +242,7 @@ private:
                 splits_inputs();
                 streams_input();
                 if (spec().norm_weight) weights("norm_weight", 1, c_, 1, 0.3F);
-                rows_output("layer_input");
+                layer_input_output();
                 coefficients_outputs("pre", "post", "mix");
                 break;
             default:

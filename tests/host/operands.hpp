@@ -31,11 +31,13 @@ struct operand {
     bool is_output = false;
     bool is_per_token = false;  ///< an axis is tokens: the first, or the second of [S, T, ...], whose streams are splits
     bool is_streams = false;    ///< [T, n, C], placed by the launch's strides
+    bool is_fp8 = false;        ///< an output of bytes of fp8 e4m3, which are aligned as `type` is
     placement place;
     /// Of an input: what memory holds, already rounded to `type`; NaN in the gaps between rows. Empty for an output, but for
     /// a dense one that a launch adds to.
     std::vector<float> values;
 
+    std::int64_t element_bytes() const { return is_fp8 ? 1 : jit::size_of(type); }
     /// The tensor as dense [tokens, streams, width].
     std::vector<float> dense() const;
 };

@@ -45,7 +45,7 @@ private:
 bool is_joined(jit::operation op)
 {
     constexpr jit::operations joined = {jit::operation::post_head_fwd, jit::operation::multilayer_recompute,
-                                        jit::operation::rmsnorm_matmul_fwd};
+                                        jit::operation::rmsnorm_matmul_fwd, jit::operation::post_head_bwd};
     return joined.contains(op);
 }
 
@@ -209,6 +209,16 @@ TEST_CASE("pairwise: split_mixes_bwd agrees with the float64 reference")
 }
 
 TEST_CASE("pairwise: coeffs_bwd agrees with the float64 reference") { check_group({.op = jit::operation::coeffs_bwd}); }
+
+TEST_CASE("pairwise: post_head_bwd agrees with the float64 reference")
+{
+    check_group({.op = jit::operation::post_head_bwd});
+}
+
+TEST_CASE("pairwise: rmsnorm_matmul_bwd agrees with the float64 reference")
+{
+    check_group({.op = jit::operation::rmsnorm_matmul_bwd});
+}
 
 TEST_CASE("pairwise: sinkhorn_bwd agrees for every start, order, eps mode and iteration count")
 {

@@ -139,7 +139,7 @@ TEST_CASE("properties: a padded batch has the bits of its valid tokens alone, wh
 {
     for (int op = 0; op < jit::operation_count; ++op) {
         test_case of = simple_case(static_cast<operation>(op), 4, 127, 5, jit::dtype::bf16);
-        of.has_bias = of.op == operation::post_bwd || of.op == operation::post_pre_bwd;
+        of.has_bias = of.op == operation::post_bwd || of.op == operation::post_pre_bwd || of.op == operation::post_head_bwd;
         CAPTURE(of.name);
         const operands whole = make_operands(of);
         for (const std::int32_t said : {-3, 0, 3, 5, 9}) {
@@ -171,16 +171,36 @@ TEST_CASE("properties: rmsnorm_fwd of zeros is zero and its rms the root of norm
 
 TEST_CASE("properties: a NaN or an infinity in one token stays in that token")
 {
-    for (const operation op : {operation::rmsnorm_fwd,       operation::apply_mix_fwd,     operation::post_fwd,
-                               operation::pre_fwd,           operation::static_layer_fwd,  operation::dynamic_layer_fwd,
-                               operation::post_pre_fwd,      operation::head_fwd,          operation::pre_project_fwd,
-                               operation::split_mixes_fwd,   operation::coeffs_fwd,        operation::pre_big_fuse,
-                               operation::broadcast_pre_fwd, operation::delayed_pre_fwd,   operation::rmsnorm_bwd,
-                               operation::apply_mix_bwd,     operation::post_bwd,          operation::pre_bwd,
-                               operation::static_layer_bwd,  operation::dynamic_layer_bwd, operation::post_pre_bwd,
-                               operation::head_bwd,          operation::pre_project_bwd,   operation::split_mixes_bwd,
-                               operation::coeffs_bwd,        operation::post_head_fwd,     operation::multilayer_recompute,
-                               operation::rmsnorm_matmul_fwd}) {
+    for (const operation op : {operation::rmsnorm_fwd,
+                               operation::apply_mix_fwd,
+                               operation::post_fwd,
+                               operation::pre_fwd,
+                               operation::static_layer_fwd,
+                               operation::dynamic_layer_fwd,
+                               operation::post_pre_fwd,
+                               operation::head_fwd,
+                               operation::pre_project_fwd,
+                               operation::split_mixes_fwd,
+                               operation::coeffs_fwd,
+                               operation::pre_big_fuse,
+                               operation::broadcast_pre_fwd,
+                               operation::delayed_pre_fwd,
+                               operation::rmsnorm_bwd,
+                               operation::apply_mix_bwd,
+                               operation::post_bwd,
+                               operation::pre_bwd,
+                               operation::static_layer_bwd,
+                               operation::dynamic_layer_bwd,
+                               operation::post_pre_bwd,
+                               operation::head_bwd,
+                               operation::pre_project_bwd,
+                               operation::split_mixes_bwd,
+                               operation::coeffs_bwd,
+                               operation::post_head_fwd,
+                               operation::multilayer_recompute,
+                               operation::rmsnorm_matmul_fwd,
+                               operation::post_head_bwd,
+                               operation::rmsnorm_matmul_bwd}) {
         for (const float poison : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
             const test_case of = simple_case(op, 4, 127, 5, jit::dtype::fp32);
             CAPTURE(of.name);

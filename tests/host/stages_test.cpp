@@ -253,6 +253,32 @@ TEST_CASE("stages: post_head_fwd gives the bits of post_fwd, then head_fwd on it
     check({9, 1280, jit::dtype::bf16, true});  // more streams than are made again
 }
 
+TEST_CASE("stages: post_head_bwd of fp32 data gives the bits of head_bwd, then post_bwd of the gradient that it gives")
+{
+    for_each_size([](stage_size of) {
+        of.type = jit::dtype::fp32;  // in which the gradient between the two is kept
+        test_case whole_case = stage_case(operation::post_head_bwd, of);
+        whole_case.x_strides = stride_kind::padded_stream;
+        whole_case.has_bias = of.n_streams % 2 == 0;
+        const operands whole = make_operands(whole_case);
+        const outcome fused = run_checked(whole_case, whole);
+
+        test_case out_case = stage_case(operation::post_fwd, of), post_case = stage_case(operation::post_bwd, of);
+        out_case.has_bias = post_case.has_bias = whole_case.has_bias;
+        const test_case head_case = stage_case(operation::head_bwd, of);
+        operands out = make_operands(out_case), head = make_operands(head_case), post = make_operands(post_case);
+        for (operands* each : {&out, &head, &post}) give_inputs(*each, whole);
+        give(head, "x", run_checked(out_case, out).outputs.at("out"));
+        const outcome of_head = run_checked(head_case, head);
+        give(post, "d_out", of_head.outputs.at("d_x"));
+        const outcome of_post = run_checked(post_case, post);
+        for (const auto& [name, values] : fused.outputs) {
+            const bool is_of_post = of_post.outputs.count(name) != 0;
+            check_equal(whole_case.name + " " + name, values, (is_of_post ? of_post : of_head).outputs.at(name));
+        }
+    });
+}
+
 TEST_CASE("stages: multilayer_recompute gives the bits of apply_mix_fwd and post_fwd, layer by layer")
 {
     for_each_size([](const stage_size& of) {

@@ -37,7 +37,7 @@ constexpr int layers_values[] = {1, 3};
 enum class row_kind : std::uint8_t { all, head, one };
 /// Weights of norms, and the order of fn. Of operators without fn the first two.
 enum class weight_kind : std::uint8_t { norm, none, both, fn_phi, phi };
-/// Of rmsnorm_matmul_fwd's weight: tiles and a part of one, a tile, one.
+/// Of the weight of rmsnorm_matmul_fwd and its gradient: tiles and a part of one, a tile, one.
 constexpr std::int64_t matmul_rows(row_kind kind) { return kind == row_kind::all ? 37 : kind == row_kind::head ? 8 : 1; }
 constexpr float spread_values[] = {1.0F, 0.1F, 6.0F};
 /// A start, an order and an eps mode that go together: all of them, since each combination is an algorithm of its own.
@@ -67,6 +67,7 @@ constexpr const char* const coefficient_names[] = {"per_token", "static", "post_
 constexpr const char* const projection_names[] = {"split", "strict", "tf32"};
 constexpr const char* const weight_names[] = {"weight", "no_weight", "both_weights", "fn_weight phi", "phi"};
 constexpr const char* const row_names[] = {"all_rows", "head_rows", "one_row"};
+constexpr const char* const quant_names[] = {"unquantised", "fp8_row", "fp8_block128"};  // as the enum has them
 constexpr const char* const start_names[] = {"exp", "log", "softmax", "identity"};
 constexpr const char* const order_names[] = {"row_col", "col_row"};
 constexpr const char* const eps_mode_names[] = {"none", "add", "add_both", "thresh"};
@@ -167,7 +168,9 @@ std::string_view name_of(operation op)
                                                  "delayed_pre_fwd",
                                                  "post_head_fwd",
                                                  "multilayer_recompute",
-                                                 "rmsnorm_matmul_fwd"};
+                                                 "rmsnorm_matmul_fwd",
+                                                 "rmsnorm_matmul_bwd",
+                                                 "post_head_bwd"};
     return names[static_cast<std::size_t>(op)];
 }
 
@@ -261,6 +264,8 @@ int value_count(const case_group& group, factor of)
             return group.op == operation::sinkhorn_bwd && !sweeps ? 2 : 1;
         case factor::layers:
             return all_if(op == operation::multilayer_recompute, layers_values);
+        case factor::quant:
+            return all_if(jit::operations_with_layer_input_quant.contains(group.op) && !is_gradient(group.op), quant_names);
     }
     return 1;
 }
@@ -322,6 +327,8 @@ std::string value_name(factor of, int value)
             return value == 0 ? "of_steps" : "of_limit";
         case factor::layers:
             return fmt::format("L={}", layers_values[i]);
+        case factor::quant:
+            return quant_names[i];
     }
     return "?";
 }
@@ -380,7 +387,7 @@ test_case make_case(const case_group& group, const choice& of)
     made.layers = layers_values[index(factor::layers)];
     const auto rows = static_cast<row_kind>(index(factor::rows));
     made.rows = rows == row_kind::all ? 0 : rows == row_kind::one ? 1 : n_streams_values[index(factor::n_streams)];
-    if (group.op == operation::rmsnorm_matmul_fwd) made.rows = matmul_rows(rows);
+    if (forward_of(group.op) == operation::rmsnorm_matmul_fwd) made.rows = matmul_rows(rows);
     made.logit_spread = spread_values[index(factor::spread)];
     const auto weights = static_cast<weight_kind>(index(factor::weight));
     made.has_weight = weights == weight_kind::norm || weights == weight_kind::both;
@@ -410,6 +417,7 @@ test_case make_case(const case_group& group, const choice& of)
     spec.norm_weight = takes_norm_weight(forward_of(group.op)) && made.has_weight;
     spec.fn_norm_weight = weights == weight_kind::both || weights == weight_kind::fn_phi;
     if (weights == weight_kind::fn_phi || weights == weight_kind::phi) spec.fn_order = jit::fn_order::phi;
+    spec.layer_input_quant = static_cast<jit::layer_input_quant>(index(factor::quant));
     spec.alignment_bytes = alignment_values[index(factor::alignment)];
     spec.wanted = jit::operations{group.op};
     return made;

@@ -74,8 +74,9 @@ enum class factor : std::uint8_t {
     padding,
     gradient,
     layers,
+    quant,
 };
-inline constexpr int factor_count = 25;
+inline constexpr int factor_count = 26;
 
 /// The index of the value chosen for each factor.
 using choice = std::array<int, factor_count>;

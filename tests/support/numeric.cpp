@@ -63,8 +63,8 @@ bounds bounds_of(jit::operation op, std::string_view tensor, const jit::layer_sp
         of.options.reference_rounding = false;
         return of_gradient(bounds_of(forward_of(op), "a tensor of the data's type", of));
     }
-    static constexpr std::string_view always_fp32[] = {"mix",      "pre",       "post",     "rms",  "logits",
-                                                       "next_pre", "next_post", "next_mix", "proj", "sqsum"};
+    static constexpr std::string_view always_fp32[] = {
+        "mix", "pre", "post", "rms", "logits", "next_pre", "next_post", "next_mix", "proj", "sqsum", "layer_input_scale"};
     const bool is_coefficient = std::find(std::begin(always_fp32), std::end(always_fp32), tensor) != std::end(always_fp32);
     const jit::dtype type = is_coefficient ? jit::dtype::fp32 : spec.dtype;
     if (type == jit::dtype::bf16) return {0x1p-8, 0x1p-9};

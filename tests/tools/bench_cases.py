@@ -11,7 +11,8 @@ OPS = ["sinkhorn_fwd", "rmsnorm_fwd", "apply_mix_fwd", "expand_fwd", "post_fwd",
        "post_pre_fwd", "head_fwd", "pre_project_fwd", "split_mixes_fwd", "coeffs_fwd", "pre_big_fuse",
        "sinkhorn_bwd", "rmsnorm_bwd", "apply_mix_bwd", "expand_bwd", "post_bwd", "pre_bwd",
        "static_layer_bwd", "dynamic_layer_bwd", "post_pre_bwd", "head_bwd", "pre_project_bwd", "split_mixes_bwd", "coeffs_bwd",
-       "broadcast_pre_fwd", "delayed_pre_fwd", "post_head_fwd", "multilayer_recompute", "rmsnorm_matmul_fwd"]
+       "broadcast_pre_fwd", "delayed_pre_fwd", "post_head_fwd", "multilayer_recompute", "rmsnorm_matmul_fwd",
+       "rmsnorm_matmul_bwd", "post_head_bwd"]
 QUICK = ["--target", "host", "--warmup", "1", "--iters", "3"]
 TINY = ["--tokens", "3", "--hidden-dim", "40"]
 

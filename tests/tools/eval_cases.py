@@ -91,6 +91,21 @@ class Results(ToolCase):
             for name in ("pre", "post", "mix"):
                 self.close(out["next_" + name], expected[name], fp32_bound(n, channels))
 
+    def test_pre_with_a_layer_input_in_fp8(self):
+        n, channels, m = 3, 300, 15
+        given = {"x": self.normal(5, n, channels), "fn": self.normal(m, n * channels, scale=0.1), "scale": self.normal(3), "base": self.normal(m)}
+        exact = ref.pre(*given.values(), ref.PRESETS["paper"])["layer_input"]
+        for quant, shape in (("fp8_row", (5,)), ("fp8_block128", (5, 3))):
+            out, _ = self.evaluate("pre_fwd", given, f"layer_input_quant={quant}", "dtype=fp32")
+            self.assertEqual(out["layer_input_scale"].shape, shape)
+            scales = np.repeat(out["layer_input_scale"].reshape(5, -1), channels if quant == "fp8_row" else 128, axis=1)[:, :channels]
+            self.assertTrue((np.abs(out["layer_input"]) <= 448).all())
+            # Half a unit of three fraction bits, or of the smallest numbers.
+            bound = np.maximum(np.abs(exact) / 16, scales * 2.0 ** -10) + 1e-5 * np.abs(exact).max()
+            self.assertTrue((np.abs(out["layer_input"] * scales - exact) <= bound).all())
+        self.bad(2, ["layer_input_quant = fp8_row: allowed is none unless pre_fwd"], "mhc-eval", "apply_mix_fwd", "--target", "host", "--set",
+                 "layer_input_quant=fp8_row", "--in", self.save("x", given["x"]), "--in", self.save("pre", self.normal(5, n)), "--out-dir", self.path("none"))
+
     def test_pre_with_phi_and_the_weight_of_its_norm(self):
         n, channels = 3, 37
         x, fn = self.normal(5, n, channels), self.normal(n * n + 2 * n, n * channels, scale=0.1)
@@ -264,6 +279,13 @@ class Gradients(ToolCase):
         forward = lambda x, weight: {"y": x / ref.rms(x, 1e-6)[:, None] * weight, "rms": ref.rms(x, 1e-6)}
         self.check("rmsnorm_bwd", forward, {"x": self.normal(5, 37), "weight": self.normal(37)}, {"y": (5, 37), "rms": (5,)})
 
+    def test_rmsnorm_matmul(self):
+        def forward(x, weight, norm_weight=1.0):
+            rms = ref.rms(x, 1e-6)
+            return {"y": x / rms[:, None] * norm_weight @ weight.T, "rms": rms}
+        given = {"x": self.normal(5, 37), "weight": self.normal(11, 37), "norm_weight": self.normal(37)}
+        self.check("rmsnorm_matmul_bwd", forward, given, {"y": (5, 11), "rms": (5,)})
+
     def test_apply_mix_and_post_static_and_per_token(self):
         x, y = self.normal(5, 3, 37), self.normal(5, 37)
         for pre in (self.normal(5, 3), self.normal(3)):
@@ -306,6 +328,9 @@ class Gradients(ToolCase):
         head = {"x": inputs["x"], "fn": inputs["fn"][:n], "scale": self.normal(1), "base": self.normal(n)}
         forward = lambda x, fn, scale, base: {"layer_input": ref.head(x, fn, scale, base, o)}
         self.check("head_bwd", forward, head, {"layer_input": (5, channels)}, "preset=deepseek")
+        before = {"y": self.normal(5, channels), "post": self.normal(5, n), "mix": self.normal(n, n), "bias": self.normal(channels)}
+        both = lambda y, post, mix, bias, x, **a: forward(x=ref.post(y + bias, x, post, mix, o), **a)
+        self.check("post_head_bwd", both, {**head, **before}, {"layer_input": (5, channels)}, "preset=deepseek")
         sizes = (f"n_streams={n}", f"hidden_dim={channels}", "preset=deepseek")
         stage = {"proj": self.normal(2, 5, m), "sqsum": 1 + self.normal(2, 5) ** 2 * n * channels, "scale": self.normal(3), "base": self.normal(m)}
         raw = lambda proj, sqsum, scale, base: ref.mixes(ref.logits(proj, sqsum, scale, base, n, channels, o), n, o)
@@ -471,7 +496,8 @@ class Reports(ToolCase):
                                        "split_mixes_fwd", "coeffs_fwd", "pre_big_fuse",
                                        "sinkhorn_bwd", "rmsnorm_bwd", "apply_mix_bwd", "expand_bwd", "post_bwd", "pre_bwd",
                                        "static_layer_bwd", "dynamic_layer_bwd", "post_pre_bwd", "head_bwd", "pre_project_bwd", "split_mixes_bwd", "coeffs_bwd",
-                                       "broadcast_pre_fwd", "delayed_pre_fwd", "post_head_fwd", "multilayer_recompute", "rmsnorm_matmul_fwd"])
+                                       "broadcast_pre_fwd", "delayed_pre_fwd", "post_head_fwd", "multilayer_recompute", "rmsnorm_matmul_fwd",
+                                       "rmsnorm_matmul_bwd", "post_head_bwd"])
         pre = table["pre_fwd"]
         self.assertEqual([t["name"] for t in pre["inputs"]],
                          ["x", "fn", "scale", "base", "norm_weight", "fn_norm_weight", "num_valid_tokens"])

@@ -206,6 +206,8 @@ TEST_CASE("plan: gradients make again what forward operators make, with their ke
     };
     CHECK(key(operation::post_pre_bwd, 0) == key(operation::post_fwd, 0));
     CHECK(key(operation::post_pre_bwd, 1) == key(operation::pre_fwd, 0));
+    CHECK(key(operation::post_head_bwd, 0) == key(operation::post_fwd, 0));
+    CHECK(key(operation::post_head_bwd, 1) == key(operation::head_bwd, 0));
     CHECK(key(operation::pre_bwd, 0) == key(operation::pre_fwd, 0));
     CHECK(key(operation::dynamic_layer_bwd, 0) == key(operation::dynamic_layer_fwd, 0));
     CHECK(key(operation::static_layer_bwd, 0) == key(operation::static_layer_fwd, 0));
@@ -304,6 +306,8 @@ TEST_CASE("key: every choice of a spec that changes the code changes the key, an
     CHECK(add([](auto& s) { s.fn_order = jit::fn_order::phi; }));
     CHECK(add([](auto& s) { s.fn_norm_weight = true; }));
     CHECK(add([](auto& s) { s.norm_weight = true, s.options.norm_eps = 1e-3F; }));
+    CHECK(add([](auto& s) { s.layer_input_quant = jit::layer_input_quant::fp8_row; }));
+    CHECK(add([](auto& s) { s.layer_input_quant = jit::layer_input_quant::fp8_block128; }));
     CHECK(add([](auto& s) { s.alignment_bytes = 4; }));
     CHECK(keys.insert(pre_key(base, "gfx90a")).second);
     CHECK(keys.insert(pre_key(base, "gfx90a:xnack-")).second);

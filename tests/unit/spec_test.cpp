@@ -124,6 +124,33 @@ TEST_CASE("spec: the order of fn and the weight of its norm are for operators wi
     CHECK_FALSE(set_field(s, "fn_order", "rows"));
 }
 
+TEST_CASE("spec: layer_input in fp8 is for operators that make one of their own, and their gradients")
+{
+    layer_spec s = good();
+    s.hidden_dim = 300;
+    s.layer_input_quant = static_cast<layer_input_quant>(3);
+    check_refused(s, "layer_input_quant", "3");
+    CHECK(set_field(s, "layer_input_quant", "fp8_block128"));
+    CHECK(s.layer_input_quant == layer_input_quant::fp8_block128);
+    CHECK_FALSE(set_field(s, "layer_input_quant", "fp8"));
+    for (int i = 0; i < operation_count; ++i) {
+        const auto op = static_cast<operation>(i);
+        CAPTURE(std::string(to_string(op)));
+        s.wanted = {op};
+        const bool takes = operations_with_layer_input_quant.contains(op);
+        CHECK(validate(s).has_value() == takes);
+        if (!takes) check_refused(s, "layer_input_quant", "fp8_block128");
+        const bool is_gradient = operator_of_gradient(op).has_value();
+        std::string scale;
+        for (const tensor_description& tensor : tensors_of(op, s)) {
+            if (tensor.name == "layer_input_scale") scale = tensor.shape;
+            if (tensor.name == "layer_input") CHECK((tensor.type == "fp8") == takes);
+            CHECK((tensor.type == "fp8") <= (tensor.name == "layer_input"));
+        }
+        CHECK(scale == (takes && !is_gradient ? "[T,3]" : ""));
+    }
+}
+
 TEST_CASE("spec: presets are the public implementations' options")
 {
     const layer_options paper = options_of(preset::paper), cu = options_of(preset::mhc_cu),

@@ -62,6 +62,8 @@ TEST_CASE("traffic: gradients at n = 4, C = 1280, bf16 data, fp32 weights, 320 t
     CHECK(traffic_of(operation::dynamic_layer_bwd, s).bytes(320) == 320 * 12 * 2560 + 983'040 + 10'240 + 216);
     CHECK(traffic_of(operation::post_pre_bwd, s).bytes(320) == 320 * (15 * 2560 + 256) + 983'040 + 216);
     CHECK(traffic_of(operation::head_bwd, s).bytes(320) == 320 * 9 * 2560 + 163'840 + 40);
+    CHECK(traffic_of(operation::post_head_bwd, s).bytes(320) == 320 * (11 * 2560 + 160) + 163'840 + 40);
+    CHECK(traffic_of(operation::rmsnorm_matmul_bwd, s).bytes(320) == 320 * 7684 + 1281 * 10'240);
     CHECK(traffic_of(operation::pre_project_bwd, s).bytes(320) == 320 * (8 * 2560 + 100) + 983'040);
     CHECK(traffic_of(operation::split_mixes_bwd, s).bytes(320) == 320 * 296 + 216);
     CHECK(traffic_of(operation::coeffs_bwd, s).bytes(320) == 320 * 296 + 216);
@@ -111,6 +113,7 @@ TEST_CASE("traffic: the floor beside an operator moves as many rows, and about a
                                       {operation::dynamic_layer_bwd, 8, 4},
                                       {operation::post_pre_bwd, 10, 5},
                                       {operation::head_bwd, 5, 4},
+                                      {operation::post_head_bwd, 6, 5},
                                       {operation::pre_project_bwd, 4, 4}}) {
         const tools::floor_shape floor = tools::floor_of(op, s, 2048);
         CAPTURE(std::string(to_string(op)));

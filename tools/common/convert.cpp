@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 namespace mhc::tools {
 namespace {
@@ -64,6 +65,15 @@ float from_fp16(std::uint16_t bits) noexcept
     if (exponent == 0) return std::copysign(std::ldexp(static_cast<float>(fraction), -24), std::bit_cast<float>(sign));
     const std::uint32_t wide = exponent == 0x1F ? 0xFF : exponent + (127 - 15);
     return std::bit_cast<float>(sign | (wide << 23) | (fraction << 13));
+}
+
+float from_e4m3(std::uint8_t bits) noexcept
+{
+    const int exponent = bits >> 3 & 15, fraction = bits & 7;
+    if (exponent == 15 && fraction == 7) return std::numeric_limits<float>::quiet_NaN();
+    const float size = exponent == 0 ? std::ldexp(static_cast<float>(fraction), -9)
+                                     : std::ldexp(static_cast<float>(8 + fraction), exponent - 10);
+    return (bits & 0x80) != 0 ? -size : size;
 }
 
 void round_values(const float* values, std::int64_t count, jit::dtype type, std::byte* elements) noexcept

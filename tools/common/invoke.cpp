@@ -97,6 +97,7 @@ void set_pre(const call& c, Args& args)
     c.set(args.base, "base");
     c.set(args.norm_weight, "norm_weight");
     c.set(args.layer_input, "layer_input");
+    c.set(args.layer_input_scale, "layer_input_scale");
     c.set(args.pre, "pre");
     c.set(args.post, "post");
     c.set(args.mix, "mix");
@@ -182,6 +183,7 @@ result<void> post_pre(const call& c)
     c.set(args.norm_weight, "norm_weight");
     c.set(args.out, "out");
     c.set(args.layer_input, "layer_input");
+    c.set(args.layer_input_scale, "layer_input_scale");
     c.set(args.next_pre, "next_pre");
     c.set(args.next_post, "next_post");
     c.set(args.next_mix, "next_mix");
@@ -205,6 +207,7 @@ result<void> head(const call& c)
     c.set(args.base, "base");
     c.set(args.norm_weight, "norm_weight");
     c.set(args.layer_input, "layer_input");
+    c.set(args.layer_input_scale, "layer_input_scale");
     args.workspace = c.workspace;
     args.tokens = c.what.tokens;
     args.x_strides = c.given;
@@ -292,6 +295,7 @@ result<void> pre_big_fuse(const call& c)
     c.set(args.x, "x");
     c.set(args.norm_weight, "norm_weight");
     c.set(args.layer_input, "layer_input");
+    c.set(args.layer_input_scale, "layer_input_scale");
     args.x_strides = c.given;
     c.set(args.num_valid_tokens, "num_valid_tokens");
     return c.layer.pre_big_fuse(args, c.stream);

@@ -70,6 +70,10 @@ jit::result<void> invoke_gradient(const call& c)
             return c.layer.split_mixes_bwd(filled<jit::split_mixes_bwd_args>(c), c.stream);
         case operation::coeffs_bwd:
             return c.layer.coeffs_bwd(filled<jit::coeffs_bwd_args>(c), c.stream);
+        case operation::post_head_bwd:
+            return c.layer.post_head_bwd(filled<jit::post_head_bwd_args>(c), c.stream);
+        case operation::rmsnorm_matmul_bwd:
+            return c.layer.rmsnorm_matmul_bwd(filled<jit::rmsnorm_matmul_bwd_args>(c), c.stream);
         default:
             return jit::failure{jit::errc::bad_spec, "no gradient"};
     }

@@ -19,7 +19,8 @@ bool has_weight(jit::operation op, const jit::layer_spec& spec, std::string_view
 
 problem problem_of(jit::operation op, const jit::layer_spec& spec, std::int64_t tokens)
 {
-    const std::int64_t n = spec.n_streams, rows = op == jit::operation::rmsnorm_matmul_fwd ? spec.hidden_dim : n * n + 2 * n;
+    constexpr jit::operations products = {jit::operation::rmsnorm_matmul_fwd, jit::operation::rmsnorm_matmul_bwd};
+    const std::int64_t n = spec.n_streams, rows = products.contains(op) ? spec.hidden_dim : n * n + 2 * n;
     const sizes known = {tokens, n, spec.hidden_dim, 1, rows, usual_layers};
     problem result{op, tokens, spec.hidden_dim, spec.n_streams, 1, rows, {}, usual_layers};
     for (const jit::tensor_description& tensor : jit::tensors_of(op, spec)) {
@@ -38,6 +39,11 @@ problem problem_of(jit::operation op, const jit::layer_spec& spec, std::int64_t 
         result.operands.push_back(std::move(one));
     }
     return result;
+}
+
+std::int64_t element_bytes_of(const operand& what, const jit::layer_spec& spec) noexcept
+{
+    return what.type == "fp8" ? 1 : jit::size_of(type_of(what, spec));
 }
 
 jit::dtype type_of(const operand& what, const jit::layer_spec& spec) noexcept

@@ -16,7 +16,7 @@ struct operand {
     bool is_output = false;
     bool is_static = false;   ///< without the token index that the operator would also take
     bool is_strided = false;  ///< [T,n,C]
-    std::string type;         ///< "data", "weight", "fp32" or "int32"
+    std::string type;         ///< "data", "weight", "fp32", "int32" or, of an output, "fp8"
     std::vector<std::int64_t> shape;
     std::vector<float> values;  ///< of an input, where the run has any; of an output that is added to
     bool has_tokens = false;    ///< one for each set of tokens; without, a parameter that all tokens share
@@ -41,7 +41,10 @@ inline constexpr std::int64_t usual_layers = 4;
 /// and their gradients as the spec has them. No values.
 problem problem_of(jit::operation op, const jit::layer_spec& spec, std::int64_t tokens);
 
-/// The data type that an operand has in a layer of this spec.
+/// Bytes of an element of an operand.
+std::int64_t element_bytes_of(const operand& what, const jit::layer_spec& spec) noexcept;
+
+/// The data type that an operand has in a layer of this spec, but for fp8, which is none.
 jit::dtype type_of(const operand& what, const jit::layer_spec& spec) noexcept;
 
 }  // namespace mhc::tools

@@ -17,6 +17,7 @@ using jit::operation;
 // Of an operator that is no gradient; a gradient has its operator's options.
 bool is_layer(operation op) { return op == operation::static_layer_fwd || op == operation::dynamic_layer_fwd; }
 bool takes_norm_weight(operation op) { return jit::operations_with_norm_weight.contains(op); }
+bool takes_quant(operation op) { return jit::operations_with_layer_input_quant.contains(op); }
 bool has_fn(operation op) { return jit::operations_with_fn.contains(op); }
 bool has_projection(operation op) { return has_fn(op) || op == operation::dynamic_layer_fwd; }
 bool has_pre(operation op)
@@ -79,6 +80,7 @@ const std::vector<setting_description>& setting_descriptions()
         {"norm_weight", "on, off", takes_norm_weight},
         {"fn_norm_weight", "on, off", has_fn},
         {"fn_order", "fn, phi", has_fn},
+        {"layer_input_quant", "none, fp8_row, fp8_block128", takes_quant},
     };
     return list;
 }

@@ -32,6 +32,8 @@ traffic gradient_traffic(operation op, const jit::layer_spec& spec)
         case operation::dynamic_layer_bwd: return {3*n*C*s,                          2*(m*n*C*w + C*w + (m + 3)*4),            2*n,       n};
         case operation::post_pre_bwd:      return {(3*n + 3)*C*s + (2*(n + n*n) + m)*4, 2*(fn + (m + 3)*4 + norm_weight), 2*n + 2,   n + 1};
         case operation::head_bwd:          return {(2*n + 1)*C*s,                    2*(n*n*C*w + fn_norm_weight + (n + 1)*4 + norm_weight),    n + 1,     n};
+        case operation::post_head_bwd:     return {(2*n + 3)*C*s + 2*(n + n*n)*4,    2*(n*n*C*w + fn_norm_weight + (n + 1)*4 + norm_weight),    n + 2,     n + 1};
+        case operation::rmsnorm_matmul_bwd: return {3*C*s + 4,                       2*((C + 1)*C*w),                          2,         1};
         case operation::pre_project_bwd:   return {2*n*C*s + (m + 1)*4,              2*(fn),                              n,         n};
         case operation::split_mixes_bwd:   return {(3*m + 2)*4,                      2*((m + 3)*4),                            0,         0};
         case operation::coeffs_bwd:        return {(3*m + 2)*4,                      2*((m + 3)*4),                            0,         0};

@@ -261,7 +261,7 @@ problem read_problem(jit::operation op, const std::vector<setting>& inputs, cons
     }
     const bool has_bias =
         std::any_of(result.operands.begin(), result.operands.end(), [](const operand& one) { return one.name == "bias"; });
-    for (const auto& tensor : tensors) {
+    for (const auto& tensor : jit::tensors_of(op, spec)) {  // again: how many scales there are depends on hidden_dim
         if (!tensor.is_output || !has_weight(op, spec, tensor.name)) continue;
         if (tensor.name == "d_bias" && !has_bias) continue;
         const bool is_static = is_gradient_of_static(tensor.name, result.operands);

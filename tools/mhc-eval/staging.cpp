@@ -115,7 +115,7 @@ std::int64_t staged_tensor::layout::extent() const
 template <class Row>
 void staged_tensor::for_each_row(Row row) const
 {
-    const auto element = static_cast<std::size_t>(jit::size_of(type_));
+    const auto element = static_cast<std::size_t>(element_bytes_);
     std::int64_t from = 0;
     for (std::int64_t t = 0; t < layout_.tokens; ++t)
         for (std::int64_t i = 0; i < layout_.streams; ++i, from += layout_.length)
@@ -124,7 +124,7 @@ void staged_tensor::for_each_row(Row row) const
 
 staged_tensor::staged_tensor(device_memory& where, const operand& what, const jit::layer_spec& spec,
                              const jit::strides& given)
-    : name_(what.name), type_(type_of(what, spec))
+    : name_(what.name), type_(type_of(what, spec)), element_bytes_(element_bytes_of(what, spec))
 {
     if (what.is_strided) {
         const jit::strides s = resolve(given, spec.n_streams, spec.hidden_dim);
@@ -132,7 +132,7 @@ staged_tensor::staged_tensor(device_memory& where, const operand& what, const ji
     } else {
         layout_.length = element_count(what.shape).value();
     }
-    const auto element = static_cast<std::size_t>(jit::size_of(type_));
+    const auto element = static_cast<std::size_t>(element_bytes_);
     bytes_ = static_cast<std::size_t>(layout_.extent()) * element;
     const auto promised = static_cast<std::size_t>(what.type == "fp32" || what.type == "int32" ? 4 : spec.alignment_bytes);
     pointer_ = where.allocate(bytes_, std::max(promised, element));
@@ -169,9 +169,13 @@ std::vector<float> staged_tensor::read_back(device_memory& where) const
     std::vector<std::byte> staged(bytes_);
     where.download(staged.data(), pointer_, bytes_);
     std::vector<float> values(static_cast<std::size_t>(layout_.tokens * layout_.streams * layout_.length));
-    const auto row_bytes = static_cast<std::ptrdiff_t>(layout_.length * jit::size_of(type_));
+    const auto row_bytes = static_cast<std::ptrdiff_t>(layout_.length * element_bytes_);
     for_each_row([&](std::int64_t from, std::size_t at) {
-        widen_elements(staged.data() + at, layout_.length, type_, values.data() + from);
+        if (element_bytes_ == 1)
+            std::transform(staged.data() + at, staged.data() + at + layout_.length, values.data() + from,
+                           [](std::byte bits) { return from_e4m3(static_cast<std::uint8_t>(bits)); });
+        else
+            widen_elements(staged.data() + at, layout_.length, type_, values.data() + from);
         const auto start = staged.begin() + static_cast<std::ptrdiff_t>(at);
         std::fill(start, start + row_bytes, poison);
     });

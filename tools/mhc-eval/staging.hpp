@@ -51,6 +51,7 @@ private:
 
     std::string name_;
     jit::dtype type_ = jit::dtype::fp32;
+    std::int64_t element_bytes_ = 4;
     layout layout_;
     std::size_t bytes_ = 0;
     void* pointer_ = nullptr;

@@ -51,6 +51,8 @@ void add_item(const std::vector<setting>& settings, jit::operations asked, jit::
         item.spec.fn_norm_weight = false;
         item.spec.fn_order = jit::fn_order::fn;
     }
+    if ((item.spec.wanted & jit::operations_with_layer_input_quant).empty())
+        item.spec.layer_input_quant = jit::layer_input_quant::none;
     item.spec.options.reference_rounding = item.spec.options.reference_rounding && !(part & layer_operators).empty();
     items.push_back(item);
 }

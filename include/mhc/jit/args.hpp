@@ -8,6 +8,8 @@
 // fn of [m, n*C] has that shape with the spec's fn_order fn, and [n*C, m] with phi; so has its gradient. With the spec's
 // fn_norm_weight, the projection reads fn[r,k] * fn_norm_weight[k] for fn[r,k]: the weight of the norm that r is of.
 //
+// With the spec's layer_input_quant, layer_input is [T, C] bytes of fp8 e4m3 in the structs that have layer_input_scale.
+//
 // `num_valid_tokens`, in every struct that has it: [1] int32 on the target, optional, read by the kernels alone. Of a batch
 // padded to T tokens the first *num_valid_tokens are computed; the others are neither read nor written. Below 0 it counts as
 // 0, above T as T. So one captured graph, or one launch of a known size, serves batches of any size up to T.
@@ -104,6 +106,7 @@ struct pre_fwd_args {
     strides x_strides;
     const void* fn_norm_weight = nullptr;  ///< in   [n*C]  weight  iff the spec's fn_norm_weight is set
     const std::int32_t* num_valid_tokens = nullptr;
+    float* layer_input_scale = nullptr;  ///< out  [T] or [T, ceil(C/128)]  f32  iff the spec's layer_input_quant is set
 };
 
 /// post_fwd (in place where that may be), and pre_fwd of the next layer on its result: bit for bit what the two give one
@@ -132,6 +135,7 @@ struct post_pre_fwd_args {
     const void* bias = nullptr;            ///< in   [C]  weight  optional
     const void* fn_norm_weight = nullptr;  ///< in   [n*C]  weight  iff the spec's fn_norm_weight is set
     const std::int32_t* num_valid_tokens = nullptr;
+    float* layer_input_scale = nullptr;  ///< out  [T] or [T, ceil(C/128)]  f32  iff the spec's layer_input_quant is set
 };
 
 /// pre_fwd of a model's first layer, whose n streams are all x[t]: the bits of expand_fwd and pre_fwd without the n copies.
@@ -150,6 +154,7 @@ struct broadcast_pre_fwd_args {
     std::int64_t tokens = 0;               ///< T
     const void* fn_norm_weight = nullptr;  ///< in   [n*C]  weight  iff the spec's fn_norm_weight is set
     const std::int32_t* num_valid_tokens = nullptr;
+    float* layer_input_scale = nullptr;  ///< out  [T] or [T, ceil(C/128)]  f32  iff the spec's layer_input_quant is set
 };
 
 /// pre_fwd whose layer_input is made with the pre of the sublayer before, sum_i previous_pre[t,i] * x[t,i,c], then the norm
@@ -173,6 +178,7 @@ struct delayed_pre_fwd_args {
     bool previous_pre_is_static = false;   ///< previous_pre is [n], the same for every token
     const void* fn_norm_weight = nullptr;  ///< in   [n*C]  weight  iff the spec's fn_norm_weight is set
     const std::int32_t* num_valid_tokens = nullptr;
+    float* layer_input_scale = nullptr;  ///< out  [T] or [T, ceil(C/128)]  f32  iff the spec's layer_input_quant is set
 };
 
 /// The end of the streams: z = (fn . x[t]) * r * scale[0] + base with r as in `pre_fwd_args`; pre = sigmoid(z) + pre_eps;
@@ -191,6 +197,7 @@ struct head_fwd_args {
     strides x_strides;
     const void* fn_norm_weight = nullptr;  ///< in   [n*C]  weight  iff the spec's fn_norm_weight is set
     const std::int32_t* num_valid_tokens = nullptr;
+    float* layer_input_scale = nullptr;  ///< out  [T] or [T, ceil(C/128)]  f32  iff the spec's layer_input_quant is set
 };
 
 /// First stage of pre_fwd: sum_s proj[s,t,r] = fn[r] . x[t] and sum_s sqsum[s,t] = sum over K = n*C of x[t]^2.
@@ -263,6 +270,7 @@ struct pre_big_fuse_args {
     std::int64_t splits = 1;            ///< S: 1 to 64
     strides x_strides;
     const std::int32_t* num_valid_tokens = nullptr;
+    float* layer_input_scale = nullptr;  ///< out  [T] or [T, ceil(C/128)]  f32  iff the spec's layer_input_quant is set
 };
 
 /// mHC.cu's layer with one set of coefficients: p = sigmoid(h_pre) + pre_eps, q = post_mult * sigmoid(h_post),

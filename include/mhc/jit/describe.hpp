@@ -72,10 +72,10 @@ struct tensor_description {
     std::string name;
     bool is_output = false, optional = false;
     std::string shape;  ///< such as "[T,n,C]", or "[T,n] or [n]"; S: splits of a projection, R: its rows, L: layers
-    std::string type;   ///< "data", "weight", "fp32" or "int32"
+    std::string type;   ///< "data", "weight", "fp32", "int32" or "fp8"
 };
-std::vector<tensor_description> tensors_of(operation op);                          ///< fn in the order fn
-std::vector<tensor_description> tensors_of(operation op, const layer_spec& spec);  ///< in the spec's order
+std::vector<tensor_description> tensors_of(operation op);                          ///< fn in the order fn, no fp8
+std::vector<tensor_description> tensors_of(operation op, const layer_spec& spec);  ///< as the spec has them
 
 /// The operator that a gradient is one of: post_fwd of post_bwd. Empty for an operator that is no gradient.
 std::optional<operation> operator_of_gradient(operation gradient);

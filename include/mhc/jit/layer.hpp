@@ -8,6 +8,7 @@
 
 #include <mhc/jit/args.hpp>
 #include <mhc/jit/fused_args.hpp>
+#include <mhc/jit/fused_gradient_args.hpp>
 #include <mhc/jit/gradient_args.hpp>
 #include <mhc/jit/result.hpp>
 #include <mhc/jit/spec.hpp>
@@ -57,7 +58,7 @@ public:
     result<void> rmsnorm_matmul_fwd(const rmsnorm_matmul_fwd_args& args, void* stream = nullptr) const;
     result<void> multilayer_recompute(const multilayer_recompute_args& args, void* stream = nullptr) const;
 
-    // Gradients: tensors and formulas in <mhc/jit/gradient_args.hpp>.
+    // Gradients: tensors and formulas in <mhc/jit/gradient_args.hpp> and <mhc/jit/fused_gradient_args.hpp>.
     result<void> sinkhorn_bwd(const sinkhorn_bwd_args& args, void* stream = nullptr) const;
     result<void> rmsnorm_bwd(const rmsnorm_bwd_args& args, void* stream = nullptr) const;
     result<void> apply_mix_bwd(const apply_mix_bwd_args& args, void* stream = nullptr) const;
@@ -71,6 +72,8 @@ public:
     result<void> pre_project_bwd(const pre_project_bwd_args& args, void* stream = nullptr) const;
     result<void> split_mixes_bwd(const split_mixes_bwd_args& args, void* stream = nullptr) const;
     result<void> coeffs_bwd(const coeffs_bwd_args& args, void* stream = nullptr) const;
+    result<void> post_head_bwd(const post_head_bwd_args& args, void* stream = nullptr) const;
+    result<void> rmsnorm_matmul_bwd(const rmsnorm_matmul_bwd_args& args, void* stream = nullptr) const;
 
     /// Bytes of scratch memory `op` needs for `tokens`; 0 for operators without a workspace argument, and for tokens <= 0.
     std::int64_t workspace_bytes(operation op, std::int64_t tokens) const;

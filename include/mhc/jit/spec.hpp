@@ -45,6 +45,12 @@ enum class projection : std::uint8_t { split, strict, tf32 };
 /// Triton kernels).
 enum class fn_order : std::uint8_t { fn, phi };
 
+/// How layer_input is stored. none: in dtype. fp8_row and fp8_block128: in fp8 e4m3 (OCP's e4m3fn: no infinities, largest
+/// 448, on every target), with a float scale for each token, or for each token and 128 channels (the last may be fewer):
+/// scale = max(largest |layer_input|, 1e-10) / 448, and layer_input / scale rounded to nearest even, never beyond 448. What
+/// is quantised is the float value, before any rounding to dtype.
+enum class layer_input_quant : std::uint8_t { none, fp8_row, fp8_block128 };
+
 /// A public implementation's set of options; see `options_of`.
 enum class preset : std::uint8_t { paper, mhc_cu, deepseek, liger, aiter_triton };
 
@@ -82,8 +88,10 @@ enum class operation : std::uint8_t {
     post_head_fwd,
     multilayer_recompute,
     rmsnorm_matmul_fwd,
+    rmsnorm_matmul_bwd,
+    post_head_bwd,
 };
-inline constexpr int operation_count = 32;
+inline constexpr int operation_count = 34;
 
 /// A set of operators, as `operations{operation::pre_fwd, operation::post_fwd}`.
 class operations {
@@ -110,15 +118,22 @@ private:
 
 /// Those that normalise their layer_input where the spec has norm_weight.
 inline constexpr operations operations_with_norm_weight = {
-    operation::pre_fwd,         operation::post_pre_fwd, operation::head_fwd, operation::pre_big_fuse,
-    operation::pre_bwd,         operation::post_pre_bwd, operation::head_bwd, operation::broadcast_pre_fwd,
-    operation::delayed_pre_fwd, operation::post_head_fwd};
+    operation::pre_fwd,         operation::post_pre_fwd,  operation::head_fwd,     operation::pre_big_fuse,
+    operation::pre_bwd,         operation::post_pre_bwd,  operation::head_bwd,     operation::broadcast_pre_fwd,
+    operation::delayed_pre_fwd, operation::post_head_fwd, operation::post_head_bwd};
 
 /// Those that project on one matrix fn, whose order and norm weight the spec says.
 inline constexpr operations operations_with_fn = {
-    operation::pre_fwd,           operation::post_pre_fwd,    operation::head_fwd,     operation::pre_project_fwd,
-    operation::pre_bwd,           operation::post_pre_bwd,    operation::head_bwd,     operation::pre_project_bwd,
-    operation::broadcast_pre_fwd, operation::delayed_pre_fwd, operation::post_head_fwd};
+    operation::pre_fwd,           operation::post_pre_fwd,    operation::head_fwd,      operation::pre_project_fwd,
+    operation::pre_bwd,           operation::post_pre_bwd,    operation::head_bwd,      operation::pre_project_bwd,
+    operation::broadcast_pre_fwd, operation::delayed_pre_fwd, operation::post_head_fwd, operation::post_head_bwd};
+
+/// Those whose layer_input is quantised where the spec has layer_input_quant, and their gradients, which take that for the
+/// identity.
+inline constexpr operations operations_with_layer_input_quant = {
+    operation::pre_fwd,      operation::post_pre_fwd,      operation::head_fwd,
+    operation::pre_big_fuse, operation::broadcast_pre_fwd, operation::delayed_pre_fwd,
+    operation::pre_bwd,      operation::post_pre_bwd,      operation::head_bwd};
 
 /// The options of the mathematics. `options_of(preset)` fills every one; change what differs.
 struct layer_options {
@@ -158,6 +173,8 @@ struct layer_spec {
     /// x of the projection is RMS-normalised over n*C and times fn_norm_weight[n*C]; for `operations_with_fn`.
     bool fn_norm_weight = false;
     mhc::jit::fn_order fn_order = fn_order::fn;  ///< of fn and d_fn, for `operations_with_fn`
+    /// Of layer_input, for `operations_with_layer_input_quant`; `dtype` is then the type of the other data alone.
+    mhc::jit::layer_input_quant layer_input_quant = layer_input_quant::none;
     /// 16, 4 or 2, and at least size_of(dtype): what every data and weight pointer is a multiple of, in bytes.
     std::int32_t alignment_bytes = 16;
     /// Which operators to make.
@@ -180,6 +197,7 @@ std::string_view to_string(sinkhorn_eps_mode) noexcept;
 std::string_view to_string(sinkhorn_gradient) noexcept;
 std::string_view to_string(projection) noexcept;
 std::string_view to_string(fn_order) noexcept;
+std::string_view to_string(layer_input_quant) noexcept;
 std::string_view to_string(preset) noexcept;
 std::string_view to_string(operation) noexcept;
 
@@ -190,8 +208,8 @@ result<dtype> parse_dtype(std::string_view name);
 /// Sets one field of the spec by name, as the tools' `--set NAME=VALUE` does. Names: those of `layer_options` as
 /// MATH names them (layout, sinkhorn_start, sinkhorn_order, sinkhorn_eps_mode, sinkhorn_eps, sinkhorn_iters,
 /// sinkhorn_gradient, rms_eps, norm_eps, pre_eps, post_mult, projection, reference_rounding), and preset, dtype,
-/// weight_dtype, n_streams, hidden_dim, norm_weight, fn_norm_weight, fn_order, alignment_bytes. `preset` replaces every
-/// option, so set it first. Errors: bad_spec, naming the field, its value and what is allowed.
+/// weight_dtype, n_streams, hidden_dim, norm_weight, fn_norm_weight, fn_order, layer_input_quant, alignment_bytes. `preset`
+/// replaces every option, so set it first. Errors: bad_spec, naming the field, its value and what is allowed.
 result<void> set_field(layer_spec& spec, std::string_view name, std::string_view value);
 
 }  // namespace mhc::jit
