@@ -139,7 +139,9 @@ tile tile_of_rows(const facts& f, std::int64_t rows)
         return std::find(f.on.features.begin(), f.on.features.end(), feature) != f.on.features.end();
     };
     if (f.is_host && !has("avx512f") && f.on.processor == "x86-64") return {2, 2};
-    if (f.on.kind == target_kind::amdgpu) return {2, std::min<std::int64_t>(f.C % f.vector == 0 ? 8 : 4, rows)};
+    // gfx1030's 256 registers do not quite hold 8 rows where there are many streams.
+    const bool is_full = f.on.processor == "gfx1030" && f.n >= 8;
+    if (f.on.kind == target_kind::amdgpu) return {2, std::min<std::int64_t>(f.C % f.vector == 0 && !is_full ? 8 : 4, rows)};
     return {4, 4};
 }
 
