@@ -168,10 +168,11 @@ jit::result<operator_plan> plan(const jit::layer_spec& spec, const target& on, j
 {
     if (auto ok = validate(spec); !ok) return ok.error();
     const facts f(spec, on);
-    operator_plan made{.op = op, .on = on, .kernels = {}, .slices = f.project_slices()};
+    operator_plan made{.op = op, .on = on, .kernels = {}, .slices = f.project_slices(), .steps = {}};
     if (!add_gradient_kernels(f, made)) add_kernels(f, made);
     made.runs_without_tokens =
         std::any_of(made.kernels.begin(), made.kernels.end(), [](const kernel_plan& k) { return k.runs_without_tokens; });
+    add_chunks(f, made);
     return made;
 }
 
