@@ -81,7 +81,11 @@ kernel_plan plan_apply_post(const facts& f, const feeds& from)
 kernel_plan plan_layer(const facts& f)
 {
     kernel_plan k = plan_tokens(f, "layer", arguments_of("layer"));
-    add(k, {{"layout", std::string(to_string(f.spec.options.layout))},
+    // AMD GPUs: a wave for each slice, whose lanes keep x in 64 registers, in 128 where a wave has 32 lanes.
+    const bool keeps = f.on.kind == target_kind::amdgpu && f.slices() <= 16 && f.n * f.slice <= 4096;
+    if (keeps) set_block(k, static_cast<std::int32_t>(f.slices() * f.wave));
+    add(k, {{"body", keeps ? "layer_in_registers" : "layer"},
+            {"layout", std::string(to_string(f.spec.options.layout))},
             {"reference_rounding", f.spec.options.reference_rounding ? "true" : "false"}});
     finish(f, k, true);
     return k;
