@@ -177,6 +177,13 @@ struct kernel_plan {
     std::string symbol_base;  ///< "mhc_post_n4_c4096_bf16"
 };
 
+/// Where the data of later tokens are: `bytes` further for each, times the value of `stride` where it is not slot::tokens.
+struct token_step {
+    slot what{};
+    std::int64_t bytes = 0;
+    slot stride = slot::tokens;
+};
+
 struct operator_plan {
     jit::operation op{};
     mhc::codegen::target on;
@@ -184,6 +191,11 @@ struct operator_plan {
     std::int64_t workspace_bytes_per_token = 0, workspace_bytes_fixed = 0;
     bool runs_without_tokens = false;  ///< a kernel does
     std::int64_t slices = 1;  ///< into which a projection cuts the channels: with more splits, the further ones are zero
+    std::int64_t chunk_tokens_max = 0;  ///< that the kernels take at a time, one kernel after the other; 0: any number
+    std::vector<token_step> steps;      ///< from one chunk to the next, of all that tokens do not share
+
+    /// Tokens of each chunk of a launch but the last, which may have fewer: all, where they are one chunk.
+    std::int64_t chunk_tokens(std::int64_t tokens) const noexcept;
 };
 
 /// Bytes that every row of a weight is a multiple of, as row_alignment_bytes is for data.

@@ -113,4 +113,7 @@ kernel_plan plan_coefficients(const facts& f, const std::string& family, const f
 kernel_plan plan_pre_mix(const facts& f, const feeds& from);
 kernel_plan plan_static_coefficients(const facts& f, const feeds& from = {});
 
+/// Decides how many tokens the kernels of a planned operator take at a time.
+void add_chunks(const facts& f, operator_plan& made);
+
 }  // namespace mhc::codegen

@@ -170,10 +170,11 @@ jit::result<operator_plan> plan(const jit::layer_spec& spec, const target& on, j
     jit::layer_spec of_op = spec;
     if (!jit::operations_with_layer_input_quant.contains(op)) of_op.layer_input_quant = jit::layer_input_quant::none;
     const facts f(of_op, on);
-    operator_plan made{.op = op, .on = on, .kernels = {}, .slices = f.project_slices()};
+    operator_plan made{.op = op, .on = on, .kernels = {}, .slices = f.project_slices(), .steps = {}};
     if (!add_gradient_kernels(f, made)) add_kernels(f, made);
     made.runs_without_tokens =
         std::any_of(made.kernels.begin(), made.kernels.end(), [](const kernel_plan& k) { return k.runs_without_tokens; });
+    add_chunks(f, made);
     return made;
 }
 

@@ -51,14 +51,18 @@ kernel_plan start(const facts& f, std::string family, std::vector<argument> args
     k.family = std::move(family);
     k.args = std::move(args);
     k.argument_bytes = lay_out(k.args);
-    k.block = block;
     k.grid.groups_max = f.groups_max();
     k.n_streams = f.spec.n_streams;
-    k.bindings = {{"vocabulary", vocabulary_of(f.on.kind)},
-                  {"block", fmt::to_string(block)},
-                  {"wave", fmt::to_string(f.wave)},
-                  {"params", parameters(k.args, f.spec)}};
+    k.bindings = {
+        {"vocabulary", vocabulary_of(f.on.kind)}, {"wave", fmt::to_string(f.wave)}, {"params", parameters(k.args, f.spec)}};
+    set_block(k, block);
     return k;
+}
+
+void set_block(kernel_plan& k, std::int32_t block)
+{
+    k.block = block;
+    k.bindings["block"] = fmt::to_string(block);
 }
 
 void finish(const facts& f, kernel_plan& k, bool has_channels, bool has_streams, std::optional<jit::dtype> type)

@@ -23,6 +23,8 @@ void add_sigmoids(const facts& f, kernel_plan& k, bool has_post);
 
 /// A kernel with its arguments and what every stub needs.
 kernel_plan start(const facts& f, std::string family, std::vector<argument> args, std::int32_t block);
+/// Work-items of a group.
+void set_block(kernel_plan& k, std::int32_t block);
 inline void add(kernel_plan& k, bindings more) { k.bindings.merge(more); }
 /// Gives the kernel its name for people, a function of its key: `type` is that of its rows where they are not data.
 void finish(const facts& f, kernel_plan& k, bool has_channels, bool has_streams = true,

@@ -17,15 +17,19 @@ struct amd_processor {
     std::int32_t wave_size;
     std::int32_t lds_bytes_max;
     bool has_sramecc, has_xnack;
+    std::int64_t last_level_mib;
 };
 
-// LDS of a work-group and target features: LLVM's AMDGPUUsage, "Processors"; gfx950's 160 KB from the same.
+// LDS of a work-group and target features: LLVM's AMDGPUUsage, "Processors"; gfx950's 160 KB from the same. Infinity Cache:
+// ROCm documentation, "AMD GPU specifications", and AMD's product pages, the smallest of MI300X, MI300A, MI308X and MI325X;
+// MI350X and MI355X; RX 6800 to 6950 XT; RX 7900 GRE to XTX; RX 7700 XT and 7800 XT; RX 9060 XT; RX 9070 GRE to XT. gfx90a
+// has none; gfx1250's is not public.
 constexpr std::array amd_table{
-    amd_processor{"gfx90a", 64, 65536, true, true},    amd_processor{"gfx942", 64, 65536, true, true},
-    amd_processor{"gfx950", 64, 163840, true, true},   amd_processor{"gfx1030", 32, 65536, false, false},
-    amd_processor{"gfx1100", 32, 65536, false, false}, amd_processor{"gfx1101", 32, 65536, false, false},
-    amd_processor{"gfx1200", 32, 65536, false, false}, amd_processor{"gfx1201", 32, 65536, false, false},
-    amd_processor{"gfx1250", 32, 65536, false, false},
+    amd_processor{"gfx90a", 64, 65536, true, true, 0},     amd_processor{"gfx942", 64, 65536, true, true, 256},
+    amd_processor{"gfx950", 64, 163840, true, true, 256},  amd_processor{"gfx1030", 32, 65536, false, false, 128},
+    amd_processor{"gfx1100", 32, 65536, false, false, 64}, amd_processor{"gfx1101", 32, 65536, false, false, 48},
+    amd_processor{"gfx1200", 32, 65536, false, false, 32}, amd_processor{"gfx1201", 32, 65536, false, false, 48},
+    amd_processor{"gfx1250", 32, 65536, false, false, 0},
 };
 
 struct cuda_architecture {
@@ -80,7 +84,8 @@ jit::result<target> parse_amd(std::string_view name)
              .features = {},
              .triple = "amdgcn-amd-amdhsa",
              .wave_size = row->wave_size,
-             .lds_bytes_max = row->lds_bytes_max};
+             .lds_bytes_max = row->lds_bytes_max,
+             .last_level_bytes = row->last_level_mib * 1024 * 1024};
     std::string_view rest = name.substr(processor.size());
     while (!rest.empty()) {
         rest.remove_prefix(1);

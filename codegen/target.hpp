@@ -16,10 +16,13 @@ struct target {
     target_kind kind = target_kind::host;
     std::string name;       ///< as keys and rows have it: "gfx942", "gfx90a:sramecc+:xnack-", "sm_90", "host:<hash>"
     std::string processor;  ///< "gfx942", "sm_90"; "x86-64" or "generic" on host
-    std::vector<std::string> features;     ///< host: LLVM names, sorted ("avx2", ...); AMD: "sramecc+", "xnack-"
-    std::string triple;                    ///< LLVM's; empty for CUDA
-    std::int32_t wave_size = 1;            ///< lanes of a wavefront
-    std::int32_t lds_bytes_max = 65536;    ///< of a work-group
+    std::vector<std::string> features;   ///< host: LLVM names, sorted ("avx2", ...); AMD: "sramecc+", "xnack-"
+    std::string triple;                  ///< LLVM's; empty for CUDA
+    std::int32_t wave_size = 1;          ///< lanes of a wavefront
+    std::int32_t lds_bytes_max = 65536;  ///< of a work-group
+    /// AMD: of the cache between the compute units' L2 and memory, the smallest that a product of this processor has; 0:
+    /// none.
+    std::int64_t last_level_bytes = 0;
     std::int32_t code_object_version = 5;  ///< AMD: 4 where a HIP 5 runtime will load the object
 };
 

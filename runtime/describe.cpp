@@ -178,6 +178,7 @@ result<operator_description> describe(operation op, const layer_spec& spec, std:
     operator_description d;
     d.target = on->kind == codegen::target_kind::host ? std::string(target) : on->name;
     d.workspace_bytes = tokens == 0 ? 0 : planned->workspace_bytes_fixed + tokens * planned->workspace_bytes_per_token;
+    d.chunk_tokens = planned->chunk_tokens(tokens);
     const auto source = make_source(options);
     // Without `compile`, or in strict mode, no compiler is asked for: the key is then the one without a toolchain.
     const runtime::chosen_compiler by = compile && !options.strict ? source->compiler_for(*on) : runtime::chosen_compiler{};

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -15,15 +16,9 @@ namespace {
 // The longest argument block of a family is some 200 bytes; tests/unit checks them all.
 constexpr std::size_t argument_bytes_max = 256;
 
-}  // namespace
-
-jit::failure not_made(jit::operation op)
-{
-    return {jit::errc::launch_failed,
-            fmt::format("{}: the layer was made without it; name it in the spec's `wanted`", to_string(op))};
-}
-
-jit::result<void> enqueue(const ready_operator& op, codegen::slot_values& values, std::int64_t tokens, void* stream)
+/// One chunk of tokens; what all tokens share is made by the first.
+jit::result<void> enqueue_chunk(const ready_operator& op, codegen::slot_values& values, std::int64_t tokens, bool is_first,
+                                void* stream)
 {
     alignas(16) std::array<unsigned char, argument_bytes_max> block;
     bool follows_its_own = false;  // the kernel before it in the stream is this operator's too
@@ -31,6 +26,7 @@ jit::result<void> enqueue(const ready_operator& op, codegen::slot_values& values
         const codegen::kernel_plan& plan = op.plan.kernels[i];
         if (values[static_cast<std::size_t>(plan.only_if)] == 0 && (tokens > 0 || plan.only_if != slot::tokens)) continue;
         if (tokens == 0 && !plan.runs_without_tokens) continue;
+        if (!is_first && plan.grid.ignores_tokens) continue;
         const std::int64_t groups = plan.grid.groups(tokens);
         values[static_cast<std::size_t>(slot::groups)] = static_cast<std::uint64_t>(groups);
         for (const codegen::argument& arg : plan.args) {
@@ -52,6 +48,39 @@ jit::result<void> enqueue(const ready_operator& op, codegen::slot_values& values
                       : code.launch(groups, plan.block, block.data(), plan.argument_bytes, stream);
         if (!ok) return ok;
         follows_its_own = true;
+    }
+    return {};
+}
+
+/// Moves the values `tokens` tokens on.
+void advance(const codegen::operator_plan& plan, codegen::slot_values& values, std::int64_t tokens)
+{
+    for (const codegen::token_step& step : plan.steps) {
+        const std::int64_t stride =
+            step.stride == slot::tokens ? 1 : static_cast<std::int64_t>(values[static_cast<std::size_t>(step.stride)]);
+        values[static_cast<std::size_t>(step.what)] += static_cast<std::uint64_t>(tokens * step.bytes * stride);
+    }
+}
+
+}  // namespace
+
+jit::failure not_made(jit::operation op)
+{
+    return {jit::errc::launch_failed,
+            fmt::format("{}: the layer was made without it; name it in the spec's `wanted`", to_string(op))};
+}
+
+jit::result<void> enqueue(const ready_operator& op, codegen::slot_values& values, std::int64_t tokens, void* stream)
+{
+    const std::int64_t chunk = op.plan.chunk_tokens(tokens);
+    // The GPU alone knows how many tokens are valid, and counts them from the first of all.
+    if (chunk == tokens || values[static_cast<std::size_t>(slot::num_valid_tokens)] != 0)
+        return enqueue_chunk(op, values, tokens, true, stream);
+    for (std::int64_t first = 0; first < tokens; first += chunk) {
+        const std::int64_t some = std::min(chunk, tokens - first);
+        values[static_cast<std::size_t>(slot::tokens)] = static_cast<std::uint64_t>(some);
+        if (auto ok = enqueue_chunk(op, values, some, first == 0, stream); !ok) return ok;
+        advance(op.plan, values, some);
     }
     return {};
 }

@@ -5,7 +5,8 @@
 
 namespace mhc::runtime {
 
-/// Fills each kernel's argument block and launches it, in order. With no tokens only those that say so.
+/// Fills each kernel's argument block and launches it, in order, chunk of tokens by chunk where the plan has chunks. With no
+/// tokens only those that say so.
 jit::result<void> enqueue(const ready_operator& op, codegen::slot_values& values, std::int64_t tokens, void* stream);
 
 /// Error of a layer that was made without the operator.

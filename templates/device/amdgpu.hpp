@@ -9,6 +9,7 @@
 #define MHC_SHORT_LOOP _Pragma("clang loop vectorize(disable) unroll(disable)")
 #define MHC_LDS(name, count) static __attribute__((shared)) float name[count]
 #define MHC_FUSED true
+#define MHC_BRANCH_ON_NAN true
 
 #define MHC_KERNEL(name, block, ...) \
     extern "C" __attribute__((global, amdgpu_flat_work_group_size(block, block))) void name(__VA_ARGS__)
@@ -85,13 +86,28 @@ MHC_DEVICE float shuffle_xor(float v, int lane, int distance)
     return __builtin_bit_cast(float, __builtin_amdgcn_ds_bpermute((lane ^ distance) * 4, __builtin_bit_cast(int, v)));
 }
 
-/// Sum over the lanes of a wave, in every lane: a butterfly, so every lane adds the same pairs.
+/// v of another lane of the same 16, by a DPP control of the ISA.
+template <int Control>
+MHC_DEVICE float moved(float v)
+{
+    const int bits = __builtin_bit_cast(int, v);
+    return __builtin_bit_cast(float, __builtin_amdgcn_update_dpp(bits, bits, Control, 0xf, 0xf, true));
+}
+MHC_DEVICE float of_lane(float v, int lane)
+{
+    return __builtin_bit_cast(float, __builtin_amdgcn_readlane(__builtin_bit_cast(int, v), lane));
+}
+
+/// Sum over the lanes of a wave, in every lane: of pairs, then of neighbouring pairs of equal sums, and so on.
 template <int Wave>
 MHC_DEVICE float wave_sum(float v)
 {
-    const int lane = int(__builtin_amdgcn_workitem_id_x()) % Wave;
-    for (int distance = 1; distance < Wave; distance *= 2) v += shuffle_xor(v, lane, distance);
-    return v;
+    v += moved<0xb1>(v);   // quad_perm 1 0 3 2
+    v += moved<0x4e>(v);   // quad_perm 2 3 0 1
+    v += moved<0x141>(v);  // row_half_mirror
+    v += moved<0x140>(v);  // row_mirror
+    const float half = of_lane(v, 0) + of_lane(v, 16);
+    return Wave == 32 ? half : half + (of_lane(v, 32) + of_lane(v, 48));
 }
 
 MHC_DEVICE float square_root(float v) { return __builtin_sqrtf(v); }
@@ -100,3 +116,39 @@ MHC_DEVICE float square_root(float v) { return __builtin_sqrtf(v); }
 
 #include <mhc/device/clang_vector.hpp>
 #include <mhc/device/simd.hpp>
+
+namespace mhc {
+
+/// What nothing writes while the kernel runs, at an address that all lanes of a wave have: a scalar load, which Clang makes
+/// of no other after a barrier.
+MHC_DEVICE float load_uniform(const float* p) { return *(const float __attribute__((address_space(4)))*)p; }
+
+/// v, as if it were not known before: what follows from it is not kept in registers from one turn of a loop to the next.
+MHC_DEVICE int made_here(int v)
+{
+    asm volatile("" : "+v"(v));
+    return v;
+}
+
+/// splat of what several vectors are multiplied by. gfx9's packed instructions take a pair of registers, which Clang makes
+/// anew for every vector, two moves for each four products; of a pair that it cannot see through it makes one.
+template <int W>
+MHC_DEVICE vec<float, W> broadcast(float s)
+{
+#if defined(__gfx90a__) || defined(__gfx942__) || defined(__gfx950__)
+    if constexpr (W % 2 == 0) {
+        vec<float, 2> pair = splat<2>(s);
+        asm("" : "+v"(pair));
+        vec<float, W> all;
+#pragma unroll
+        for (int i = 0; i < W; i += 2) {
+            all[i] = pair[0];
+            all[i + 1] = pair[1];
+        }
+        return all;
+    }
+#endif
+    return splat<W>(s);
+}
+
+}  // namespace mhc

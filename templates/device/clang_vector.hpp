@@ -1,6 +1,7 @@
 // mhc/device/clang_vector.hpp -- vectors of floats as Clang's vector types, for every compiler that is a Clang.
 //
-// Needs `half_to_float`, `float_to_half` and `MHC_FUSED` (whether a fused multiply-add is an instruction) of the target.
+// Needs of the target `half_to_float`, `float_to_half`, `MHC_FUSED` (whether a fused multiply-add is an instruction) and
+// `MHC_BRANCH_ON_NAN` (whether a branch costs less than what a NaN takes to stay one).
 #pragma once
 
 namespace mhc {
@@ -65,15 +66,28 @@ MHC_DEVICE vec<float, W> narrow(vec<float, W> v, const fp32*)
 {
     return v;
 }
+/// Whether an element is a NaN, in a comparison for two of them; one that has no neighbour is not looked at.
+template <int W>
+MHC_DEVICE bool has_nan(vec<float, W> v)
+{
+    bool found = false;
+#pragma unroll
+    for (int i = 0; i + 1 < W; i += 2) found |= __builtin_isunordered(v[i], v[i + 1]);
+    return found;
+}
+
 /// To nearest, ties to even; a NaN stays one.
 template <int W>
 MHC_DEVICE vec<u16, W> narrow(vec<float, W> v, const bf16*)
 {
-    const vec<u32, W> bits = __builtin_bit_cast(vec<u32, W>, v);
-    const vec<u32, W> rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
-    const vec<u32, W> quiet = (bits >> 16) | 0x40U;
-    const vec<u32, W> is_nan = __builtin_bit_cast(vec<u32, W>, (bits & 0x7fffffffU) > 0x7f800000U);
-    return __builtin_convertvector((rounded & ~is_nan) | (quiet & is_nan), vec<u16, W>);
+    vec<u32, W> bits = __builtin_bit_cast(vec<u32, W>, v);
+    if (!MHC_BRANCH_ON_NAN || W % 2 != 0 || __builtin_expect(has_nan<W>(v), 0)) {
+        // A NaN whose lower half is zeros is not rounded.
+        const vec<u32, W> quiet = (bits | 0x400000U) & 0xffff0000U;
+        const vec<u32, W> is_nan = __builtin_bit_cast(vec<u32, W>, (bits & 0x7fffffffU) > 0x7f800000U);
+        bits = (bits & ~is_nan) | (quiet & is_nan);
+    }
+    return __builtin_convertvector((bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16, vec<u16, W>);
 }
 template <int W>
 MHC_DEVICE vec<u16, W> narrow(vec<float, W> v, const fp16*)

@@ -15,6 +15,8 @@
 #define MHC_FUSED false
 #endif
 
+#define MHC_BRANCH_ON_NAN false
+
 /// A kernel; `mhc_group` is the work-group. The text that follows the parameters is the body.
 #define MHC_KERNEL(name, block, ...) MHC_DEVICE void name##_group(__VA_ARGS__, mhc::i64 mhc_group)
 #define MHC_GRID(block, wave) \
@@ -121,3 +123,20 @@ MHC_DEVICE float square_root(float v) { return __builtin_sqrtf(v); }
 
 #include <mhc/device/clang_vector.hpp>
 #include <mhc/device/simd.hpp>
+
+namespace mhc {
+
+/// What nothing writes while the kernel runs, at an address that all lanes of a wave have.
+MHC_DEVICE float load_uniform(const float* p) { return *p; }
+
+/// v; where registers are few, as if it were not known before.
+MHC_DEVICE int made_here(int v) { return v; }
+
+/// splat of what several vectors are multiplied by.
+template <int W>
+MHC_DEVICE vec<float, W> broadcast(float s)
+{
+    return splat<W>(s);
+}
+
+}  // namespace mhc

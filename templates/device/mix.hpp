@@ -9,19 +9,24 @@ namespace mhc {
 
 enum class layout { out_in, src_dst };
 
-/// M[i,j] in the stored matrix.
+/// Where M[i,j] is in the stored matrix.
+template <layout L, int n>
+MHC_DEVICE int place_of_weight(int i, int j)
+{
+    return L == layout::out_in ? i * n + j : j * n + i;
+}
 template <layout L, int n>
 MHC_DEVICE float weight_of(const float* stored, int i, int j)
 {
-    return L == layout::out_in ? stored[i * n + j] : stored[j * n + i];
+    return stored[place_of_weight<L, n>(i, j)];
 }
 
 /// sum_i pre[i] * x[i, c ... c+W], in the order of i.
 template <class Rows, int n, class Data>
 MHC_DEVICE typename Rows::lanes weighted_sum(const Data* x, i64 stream, const float* pre, int c)
 {
-    typename Rows::lanes sums = Rows::load(x, c) * pre[0];
-    for (int i = 1; i < n; ++i) sums = fma<Rows::W>(splat<Rows::W>(pre[i]), Rows::load(x + i * stream, c), sums);
+    typename Rows::lanes sums = Rows::load(x, c) * broadcast<Rows::W>(pre[0]);
+    for (int i = 1; i < n; ++i) sums = fma<Rows::W>(broadcast<Rows::W>(pre[i]), Rows::load(x + i * stream, c), sums);
     return sums;
 }
 
@@ -75,12 +80,12 @@ MHC_DEVICE void post_vector(typename Rows::lanes y, const Data* x, i64 x_stream,
     for (int first = 0; first < n; first += tile) {
         lanes sums[tile];
 #pragma unroll
-        for (int k = 0; k < tile; ++k) sums[k] = y * q[smaller(first + k, n - 1)];
+        for (int k = 0; k < tile; ++k) sums[k] = y * broadcast<Rows::W>(q[smaller(first + k, n - 1)]);
         auto add = [&](int j, lanes xj) MHC_INLINE {
 #pragma unroll
             for (int k = 0; k < tile; ++k) {
                 const float weight = weight_of<L, n>(mix, smaller(first + k, n - 1), j);
-                sums[k] = fma<Rows::W>(splat<Rows::W>(weight), xj, sums[k]);
+                sums[k] = fma<Rows::W>(broadcast<Rows::W>(weight), xj, sums[k]);
             }
         };
         if constexpr (fits) {

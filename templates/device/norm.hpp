@@ -95,4 +95,63 @@ MHC_DEVICE void layer(Grid at, float* slice_sums, const Data* x, const float* co
     });
 }
 
+/// The same with a wave for each slice: a lane keeps its vectors of x in registers, so that x is read once.
+template <class Rows, int n, layout L, bool RoundAsReference, int WeightAlign, class Grid, class Data, class Weight>
+MHC_DEVICE void layer_in_registers(Grid at, float* slice_sums, const Data* x, const float* coefficients,
+                                   const Weight* weight, Data* out, i64 tokens, i64 x_token, i64 x_stream, i64 out_token,
+                                   i64 out_stream, i64 coefficients_token, float eps)
+{
+    constexpr int W = Rows::W, count = own_vectors<Rows, Grid>::count;
+    using lanes = typename Rows::lanes;
+    for_each_token(at, tokens, [=](i64 t) MHC_INLINE {
+        own_vectors<Rows, Grid> own(at);
+        own.first = made_here(own.first);
+        const Data* const row = x + t * x_token;
+        const float* const p = coefficients + t * coefficients_token;
+        const float* const q = p + n;
+        const float* const mix = q + n;
+        lanes xs[count][n], a[count], squares[count];
+#pragma unroll
+        for (int k = 0; k < count; ++k) {
+#pragma unroll
+            for (int j = 0; j < n; ++j)
+                xs[k][j] = own.has(k) ? Rows::load(row + j * x_stream, own.channel(k)) : splat<W>(0.0f);
+        }
+#pragma unroll
+        for (int j = 0; j < n; ++j) {
+            const lanes by = broadcast<W>(load_uniform(p + j));
+#pragma unroll
+            for (int k = 0; k < count; ++k) a[k] = j == 0 ? xs[k][0] * by : fma<W>(by, xs[k][j], a[k]);
+        }
+#pragma unroll
+        for (int k = 0; k < count; ++k) {
+            if (RoundAsReference) a[k] = rounded_to<bf16, W>(a[k]);
+            squares[k] = own.has(k) ? a[k] * a[k] : splat<W>(0.0f);
+        }
+        const float total = own_channel_sum<Rows>(at, slice_sums, squares);
+        const lanes scale = broadcast<W>(1.0f / square_root(total * (1.0f / Rows::C) + eps));
+#pragma unroll
+        for (int k = 0; k < count; ++k) {
+            if (own.has(k)) a[k] = a[k] * scale * Rows::template load<WeightAlign>(weight, own.channel(k));
+            if (RoundAsReference) a[k] = rounded_to<bf16, W>(a[k]);
+        }
+#pragma unroll
+        for (int i = 0; i < n; ++i) {
+            lanes sums[count];
+            const lanes of_y = broadcast<W>(load_uniform(q + i));
+#pragma unroll
+            for (int k = 0; k < count; ++k) sums[k] = a[k] * of_y;
+#pragma unroll
+            for (int j = 0; j < n; ++j) {
+                const lanes by = broadcast<W>(load_uniform(mix + place_of_weight<L, n>(i, j)));
+#pragma unroll
+                for (int k = 0; k < count; ++k) sums[k] = fma<W>(by, xs[k][j], sums[k]);
+            }
+#pragma unroll
+            for (int k = 0; k < count; ++k)
+                if (own.has(k)) Rows::store(out + t * out_token + i * out_stream, own.channel(k), sums[k]);
+        }
+    });
+}
+
 }  // namespace mhc

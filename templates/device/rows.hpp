@@ -64,6 +64,17 @@ MHC_DEVICE void for_each_vector(Grid at, int begin, int end, Body body)
     }
 }
 
+/// Of what the waves have stored, in the slices' order; in every lane.
+template <class Rows>
+MHC_DEVICE float sum_of_slices(const float* slice_sums)
+{
+    barrier();
+    float total = 0.0f;
+    for (int s = 0; s < Rows::slices; ++s) total += slice_sums[s];
+    barrier();  // before the next token overwrites them
+    return total;
+}
+
 /// Sum over all channels of term(c), a vector of W addends that are zero past the row's end; in every lane.
 ///
 /// The order is a function of C and the kind of target alone: a slice is summed by one wave, lane by lane and then over
@@ -78,11 +89,31 @@ MHC_DEVICE float channel_sum(Grid at, float* slice_sums, Term term)
         const float slice_sum = wave_sum<Grid::wave_size>(sum<Rows::W>(sums));
         if (at.lane() == 0) slice_sums[s] = slice_sum;
     }
-    barrier();
-    float total = 0.0f;
-    for (int s = 0; s < Rows::slices; ++s) total += slice_sums[s];
-    barrier();  // before the next token overwrites them
-    return total;
+    return sum_of_slices<Rows>(slice_sums);
+}
+
+/// The vectors of a lane where every slice has a wave: its lanes' share of the slice that channel_sum gives that wave.
+template <class Rows, class Grid>
+struct own_vectors {
+    static constexpr int count = Rows::slice / (Grid::wave_size * Rows::W);
+    static_assert(Rows::slices == Grid::waves, "a wave has a slice");
+    int first;
+    explicit MHC_MEMBER own_vectors(Grid at) : first(at.wave() * Rows::slice + at.lane() * Rows::W) {}
+    MHC_MEMBER int channel(int k) const { return first + k * Grid::wave_size * Rows::W; }
+    MHC_MEMBER bool has(int k) const { return Rows::C % Rows::slice == 0 || channel(k) < Rows::C; }
+};
+
+/// channel_sum of addends in registers, those of the lane's own vectors: the same sum.
+template <class Rows, class Grid>
+MHC_DEVICE float own_channel_sum(Grid at, float* slice_sums,
+                                 const typename Rows::lanes (&terms)[own_vectors<Rows, Grid>::count])
+{
+    typename Rows::lanes sums = splat<Rows::W>(0.0f);
+#pragma unroll
+    for (int k = 0; k < own_vectors<Rows, Grid>::count; ++k) sums = sums + terms[k];
+    const float slice_sum = wave_sum<Grid::wave_size>(sum<Rows::W>(sums));
+    if (at.lane() == 0) slice_sums[at.wave()] = slice_sum;
+    return sum_of_slices<Rows>(slice_sums);
 }
 
 }  // namespace mhc

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <string>
+#include <vector>
 
 #include <mhc/jit.hpp>
 #include <nlohmann/json.hpp>
@@ -20,13 +21,23 @@ using nlohmann::json;
 struct pinned_case {
     const char* processor;
     jit::operation op;
+    std::int64_t hidden_dim = 1280, tokens = 8;
 };
-constexpr pinned_case cases[] = {{"gfx942", jit::operation::post_fwd},         {"gfx942", jit::operation::pre_fwd},
-                                 {"gfx942", jit::operation::sinkhorn_fwd},     {"gfx942", jit::operation::post_pre_fwd},
-                                 {"gfx942", jit::operation::static_layer_fwd}, {"gfx90a", jit::operation::post_fwd},
-                                 {"gfx90a", jit::operation::pre_fwd},          {"gfx1100", jit::operation::post_fwd},
-                                 {"gfx1100", jit::operation::pre_fwd},         {"gfx1200", jit::operation::post_fwd},
-                                 {"gfx1200", jit::operation::pre_fwd}};
+
+/// A few operators of every processor; then, on gfx942, the operators that are bound by memory for the hidden dimensions and
+/// a number of tokens that docs/PERFORMANCE.md tells of. Counts are affine in the tokens but for the grid's bounds.
+std::vector<pinned_case> all_cases()
+{
+    using enum jit::operation;
+    std::vector<pinned_case> all{{"gfx942", post_fwd},     {"gfx942", pre_fwd},          {"gfx942", sinkhorn_fwd},
+                                 {"gfx942", post_pre_fwd}, {"gfx942", static_layer_fwd}, {"gfx90a", post_fwd},
+                                 {"gfx90a", pre_fwd},      {"gfx1100", post_fwd},        {"gfx1100", pre_fwd},
+                                 {"gfx1200", post_fwd},    {"gfx1200", pre_fwd}};
+    for (const std::int64_t hidden_dim : {1280, 2560, 4096, 7168})
+        for (const jit::operation op : {post_fwd, pre_fwd, post_pre_fwd, static_layer_fwd, dynamic_layer_fwd})
+            all.push_back({"gfx942", op, hidden_dim, 128});
+    return all;
+}
 
 jit::engine_options options_of(const pinned_case& one)
 {
@@ -42,14 +53,15 @@ json count_all()
 {
     json all;
     tools::random_source random;
-    for (const pinned_case& one : cases) {
+    for (const pinned_case& one : all_cases()) {
         tools::bench_target on = tools::open_target(options_of(one));
-        tools::bench_case what{.op = one.op, .spec = {}, .tokens = 8};
+        tools::bench_case what{.op = one.op, .spec = {}, .tokens = one.tokens};
         what.spec.wanted = {one.op};
-        what.spec.hidden_dim = 1280;
+        what.spec.hidden_dim = one.hidden_dim;
         what.spec.n_streams = 4;
         const tools::counted_row row = tools::count(on, what, random, {});
-        const auto name = std::string(one.processor) + " " + std::string(jit::to_string(one.op)) + " n4 c1280 t8 bf16";
+        const auto name = std::string(one.processor) + " " + std::string(jit::to_string(one.op)) + " n4 c" +
+                          std::to_string(one.hidden_dim) + " t" + std::to_string(one.tokens) + " bf16";
         const auto described =
             jit::describe(one.op, what.spec, options_of(one).target, what.tokens, true, options_of(one)).value();
         all[described.launches.front().compiler][name] = json(tools::counted_json(row).at("counts"));

@@ -74,6 +74,30 @@ TEST_CASE("plan: grids cover the tokens and stay under 2^31 work-items")
     CHECK(layer.kernels.front().grid.groups(1000) == 1);
 }
 
+TEST_CASE("plan: kernels that read a tensor again take chunks of tokens that the last-level cache holds")
+{
+    constexpr std::int64_t C = 4096, n = 4, row = C * 2, many = 8192;
+    const operator_plan pre = plan_of(spec_of(n, C), "gfx942", operation::pre_fwd);
+    const std::int64_t token = (n + 1) * row + pre.workspace_bytes_per_token;
+    CHECK(pre.chunk_tokens_max % 64 == 0);
+    CHECK(pre.chunk_tokens_max * token <= std::int64_t{192} << 20);
+    CHECK((pre.chunk_tokens_max + 64) * token > std::int64_t{192} << 20);
+    CHECK(pre.chunk_tokens(pre.chunk_tokens_max) == pre.chunk_tokens_max);
+    CHECK(pre.chunk_tokens(pre.chunk_tokens_max + 1) == (pre.chunk_tokens_max + 1 + 127) / 128 * 64);  // two equal ones
+    CHECK(pre.chunk_tokens(0) == 0);
+    CHECK(plan_of(spec_of(n, C), "gfx942", operation::post_pre_fwd).chunk_tokens(many) < pre.chunk_tokens(many));
+    CHECK(plan_of(spec_of(n, C), "gfx942", operation::dynamic_layer_fwd).chunk_tokens(many) < many);
+    CHECK(plan_of(spec_of(n, C), "gfx1200", operation::pre_fwd).chunk_tokens(many) < pre.chunk_tokens(many) / 4);
+    // One kernel, sums over all tokens, tensors between the caller's calls, a target without such a cache.
+    for (const operation op : {operation::post_fwd, operation::static_layer_fwd, operation::pre_bwd,
+                               operation::pre_project_fwd, operation::pre_big_fuse})
+        CHECK(plan_of(spec_of(n, C), "gfx942", op).chunk_tokens(many) == many);
+    for (const char* target : {"gfx90a", "sm_90", "host:x86-64-v3"})
+        CHECK(plan_of(spec_of(n, C), target, operation::pre_fwd).chunk_tokens(many) == many);
+    // Too few tokens would fit.
+    CHECK(plan_of(spec_of(32, 7168), "gfx1200", operation::pre_fwd).chunk_tokens(many) == many);
+}
+
 TEST_CASE("plan: the slices of a sum are a function of the channels and the kind of target, not of the block")
 {
     const auto slice_of = [](const jit::layer_spec& s, const char* target, operation op) {

@@ -118,6 +118,8 @@ std::string report_text(const shown_operator& shown)
         "{} for {}: hidden_dim {}, n_streams {}, {}, {} token(s); workspace {} B; {} launch(es)\n", jit::to_string(shown.op),
         shown.description.target, shown.spec.hidden_dim, shown.spec.n_streams, jit::to_string(shown.spec.dtype),
         shown.tokens, shown.description.workspace_bytes, shown.description.launches.size());
+    if (shown.description.chunk_tokens < shown.tokens)
+        text += fmt::format("launched over chunks of {} tokens, all kernels in turn\n", shown.description.chunk_tokens);
     for (std::size_t i = 0; i < shown.description.launches.size(); ++i) text += launch_text(shown, i);
     return text;
 }
@@ -135,6 +137,7 @@ std::string report_json(const shown_operator& shown)
                          {"alignment_bytes", shown.spec.alignment_bytes},
                          {"tokens", shown.tokens},
                          {"workspace_bytes", shown.description.workspace_bytes},
+                         {"chunk_tokens", shown.description.chunk_tokens},
                          {"launches", std::move(launches)}};
     return report.dump(2, ' ', false, json::error_handler_t::replace) + '\n';
 }

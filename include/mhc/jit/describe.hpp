@@ -55,6 +55,9 @@ struct operator_description {
     std::string target;
     std::vector<launch_description> launches;  ///< in order
     std::int64_t workspace_bytes = 0;
+    /// The library launches all kernels over so many tokens, then over the next: what they move stays in the last-level
+    /// cache. `launches` have the geometry of all tokens at once, with the same result.
+    std::int64_t chunk_tokens = 0;
 };
 
 /// The launches of one operator for `tokens` tokens (dense strides, per-token coefficients, one layer, one split, all rows)
