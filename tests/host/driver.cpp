@@ -268,8 +268,9 @@ agreement compare_with_reference(const jit::layer_spec& spec, const operands& of
         if (place.streams == of.splits && (is_split || name == "d_proj" || name == "d_sqsum")) place.streams = 1;
         const bool is_fp8 = of.at(name).is_fp8;
         if (is_fp8) out = dequantised(out, got.outputs.at("layer_input_scale"), place.width, spec.layer_input_quant);
-        const comparison compared = compare(out, expected, is_fp8 ? quantised_bounds : bounds_of(of.op, name, spec),
-                                            {{"t", place.tokens}, {"i", place.streams}, {"c", place.width}});
+        const comparison compared = compare(
+            out, expected, is_fp8 ? of_quantised(bounds_of(of.op, "layer_input_scale", spec)) : bounds_of(of.op, name, spec),
+            {{"t", place.tokens}, {"i", place.streams}, {"c", place.width}});
         found.norm_ratio = std::max(found.norm_ratio, compared.norm_ratio);
         found.element_ratio = std::max(found.element_ratio, compared.element_ratio);
         found.elements += static_cast<std::int64_t>(out.size());

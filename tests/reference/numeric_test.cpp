@@ -181,8 +181,8 @@ TEST_CASE("numeric: fp8 layer inputs pass as float32 sums round them, and fail w
             cut.push_back(static_cast<float>(down) * scale);
         }
         const std::vector<testing::dimension> dims = {{"t", of.tokens}, {"c", of.hidden_dim}};
-        const comparison good = compare(rounded, expected.layer_input, testing::quantised_bounds, dims);
+        const comparison good = compare(rounded, expected.layer_input, testing::of_quantised({1e-5, 0x1p-24}), dims);
         CHECK_MESSAGE(good.passed, good.message);
-        CHECK_FALSE(compare(cut, expected.layer_input, testing::quantised_bounds, dims).passed);
+        CHECK_FALSE(compare(cut, expected.layer_input, testing::of_quantised({1e-5, 0x1p-24}), dims).passed);
     }
 }

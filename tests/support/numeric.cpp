@@ -101,7 +101,8 @@ comparison compare(std::span<const float> out, const reference::tensor& expected
     for (std::size_t i = 0; i < out.size(); ++i) {
         const double value = expected.value[i];
         if (!std::isfinite(value)) continue;
-        const double error = static_cast<double>(out[i]) - value;
+        double error = std::abs(static_cast<double>(out[i]) - value);
+        if (allowed.may_step) error = std::min(error, std::abs(error - expected.rounding_doubt[i]));
         error_squares += error * error;
         squares += value * value;
         term_squares += expected.terms[i] * expected.terms[i];

@@ -20,6 +20,8 @@ struct bounds {
     /// Half the spacing of the type's smallest numbers for fp16; for the others where float32 numbers become subnormal,
     /// which a kernel may flush. Matters to gradients that vanish.
     double smallest = 0x1p-126;
+    /// rounding_doubt is a whole step of what is stored: an element is right at either end of it.
+    bool may_step = false;
 };
 
 /// The bounds of `tensor` (its name in <mhc/jit/args.hpp>) as `op` of `spec` returns it.
@@ -28,9 +30,14 @@ bounds bounds_of(jit::operation op, std::string_view tensor, const jit::layer_sp
 /// Those of a gradient of a tensor with these bounds: three times the relative one.
 constexpr bounds of_gradient(const bounds& of) { return {3 * of.relative, of.unit, of.smallest}; }
 
-/// Those of a layer_input in fp8, times its scale. Its elements are held to rounding as the reference does, but for those in
-/// doubt (rounding_doubt); the norm allows for some of them.
-inline constexpr bounds quantised_bounds = {0x1p-8, 0x1p-24};
+/// Those of a layer_input in fp8, times its scale, whose bounds are `scale`: rounded as the reference does, but for elements
+/// so near the middle of two fp8 numbers that float32 sums end on either side. With one stream, or equal ones, many are:
+/// both they and the largest are bf16 numbers.
+constexpr bounds of_quantised(bounds scale)
+{
+    scale.may_step = true;
+    return scale;
+}
 
 struct comparison {
     bool passed = false;
@@ -42,7 +49,7 @@ struct comparison {
 /// Both must hold, with rms(ref) = norm(ref) / sqrt(size):
 ///   norm(out - ref) <= relative * norm(ref)
 ///   |out - ref| <= 4 u * terms + relative * rms(ref) (+ rounding_doubt) for every element,
-/// and `smallest` more in both.
+/// and `smallest` more in both. In the first the error of an element that may step is its distance from the nearer end.
 /// Where terms cancel, norm(terms) stands for norm(ref) in the first: when it is more than `cancelling` times as large.
 /// NaN and infinities must stand exactly where the reference has them. `dims` name the index in messages, such as
 /// {{"t", T}, {"i", n}, {"c", C}}.
