@@ -240,7 +240,7 @@ kernel_plan plan_input_bwd(const facts& f, const std::string& family, const feed
     add_weight(f, k);
     // Clang 19 unrolls the loops over 8 streams and asks for all of a tile's at once: too much for waves of 32.
     const bool is_full = f.wave == 32 && f.n == 8;
-    k.bindings["tile_tokens"] = family == "static_input_bwd" ? "1" : f.is_host || is_full ? "2" : "4";
+    k.bindings["tile_tokens"] = family == "static_input_bwd" || is_full ? "1" : f.is_host ? "2" : "4";
     if (family == "pre_input_bwd" || family == "post_pre_input_bwd") k.bindings["has_norm"] = flag(f.spec.norm_weight);
     const bool is_layer = family == "static_input_bwd" || family == "dynamic_input_bwd";
     if (!is_layer) k.bindings["fn_dtype"] = to_string(f.arranges_fn() ? jit::dtype::fp32 : f.spec.weight_dtype);
