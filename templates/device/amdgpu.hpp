@@ -81,11 +81,6 @@ MHC_DEVICE void wave_sync()
     __builtin_amdgcn_fence(__ATOMIC_ACQUIRE, "wavefront");
 }
 
-MHC_DEVICE float shuffle_xor(float v, int lane, int distance)
-{
-    return __builtin_bit_cast(float, __builtin_amdgcn_ds_bpermute((lane ^ distance) * 4, __builtin_bit_cast(int, v)));
-}
-
 /// v of another lane of the same 16, by a DPP control of the ISA.
 template <int Control>
 MHC_DEVICE float moved(float v)
