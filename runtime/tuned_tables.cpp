@@ -155,6 +155,13 @@ result<void> store_tuned(const engine_options& options, const std::vector<tuned_
     return write_table(dir->path + "/mhc_tuned.csv", format_tuned(all));
 }
 
+result<std::string> tuned_target(std::string_view target)
+{
+    const auto on = runtime::target_named(target);
+    if (!on) return on.error();
+    return codegen::tuned_name(*on);
+}
+
 result<std::vector<tuning>> tuning_candidates(operation op, const layer_spec& spec, std::string_view target)
 {
     const auto on = runtime::target_named(target);

@@ -80,6 +80,10 @@ result<tuned_lines> user_tuned(const engine_options& options);
 /// that is none.
 result<void> store_tuned(const engine_options& options, const std::vector<tuned_row>& rows);
 
+/// What a table calls a target of an engine: "host", or the processor of "gfx942:sramecc+:xnack-". Errors:
+/// unsupported_target.
+result<std::string> tuned_target(std::string_view target);
+
 /// What may be worth measuring for an operator on a target: at most 16, each with a plan of its own, the first `tuning{}`.
 /// Errors: bad_spec, unsupported_target.
 result<std::vector<tuning>> tuning_candidates(operation op, const layer_spec& spec, std::string_view target);
