@@ -246,7 +246,7 @@ void add_projection(const facts& f, operator_plan& made, feeds from, const feed&
     jit::layer_spec in_float = f.spec;
     in_float.weight_dtype = jit::dtype::fp32;
     from.push_back({slot::fn, slot::workspace, place.bytes_per_token, place.bytes_fixed});
-    made.kernels.push_back(plan_project(facts(in_float, f.on), "project", from));
+    made.kernels.push_back(plan_project(facts(in_float, f.on, f.tuned), "project", from));
     made.kernels.back().may_overlap = false;  // it waits for x alone, after it has read fn
 }
 
@@ -291,7 +291,9 @@ kernel_plan plan_pre_mix(const facts& f, const feeds& from)
     // Tokens ahead of their use take 200 KB of a multiprocessor's LDS; at least three of a work-group, of which up to five
     // are there. A grid that fits an H200 at once.
     const std::int64_t lds_bytes = 200 * 1024, stage_bytes = (block - f.wave) * turns * f.n * 16;
-    const std::int64_t resident = std::clamp<std::int64_t>(lds_bytes / (3 * stage_bytes), 1, 5);
+    const std::int64_t resident = f.tuned.resident != 0
+                                      ? std::clamp<std::int64_t>(lds_bytes / stage_bytes, 1, f.tuned.resident)
+                                      : std::clamp<std::int64_t>(lds_bytes / (3 * stage_bytes), 1, 5);
     const std::int64_t stages = std::clamp<std::int64_t>(lds_bytes / (resident * stage_bytes), 1, 6);
     k.lds_bytes = static_cast<std::int32_t>(stages * stage_bytes);
     k.grid.groups_max = f.units.groups * resident;

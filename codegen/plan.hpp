@@ -10,6 +10,7 @@
 
 #include <mhc/jit/result.hpp>
 #include <mhc/jit/spec.hpp>
+#include <mhc/jit/tuning.hpp>
 
 #include "codegen/target.hpp"
 
@@ -201,8 +202,10 @@ struct operator_plan {
 /// Bytes that every row of a weight is a multiple of, as row_alignment_bytes is for data.
 std::int32_t weight_alignment_bytes(const jit::layer_spec& spec) noexcept;
 
-/// Kernels of the operator, their geometry and what feeds them. Errors: bad_spec, unsupported_target.
-jit::result<operator_plan> plan(const jit::layer_spec& spec, const target& on, jit::operation op);
+/// Kernels of the operator, their geometry and what feeds them. `tuned` changes no bit of a result.
+/// Errors: bad_spec, unsupported_target.
+jit::result<operator_plan> plan(const jit::layer_spec& spec, const target& on, jit::operation op,
+                                const jit::tuning& tuned = {});
 
 /// The kernel that reads rows_in and writes rows_out rows of hidden_dim channels a token and does nothing else.
 /// Errors: bad_spec.

@@ -41,7 +41,9 @@ struct facts {
     matrix_units units;
     bool has_tiles;  ///< projections are made by matrix units: templates/device/project_tiles.hpp
 
-    facts(const jit::layer_spec& s, const target& t)
+    jit::tuning tuned;  ///< of the kernels that share out rows: nothing that the order of a sum depends on
+
+    facts(const jit::layer_spec& s, const target& t, const jit::tuning& choices = {})
         : spec(s),
           on(t),
           n(s.n_streams),
@@ -54,7 +56,8 @@ struct facts {
           is_host(t.kind == target_kind::host),
           units(matrix_units_of(t)),
           has_tiles(*units.header != 0 && s.dtype == jit::dtype::bf16 && s.options.arithmetic == jit::projection::split &&
-                    (n == 1 || n == 2 || n == 4) && C % 8 == 0 && C <= 64 * channels_of_tiles / n)
+                    (n == 1 || n == 2 || n == 4) && C % 8 == 0 && C <= 64 * channels_of_tiles / n),
+          tuned(choices)
     {
         // At most 64 slices, so that their sums fit a small array for any C.
         const std::int64_t unit = is_host ? 4096 : 1024;
@@ -74,6 +77,7 @@ struct facts {
     /// Work-items for rows of channels: whole waves, no more lanes than vectors, at most 256.
     std::int32_t row_block() const
     {
+        if (tuned.block != 0) return tuned.block;
         if (is_host) return 1;
         return static_cast<std::int32_t>(std::clamp<std::int64_t>(round_up(ceil_div(C, vector), wave), wave, 256));
     }

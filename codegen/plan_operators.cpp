@@ -6,6 +6,7 @@
 #include <cassert>
 
 #include "codegen/plan_backward.hpp"
+#include "codegen/tuning.hpp"
 
 namespace mhc::codegen {
 namespace {
@@ -164,12 +165,13 @@ void add_kernels(const facts& f, operator_plan& made)
 
 }  // namespace
 
-jit::result<operator_plan> plan(const jit::layer_spec& spec, const target& on, jit::operation op)
+jit::result<operator_plan> plan(const jit::layer_spec& spec, const target& on, jit::operation op, const jit::tuning& tuned)
 {
     if (auto ok = validate(spec); !ok) return ok.error();
+    if (auto ok = check_tuning(tuned, on); !ok) return ok.error();
     jit::layer_spec of_op = spec;
     if (!jit::operations_with_layer_input_quant.contains(op)) of_op.layer_input_quant = jit::layer_input_quant::none;
-    const facts f(of_op, on);
+    const facts f(of_op, on, tuned);
     operator_plan made{.op = op, .on = on, .kernels = {}, .slices = f.project_slices(), .steps = {}};
     if (!add_gradient_kernels(f, made)) add_kernels(f, made);
     made.runs_without_tokens =

@@ -75,10 +75,20 @@ void finish(const facts& f, kernel_plan& k, bool has_channels, bool has_streams,
                     (has_channels ? fmt::format("_c{}", f.C) : "") + "_" + k.dtype;
 }
 
-kernel_plan plan_chunks(const facts& f, std::string family, std::vector<argument> args)
+/// A kernel whose lanes share rows.
+static kernel_plan start_rows(const facts& f, std::string family, std::vector<argument> args)
 {
     kernel_plan k = start(f, std::move(family), std::move(args), f.row_block());
-    const std::int64_t chunk = f.is_host ? round_up(f.C, f.vector) : std::int64_t{k.block} * f.vector;
+    if (f.tuned.groups != 0) k.grid.groups_max = f.tuned.groups;
+    return k;
+}
+
+kernel_plan plan_chunks(const facts& f, std::string family, std::vector<argument> args)
+{
+    kernel_plan k = start_rows(f, std::move(family), std::move(args));
+    // A lane of a GPU takes one vector, the one of a CPU takes them all, and no more than the row has.
+    const std::int64_t turn = std::int64_t{k.block} * f.vector, row = round_up(f.C, turn);
+    const std::int64_t chunk = f.tuned.vectors != 0 ? std::min(f.tuned.vectors * turn, row) : f.is_host ? row : turn;
     k.grid.items_per_unit = ceil_div(f.C, chunk);
     add(k, rows_of(f, chunk));
     return k;
@@ -86,7 +96,7 @@ kernel_plan plan_chunks(const facts& f, std::string family, std::vector<argument
 
 kernel_plan plan_tokens(const facts& f, std::string family, std::vector<argument> args)
 {
-    kernel_plan k = start(f, std::move(family), std::move(args), f.row_block());
+    kernel_plan k = start_rows(f, std::move(family), std::move(args));
     add(k, rows_of(f, round_up(f.C, f.vector)));
     add(k, {{"lds_floats", fmt::to_string(f.slices())},
             {"weight_align", fmt::to_string(weight_alignment_bytes(f.spec))},

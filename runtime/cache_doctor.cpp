@@ -13,6 +13,7 @@
 #include "runtime/prebuilt_places.hpp"
 #include "runtime/select_target.hpp"
 #include "runtime/text.hpp"
+#include "runtime/tuned_tables.hpp"
 
 namespace mhc::jit {
 
@@ -106,7 +107,7 @@ result<std::vector<miss_explanation>> why_miss(operation op, const layer_spec& s
     if (!on) return on.error();
     layer_spec only = spec;
     only.wanted = operations{op};
-    const auto planned = codegen::plan(only, *on, op);
+    const auto planned = codegen::plan(only, *on, op, runtime::choices_of(options, *on, *silent()).find(op, only));
     if (!planned) return planned.error();
     // To look is not to make: without a database there is nothing to open.
     engine_options looking = options;

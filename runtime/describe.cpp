@@ -10,6 +10,7 @@
 #include "runtime/object_source.hpp"
 #include "runtime/select_target.hpp"
 #include "runtime/tensors.hpp"
+#include "runtime/tuned_tables.hpp"
 
 namespace mhc::jit {
 namespace {
@@ -172,7 +173,8 @@ result<operator_description> describe(operation op, const layer_spec& spec, std:
     layer_spec only = spec;
     only.wanted = operations{op};
     if (tokens < 0) return failure{errc::bad_spec, fmt::format("tokens = {}: allowed is 0 or more", tokens)};
-    auto planned = codegen::plan(only, *on, op);
+    auto planned = codegen::plan(
+        only, *on, op, runtime::choices_of(options, *on, runtime::logger(options.level, options.log)).find(op, only));
     if (!planned) return planned.error();
 
     operator_description d;

@@ -44,8 +44,14 @@ result<compiled_layer> engine::layer(const layer_spec& spec)
     return made;
 }
 
-/// plan: one plan an operator; then all their kernels at once.
-result<compiled_layer> engine::impl::make(const layer_spec& spec)
+result<compiled_layer> engine::layer_tuned(const layer_spec& spec, const tuning& choices)
+{
+    if (auto ok = validate(spec); !ok) return ok.error();
+    return impl_->make(spec, &choices);
+}
+
+/// plan: one plan an operator, by the tables' choices or by those that are given; then all their kernels at once.
+result<compiled_layer> engine::impl::make(const layer_spec& spec, const tuning* choices)
 {
     auto made = std::make_shared<compiled_layer::impl>();
     made->spec = spec;
@@ -57,7 +63,7 @@ result<compiled_layer> engine::impl::make(const layer_spec& spec)
     for (int i = 0; i < operation_count; ++i) {
         const auto op = static_cast<operation>(i);
         if (!spec.wanted.contains(op)) continue;
-        auto planned = codegen::plan(spec, on, op);
+        auto planned = codegen::plan(spec, on, op, choices != nullptr ? *choices : tuned.find(op, spec));
         if (!planned) return planned.error();
         ready.push_back(std::make_unique<ready_operator>(ready_operator{std::move(*planned), {}}));
     }
@@ -210,6 +216,7 @@ engine::impl::impl(engine_options with, runtime::selected_target chosen)
       prebuilt_for(runtime::targets_of_prebuilt(chosen)),
       log(std::make_shared<runtime::logger>(options.level, options.log)),
       counts(std::make_shared<runtime::counters>()),
+      tuned(runtime::choices_of(options, on, *log)),
       loader(chosen.driver ? runtime::make_gpu_loader(std::move(chosen.driver)) : runtime::make_host_loader()),
       objects(options, log, counts)
 {

@@ -18,6 +18,7 @@
 #include "runtime/loader.hpp"
 #include "runtime/object_source.hpp"
 #include "runtime/select_target.hpp"
+#include "runtime/tuned_tables.hpp"
 
 namespace mhc::runtime {
 
@@ -54,7 +55,7 @@ struct engine::impl {
     impl(engine_options with, runtime::selected_target chosen);
 
     /// The steps of the main path after the request, in order (engine.cpp).
-    result<compiled_layer> make(const layer_spec& spec);
+    result<compiled_layer> make(const layer_spec& spec, const tuning* choices = nullptr);
     std::vector<runtime::kernel_result> kernels_of(const std::vector<const codegen::kernel_plan*>& plans);
     runtime::kernel_result from_stores_or_compiler(const runtime::keyed_kernel& wanted, const runtime::chosen_compiler& by,
                                                    bool may_compile);
@@ -77,6 +78,7 @@ struct engine::impl {
     std::atomic<bool> other_version_fails = false;    ///< a code object version that the runtime does not know
     std::shared_ptr<runtime::logger> log;
     std::shared_ptr<runtime::counters> counts;
+    const codegen::tuned_table tuned;
     std::unique_ptr<runtime::loader> loader;
     runtime::object_source objects;
     runtime::known_layers known;

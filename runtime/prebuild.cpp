@@ -14,6 +14,7 @@
 #include "runtime/prebuilt_output.hpp"
 #include "runtime/select_target.hpp"
 #include "runtime/text.hpp"
+#include "runtime/tuned_tables.hpp"
 
 namespace mhc::jit {
 namespace {
@@ -32,11 +33,12 @@ result<expected_kernels> expect(const codegen::target& on, const std::vector<pre
 {
     expected_kernels expected;
     std::set<cache::digest> seen;
+    const codegen::tuned_table tuned = runtime::shipped_choices(on);
     for (const prebuild_item& item : items)
         for (int i = 0; i < operation_count; ++i) {
             const auto op = static_cast<operation>(i);
             if (!item.spec.wanted.contains(op)) continue;
-            auto planned = codegen::plan(item.spec, on, op);
+            auto planned = codegen::plan(item.spec, on, op, tuned.find(op, item.spec));
             if (!planned) return planned.error();
             expected.plans.push_back(std::make_unique<codegen::operator_plan>(std::move(*planned)));
             for (const codegen::kernel_plan& k : expected.plans.back()->kernels) {

@@ -15,5 +15,6 @@
 #include <mhc/jit/prebuild.hpp>
 #include <mhc/jit/result.hpp>
 #include <mhc/jit/spec.hpp>
+#include <mhc/jit/tuning.hpp>
 #include <mhc/jit/version.hpp>
 #include <mhc/jit/warm_up.hpp>

@@ -42,7 +42,7 @@ if(NOT worker STREQUAL "${prefix}/libexec/mhc-jit/mhc-jitc")
 endif()
 
 # The tools are installed with everything they need.
-foreach(tool IN ITEMS mhc-eval mhc-show mhc-cache mhc-prebuild mhc-bench)
+foreach(tool IN ITEMS mhc-eval mhc-show mhc-cache mhc-prebuild mhc-bench mhc-tune)
     run(printed "${prefix}/bin/${tool}" --version)
     expect("${printed}" "${VERSION}")
 endforeach()

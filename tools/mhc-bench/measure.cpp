@@ -19,12 +19,6 @@ namespace {
 
 constexpr std::int64_t sets_max = 200;
 
-std::int64_t sets_for(const jit::device& on, std::int64_t traffic_bytes)
-{
-    const std::int64_t cold = cold_bytes(on);
-    return std::clamp<std::int64_t>((cold + traffic_bytes - 1) / traffic_bytes, 1, sets_max);
-}
-
 /// The floor kernel on sets of its own.
 timing time_floor(bench_target& on, const floor_shape& shape, std::int64_t sets, random_source& random,
                   const repetition& asked)
@@ -63,6 +57,12 @@ void copy_on_all_threads(std::byte* to, const std::byte* from, std::size_t bytes
 }
 
 }  // namespace
+
+std::int64_t sets_for(const jit::device& on, std::int64_t traffic_bytes)
+{
+    const std::int64_t cold = cold_bytes(on);
+    return std::clamp<std::int64_t>((cold + traffic_bytes - 1) / traffic_bytes, 1, sets_max);
+}
 
 bench_target open_target(const jit::engine_options& options)
 {

@@ -31,6 +31,10 @@ struct bench_target {
 /// Opens what `options.target` names. Throws mhc::jit::exception, saying why it cannot be.
 bench_target open_target(const jit::engine_options& options);
 
+/// How many sets of operands of so many bytes a call rotates over until no cache holds the first: cold_bytes, at most 200
+/// sets.
+std::int64_t sets_for(const jit::device& on, std::int64_t traffic_bytes);
+
 /// GB/s of a large copy, read and written bytes: the floor kernel with 1 row in and 1 out over `bytes` on a GPU; memcpy on
 /// all threads on host.
 double measure_copy(bench_target& on, std::int64_t bytes, random_source& random, const repetition& asked);

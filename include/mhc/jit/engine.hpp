@@ -13,6 +13,7 @@
 #include <mhc/jit/layer.hpp>
 #include <mhc/jit/result.hpp>
 #include <mhc/jit/spec.hpp>
+#include <mhc/jit/tuning.hpp>
 #include <mhc/jit/warm_up.hpp>
 
 namespace mhc::jit {
@@ -99,6 +100,10 @@ public:
 
     /// As `mhc::jit::layer(spec, *this)`.
     result<compiled_layer> layer(const layer_spec& spec);
+
+    /// The same layer, each operator planned with these choices instead of the tables' (mhc/jit/tuning.hpp): `tuning{}` is
+    /// what an empty table gives. Made anew at each call, from the same kernels. Errors: as `layer`.
+    result<compiled_layer> layer_tuned(const layer_spec& spec, const tuning& choices);
 
     /// Makes every layer of the list, several at once, so that `layer(spec)` returns each at once from then on; before
     /// collectives, captures or requests that must not wait for a compiler. Other threads may ask for the same layers
