@@ -118,6 +118,13 @@ class Peers(Suite):
         self.assertIn("1 ahead, 1 lost", text)
         self.assertIn("| quick | **lost by ", text)
 
+    def test_the_file_that_is_kept_is_one(self):
+        kept = os.path.join(os.path.dirname(TOOLS), "docs", "peers-h200.json")
+        report, _ = self.bench("--op", "expand_fwd", "--tokens", "2", "--hidden-dim", "8", "--peers", kept)
+        self.assertEqual(len(report["peers"]), 4 * 8)
+        for peer in report["peers"]:
+            self.assertTrue(peer["floor_us"] < 1.05 * peer["us"], peer)
+
     def test_files_that_are_none(self):
         for content, words in (("{", ["is no JSON"]), ('{"rows": 3}', ["rows"]), ("[3]", ["row 1", "no object"]),
                                ('[{"name": "a"}]', ["row 1", "op = null", "text"])):
