@@ -176,6 +176,10 @@ def line(x1, y1, x2, y2, colour, extra=""):
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}"{extra}/>'
 
 
+def shortened(words, most):
+    return words if len(words) <= most else words[:most - 3] + "..."
+
+
 def frame(scale):
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
     made = [line(LEFT, bottom, right, bottom, "#333"), line(LEFT, TOP, LEFT, bottom, "#333")]
@@ -199,7 +203,7 @@ def svg(report):
     made = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif">',
             f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
             text(LEFT, 24, f"{report['device']}, {report['date'][:10]}", 16),
-            text(LEFT, 44, report["command"], 11), *frame(scale),
+            text(LEFT, 44, shortened(report["command"], 130), 11), *frame(scale),
             line(LEFT, scale.y(roof), WIDTH - RIGHT, scale.y(roof), "#333", ' stroke-dasharray="6 3"'),
             text(LEFT + 6, scale.y(roof) - 5, f"copy, {roof:.0f} GB/s, of the same run")]
     ops = list(dict.fromkeys(row["op"] for row in rows))

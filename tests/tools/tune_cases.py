@@ -1,4 +1,5 @@
 # tests/tools/tune_cases.py -- mhc-tune: what it measures, stores, takes in and gives out. No time decides a test.
+import concurrent.futures
 import json
 import math
 import os
@@ -117,6 +118,13 @@ class Tables(Tune):
         self.assertEqual(self.lines(self.table), [HEAD, rows[1], "gfx942,post_fwd,4,4096,bf16,64,,,,,"])
         self.good("mhc-tune", "--import", self.path("a/folder/out.csv"), "--export", self.path("b.csv"), cache=self.path("other"))
         self.assertEqual(self.lines(self.path("b.csv")), [HEAD, *rows])
+
+    def test_tools_that_store_at_once_take_turns(self):
+        files = [self.write(f"{C}.csv", f"{HEAD}\nsm_90,post_fwd,4,{C},bf16,64,,,,,\n") for C in range(64, 576, 64)]
+        with concurrent.futures.ThreadPoolExecutor(len(files)) as pool:
+            list(pool.map(lambda file: self.good("mhc-tune", "--import", file, cache=self.cache), files))
+        rows = self.lines(self.table)[1:]
+        self.assertEqual(sorted(int(row.split(",")[3]) for row in rows), list(range(64, 576, 64)))
 
     def test_bad_lines_are_said_and_the_others_stored(self):
         file = self.write("table.csv", "\n".join([HEAD, "gfx942,post_fwd,4,4096,bf16,48,,,,,", "host,expand_fwd,4,512,bf16,,16,,,,",
