@@ -19,6 +19,7 @@
 #include "runtime/cuda_object.hpp"
 #include "runtime/object_source.hpp"
 #include "runtime/select_target.hpp"
+#include "tests/support/catalogue_rows.hpp"
 
 using namespace mhc;
 
@@ -138,28 +139,6 @@ void check_target(const std::string& name, jit::compiler_backend backend = jit::
     check_items(name, backend, jit::catalogue(level).value());
 }
 
-/// Rows of level 1 without what level 2 has: the first ones, n = 4 and C = 1280 in bf16, and the layers' of n = 8, whose
-/// kernels want the most registers.
-std::vector<jit::prebuild_item> some_gradients()
-{
-    const std::vector<jit::prebuild_item> all = jit::catalogue(1).value();
-    std::vector<jit::prebuild_item> items(all.begin(), all.begin() + 2);
-    const auto is_full = [](const jit::prebuild_item& item) {
-        return item.spec.n_streams == 8 && item.spec.hidden_dim == 4096 &&
-               item.spec.wanted.contains(jit::operation::dynamic_layer_bwd);
-    };
-    items.push_back(*std::find_if(all.begin(), all.end(), is_full));
-    for (jit::prebuild_item& item : items) {
-        jit::operations gradients;
-        for (int i = 0; i < jit::operation_count; ++i) {
-            const auto op = static_cast<jit::operation>(i);
-            if (jit::operator_of_gradient(op) && item.spec.wanted.contains(op)) gradients = gradients | jit::operations{op};
-        }
-        item.spec.wanted = gradients;
-    }
-    return items;
-}
-
 bool knows(const char* compiler, const std::string& target)
 {
     for (const jit::toolchain_info& info : jit::toolchains(options_for(jit::compiler_backend::automatic)))
@@ -183,8 +162,8 @@ TEST_CASE("compile: the catalogue with its gradients for gfx942 by clang")
 TEST_CASE("compile: some gradients for every architecture by clang, and for gfx90a by hiprtc")
 {
     for (const char* name : {"gfx90a", "gfx1030", "gfx1100", "gfx1101", "gfx1200", "gfx1201"})
-        check_items(name, jit::compiler_backend::clang, some_gradients());
-    check_items("gfx90a", jit::compiler_backend::hiprtc, some_gradients());
+        check_items(name, jit::compiler_backend::clang, testing::some_gradients());
+    check_items("gfx90a", jit::compiler_backend::hiprtc, testing::some_gradients());
 }
 TEST_CASE("compile: the default operators for sm_80, sm_90 and sm_90a by nvrtc")
 {

@@ -27,6 +27,7 @@
 #include "emulator/handlers.hpp"
 #include "runtime/object_source.hpp"
 #include "runtime/select_target.hpp"
+#include "tests/support/catalogue_rows.hpp"
 
 using namespace mhc;
 
@@ -72,8 +73,9 @@ public:
         by_ = source_.compiler_for(on_);
         if (by_.backend.empty()) return;
         std::set<cache::digest> seen;
-        for (const int level : {2, 3})
+        for (const int level : {2, 3, processor == "gfx942" ? 1 : 3})
             for (const jit::prebuild_item& item : jit::catalogue(level).value()) add(item.spec, seen);
+        for (const jit::prebuild_item& item : testing::some_gradients()) add(item.spec, seen);
     }
 
     /// Empty: read; else what went wrong.

@@ -345,7 +345,7 @@ bool is_within(const choice& of, const case_limits& limits)
     if (tokens == 0 && limits.sizes == size_set::listed) return false;
     if (limits.sizes == size_set::few) {
         if (n_streams >= 0 && !is_one_of(n_streams_values[n_streams], {1, 3, 4, 8, 32})) return false;
-        if (hidden_dim >= 0 && hidden_dim_values[hidden_dim] == 64) return false;
+        if (hidden_dim >= 0 && is_one_of(hidden_dim_values[hidden_dim], {64, 7168})) return false;
     }
     return (hidden_dim < 0 || hidden_dim_values[hidden_dim] <= limits.hidden_dim_max) &&
            (tokens < 0 || tokens_values[tokens] <= limits.tokens_max);
