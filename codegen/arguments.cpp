@@ -75,6 +75,9 @@ const std::vector<family_row>& forward_families()
          {reads(x, data), reads(proj, f32), reads(sqsum, f32), number(splits), reads(scale, f32), reads(base, f32),
           writes(pre, f32), writes(post, f32), writes(mix, f32), writes(layer_input, data), number(tokens), valid_tokens(),
           number(x_token_stride), number(x_stream_stride), grid_groups()}},
+        {"pre_one_pass",
+         {map_of(x_map, x), reads(fn, of_weight), reads(scale, f32), reads(base, f32), writes(pre, f32), writes(post, f32),
+          writes(mix, f32), writes(layer_input, data), number(tokens), valid_tokens(), grid_groups()}},
         {"split_mixes",
          {reads(proj, f32), reads(sqsum, f32), number(splits), reads(scale, f32), reads(base, f32), writes(pre, f32),
           writes(post, f32), writes(logits, f32), number(tokens), valid_tokens(), grid_groups()}},
@@ -114,6 +117,8 @@ std::string element_type(element type, const jit::layer_spec& spec)
             return "int";
         case element::i64:
             return "mhc::i64";
+        case element::tensor_map:
+            return "MHC_TENSOR_MAP";
     }
     return {};
 }
@@ -132,7 +137,7 @@ std::string_view name_of(slot what) noexcept
         "d_proj", "d_sqsum", "d_h_pre", "d_h_post", "d_h_res", "d_phi_pre", "d_phi_post", "d_phi_res", "d_alpha_pre",
         "d_alpha_post", "d_alpha_res", "d_b_pre", "d_b_post", "d_b_res", "d_next_pre", "d_next_post", "d_next_mix",
         "workspace", "arranged_fn", "coefficients", "d_coefficients", "d_row", "norm", "history", "sums", "totals", "d_vector",
-        "tokens", "rows", "splits", "x_token_stride", "x_stream_stride", "out_token_stride", "out_stream_stride",
+        "x_map", "tokens", "rows", "splits", "x_token_stride", "x_stream_stride", "out_token_stride", "out_stream_stride",
         "pre_token_stride", "post_token_stride", "mix_token_stride", "coefficients_token_stride", "d_out_token_stride",
         "d_out_stream_stride", "d_x_token_stride", "d_x_stream_stride", "accumulate_inputs", "accumulate_parameters",
         "pre_is_static", "post_is_static", "mix_is_static", "statics_are_wanted", "affine_is_wanted", "fn_is_wanted",
@@ -150,7 +155,7 @@ std::vector<argument> arguments_of(std::string_view family, const std::vector<fe
         std::vector<argument> args = row->args;
         for (argument& arg : args)
             for (const feed& from : feeds)
-                if (from.parameter == arg.parameter) {
+                if (from.parameter == (arg.element == element::tensor_map ? slot::x : arg.parameter)) {
                     arg.what = from.what;
                     arg.bytes_per_token = from.bytes_per_token;
                     arg.bytes_fixed = from.bytes_fixed;
@@ -175,7 +180,7 @@ std::uint32_t lay_out(std::vector<argument>& args)
 std::string parameter_type(const argument& arg, const jit::layer_spec& spec)
 {
     const std::string type = element_type(arg.element, spec);
-    if (arg.access == access::scalar) return type;
+    if (arg.access == access::scalar || arg.element == element::tensor_map) return type;
     return (arg.access == access::in ? "const " : "") + type + (arg.may_alias ? "*" : "* __restrict__");
 }
 

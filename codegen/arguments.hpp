@@ -56,6 +56,11 @@ inline argument number_32(slot what)
 {
     return {.parameter = what, .what = what, .access = access::scalar, .element = element::i32, .size = 4};
 }
+/// Told to the copy engine: `what` is where the streams are.
+inline argument map_of(slot parameter, slot what)
+{
+    return {.parameter = parameter, .what = what, .access = access::in, .element = element::tensor_map, .size = 128};
+}
 inline argument valid_tokens() { return may_read(slot::num_valid_tokens, element::i32); }
 inline argument grid_groups() { return number_32(slot::groups); }
 

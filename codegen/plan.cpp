@@ -122,22 +122,25 @@ struct row_of_units {
 // another GPU takes the groups in turns. AMD: compute units from the ROCm documentation, "AMD GPU specifications", of a die
 // of MI250X, of MI300X, MI355X, RX 7900 XTX, RX 7800 XT, RX 9060 XT and RX 9070 XT; each has two work-groups, by their LDS.
 // A walk over tiles begins with weights that are split, which takes as many instructions as four tiles do.
-constexpr matrix_units hopper{.header = "cuda_matrix", .wave_channels = 64, .groups = 132, .has_overlap = true};
-constexpr matrix_units amd(const char* header, std::int32_t wave_channels, std::int64_t compute_units)
+constexpr matrix_units hopper(bool has_clusters)
 {
-    return {.header = header, .wave_channels = wave_channels, .groups = 2 * compute_units, .tiles = 2};
+    return {.header = "cuda_matrix", .waves = 8, .groups = 132, .has_overlap = true, .has_clusters = has_clusters};
+}
+constexpr matrix_units amd(const char* header, std::int64_t waves, std::int64_t compute_units)
+{
+    return {.header = header, .waves = waves, .groups = 2 * compute_units, .tiles = 2};
 }
 constexpr std::array units_table{
-    row_of_units{"sm_90", hopper},
-    row_of_units{"sm_90a", hopper},
-    row_of_units{"sm_100", hopper},
-    row_of_units{"gfx90a", amd("amdgpu_mfma", 128, 110)},
-    row_of_units{"gfx942", amd("amdgpu_mfma", 128, 304)},
-    row_of_units{"gfx950", amd("amdgpu_mfma", 128, 256)},
-    row_of_units{"gfx1100", amd("amdgpu_wmma_twice", 64, 96)},
-    row_of_units{"gfx1101", amd("amdgpu_wmma_twice", 64, 60)},
-    row_of_units{"gfx1200", amd("amdgpu_wmma", 128, 32)},
-    row_of_units{"gfx1201", amd("amdgpu_wmma", 128, 64)},
+    row_of_units{"sm_90", hopper(false)},
+    row_of_units{"sm_90a", hopper(true)},
+    row_of_units{"sm_100", hopper(false)},
+    row_of_units{"gfx90a", amd("amdgpu_mfma", 8, 110)},
+    row_of_units{"gfx942", amd("amdgpu_mfma", 8, 304)},
+    row_of_units{"gfx950", amd("amdgpu_mfma", 8, 256)},
+    row_of_units{"gfx1100", amd("amdgpu_wmma_twice", 16, 96)},
+    row_of_units{"gfx1101", amd("amdgpu_wmma_twice", 16, 60)},
+    row_of_units{"gfx1200", amd("amdgpu_wmma", 8, 32)},
+    row_of_units{"gfx1201", amd("amdgpu_wmma", 8, 64)},
 };
 
 }  // namespace
@@ -147,6 +150,14 @@ matrix_units matrix_units_of(const target& on)
     for (const row_of_units& row : units_table)
         if (row.processor == on.processor) return row.units;
     return {};
+}
+
+std::int64_t channels_of_ranks(std::int64_t n, std::int64_t hidden_dim)
+{
+    const std::int64_t unit = 256 / n;  // eight waves have 32 channels each
+    for (std::int64_t ranks = 1; ranks <= 16; ranks *= 2)
+        if (const std::int64_t slice = round_up(ceil_div(hidden_dim, ranks), unit); slice * n <= 1536) return slice;
+    return 1792 / n;
 }
 
 struct tile {
@@ -171,8 +182,8 @@ tile tile_of_rows(const facts& f, std::int64_t rows)
 
 kernel_plan plan_project_tiles(const facts& f, const std::string& family, const feeds& from)
 {
-    const std::int64_t waves = channels_of_tiles / f.units.wave_channels;
-    kernel_plan k = start(f, family + "_tiles", arguments_of(family, from), static_cast<std::int32_t>(waves * f.wave));
+    kernel_plan k =
+        start(f, family + "_tiles", arguments_of(family, from), static_cast<std::int32_t>(f.units.waves * f.wave));
     const std::int64_t slices = f.project_slices();
     k.grid = {.tokens_per_unit = 16 * f.units.tiles,
               .items_per_unit = slices,
@@ -181,10 +192,11 @@ kernel_plan plan_project_tiles(const facts& f, const std::string& family, const 
     add(k, rows_of(f, f.vector));
     k.bindings["matrix"] = f.units.header;
     k.bindings["slice"] = fmt::to_string(f.project_slice);
-    // What the kernel cannot declare: three tiles in lane_queue, 4 times 16 bytes a lane; four times tile_floats, 16 waves,
-    // 16 tokens, every row of fn in blocks of 8, and the squares.
+    // What the kernel cannot declare: three tiles of 16 tokens in lane_queue; four times tile_floats, every row of fn in
+    // blocks of 8, and the squares.
     if (f.units.has_overlap)
-        k.lds_bytes = static_cast<std::int32_t>(3 * 4 * 16 * k.block + 4 * 16 * 16 * (round_up(f.m, 8) + 1) * 4);
+        k.lds_bytes = static_cast<std::int32_t>(3 * 16 * f.project_slice * f.n * 2 +
+                                                4 * f.units.waves * 16 * (round_up(f.m, 8) + 1) * 4);
     k.may_overlap = f.units.has_overlap;
     return k;
 }
@@ -303,6 +315,44 @@ kernel_plan plan_pre_mix(const facts& f, const feeds& from)
     add_sinkhorn(f, k.bindings);
     k.bindings["rms_eps"] = real(f.spec.options.rms_eps);
     k.may_overlap = true;
+    finish(f, k, true);
+    return k;
+}
+
+kernel_plan plan_pre_one_pass(const facts& f, const feeds& from)
+{
+    kernel_plan k = start(f, "pre_one_pass", arguments_of("pre_one_pass", from), 512);
+    const std::int64_t ranks = f.project_slices(), tokens = 8, tile_bytes = f.project_slice * f.n * tokens * 2;
+    const std::int64_t stages = std::clamp<std::int64_t>(172 * 1024 / tile_bytes, 2, 10);
+    // pass::memory of templates/device/one_pass.hpp, which checks it: tiles, sums of 8 waves twice, sums of all ranks of as
+    // many tiles as are on their way, pre, matrices, and what they wait at.
+    const std::int64_t sums = tokens * (round_up(f.m, 8) + 4) * 4, slots = ceil_div(stages, ranks),
+                       rooms = ranks < 8 ? 4 : 2;
+    k.lds_bytes = static_cast<std::int32_t>(stages * (tile_bytes + tokens * 16) + (2 * 8 + slots * ranks + 1) * sums +
+                                            rooms * tokens * balance_floats(f) * 4 + 1024);
+    // Clusters that an H200 runs at once (cuOccupancyMaxActiveClusters): its multiprocessors are in groups of 16 and 18.
+    const std::int64_t clusters = ranks == 1 ? 132 : ranks == 2 ? 66 : 120 / ranks;
+    k.cluster = static_cast<std::int32_t>(ranks);
+    k.grid = {.tokens_per_unit = tokens, .items_per_unit = ranks, .items_per_group = 1, .groups_max = clusters * ranks};
+    k.map = {.box_channels = 64, .box_tokens = static_cast<std::int32_t>(tokens)};
+    for (const feed& one : from) {
+        if (one.parameter == k.map.token_stride) k.map.token_stride = one.what;
+        if (one.parameter == k.map.stream_stride) k.map.stream_stride = one.what;
+    }
+    // A lane that multiplies keeps 24 registers of weights for each 64 channels of a slice. Two lanes that have each other's
+    // place in their groups of waves share 256, begin with 128, and one may only get more and one fewer.
+    const std::int64_t more = std::clamp<std::int64_t>(24 * f.project_slice / 64 + 56, 136, 208);
+    add(k, rows_of(f, f.vector));
+    k.bindings["slice"] = fmt::to_string(f.project_slice);
+    add(k, {{"stages", fmt::to_string(stages)},
+            {"lds_bytes", fmt::to_string(k.lds_bytes)},
+            {"more_registers", fmt::to_string(more)},
+            {"fewer_registers", fmt::to_string(256 - more)},
+            {"weight_align", fmt::to_string(weight_alignment_bytes(f.spec))},
+            {"weight_dtype", std::string(to_string(f.spec.weight_dtype))},
+            {"rms_eps", real(f.spec.options.rms_eps)}});
+    add_sigmoids(f, k, true);
+    add_sinkhorn(f, k.bindings);
     finish(f, k, true);
     return k;
 }

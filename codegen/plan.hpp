@@ -101,6 +101,7 @@ enum class slot : std::uint8_t {
     sums,
     totals,
     d_vector,
+    x_map,
     tokens,
     rows,
     splits,
@@ -140,7 +141,7 @@ using slot_values = std::array<std::uint64_t, slot_count>;
 std::string_view name_of(slot what) noexcept;
 
 enum class access : std::uint8_t { in, out, in_out, scalar };
-enum class element : std::uint8_t { data, weight, f32, fp8, bytes, i32, i64 };
+enum class element : std::uint8_t { data, weight, f32, fp8, bytes, i32, i64, tensor_map };
 
 struct argument {
     slot parameter{};  ///< names it in the kernel's text
@@ -161,15 +162,27 @@ struct grid_rule {
     std::int64_t groups(std::int64_t tokens) const noexcept;
 };
 
+/// Streams as the copy engine of a GPU is told of them: a kernel argument of 128 bytes that the driver makes at launch.
+struct streams_map {
+    slot token_stride = slot::x_token_stride, stream_stride = slot::x_stream_stride;
+    std::int32_t box_channels = 0, box_tokens = 0;  ///< of all streams, that one copy brings
+};
+
+/// Which of an operator's launches a kernel is part of.
+enum class part_of : std::uint8_t { all, one_pass, several_passes };
+
 struct kernel_plan {
     std::string family;          ///< "post": templates/post.in
     std::vector<argument> args;  ///< in the order of the kernel's parameters
     std::uint32_t argument_bytes = 0;
     std::int32_t block = 1;
     grid_rule grid;
-    slot only_if = slot::tokens;                  ///< launched where this one's value is not 0
-    bool runs_without_tokens = false;             ///< a sum over no tokens is still to be stored
-    std::int32_t lds_bytes = 0;                   ///< given at launch, beside what the kernel's text declares
+    slot only_if = slot::tokens;       ///< launched where this one's value is not 0
+    bool runs_without_tokens = false;  ///< a sum over no tokens is still to be stored
+    std::int32_t lds_bytes = 0;        ///< given at launch, beside what the kernel's text declares
+    std::int32_t cluster = 1;          ///< groups that reach each other's LDS; the grid is a multiple of it
+    part_of launches = part_of::all;
+    streams_map map;                              ///< of the argument that is a map, if there is one
     bool may_overlap = false;                     ///< waits by itself for the kernel before it, where that is the operator's
     std::map<std::string, std::string> bindings;  ///< holes of the stub, but for `kernel`
     std::int64_t hidden_dim = 0;                  ///< 0 where the kernel does not depend on it
@@ -191,10 +204,17 @@ struct operator_plan {
     std::vector<kernel_plan> kernels;  ///< in launch order
     std::int64_t workspace_bytes_per_token = 0, workspace_bytes_fixed = 0;
     bool runs_without_tokens = false;  ///< a kernel does
+    std::int64_t one_pass_tokens = 0;  ///< from so many tokens on one kernel does it all, where its map can be made; 0: none
     std::int64_t slices = 1;  ///< into which a projection cuts the channels: with more splits, the further ones are zero
     std::int64_t chunk_tokens_max = 0;  ///< that the kernels take at a time, one kernel after the other; 0: any number
     std::vector<token_step> steps;      ///< from one chunk to the next, of all that tokens do not share
 
+    /// Whether a launch of so many tokens has the kernel, where streams can be told to the copy engine.
+    bool launches(const kernel_plan& k, std::int64_t tokens) const noexcept
+    {
+        const bool is_one_pass = one_pass_tokens != 0 && tokens >= one_pass_tokens;
+        return k.launches == part_of::all || (k.launches == part_of::one_pass) == is_one_pass;
+    }
     /// Tokens of each chunk of a launch but the last, which may have fewer: all, where they are one chunk.
     std::int64_t chunk_tokens(std::int64_t tokens) const noexcept;
 };

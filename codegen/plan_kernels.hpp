@@ -14,19 +14,25 @@ namespace mhc::codegen {
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
 
-/// Channels of all streams that one work-group of project_tiles sums.
+/// Channels of all streams that one work-group of project_tiles sums, where it has no ranks.
 inline constexpr std::int64_t channels_of_tiles = 1024;
 
 /// What a target's matrix units ask of the plan of project_tiles.
 struct matrix_units {
-    const char* header = "";         ///< of templates/device, without the end; empty: none that projections use
-    std::int32_t wave_channels = 0;  ///< that a wave keeps the weights of
-    std::int64_t groups = 0;         ///< that the largest such GPU runs at once
-    std::int64_t tiles = 1;          ///< of 16 tokens that a group has at least, where there are as many
+    const char* header = "";  ///< of templates/device, without the end; empty: none that projections use
+    std::int64_t waves = 0;   ///< that share the weights of a slice
+    std::int64_t groups = 0;  ///< that the largest such GPU runs at once
+    std::int64_t tiles = 1;   ///< of 16 tokens that a group has at least, where there are as many
     /// Work-groups may have the 200 KB of LDS, given by the launch, that pre_mix takes too; and kernels may overlap.
     bool has_overlap = false;
+    /// Work-groups may be clusters, up to 16, with a copy engine that fills their LDS.
+    bool has_clusters = false;
 };
 matrix_units matrix_units_of(const target& on);
+
+/// Channels of a stream in a slice of a projection that work-groups of NVIDIA GPUs keep the weights of: a power of two of
+/// slices, up to 16, that a cluster has; 1536 channels of all streams at most, 1792 where 16 are not enough otherwise.
+std::int64_t channels_of_ranks(std::int64_t n, std::int64_t hidden_dim);
 
 /// What a spec and a target fix before any kernel is planned. n streams, C channels, m rows of fn.
 struct facts {
@@ -62,13 +68,19 @@ struct facts {
         // At most 64 slices, so that their sums fit a small array for any C.
         const std::int64_t unit = is_host ? 4096 : 1024;
         slice = std::max(unit, round_up(ceil_div(C, 64), unit));
-        project_slice = has_tiles ? channels_of_tiles / n : slice;
+        project_slice = !has_tiles ? slice : units.has_overlap ? channels_of_ranks(n, C) : channels_of_tiles / n;
     }
 
     std::int64_t slices() const { return ceil_div(C, slice); }
     std::int64_t project_slices() const { return ceil_div(C, project_slice); }
     /// Coefficients and layer_input are one kernel, that keeps two tokens in registers.
     bool has_pre_mix() const { return has_tiles && units.has_overlap && !spec.norm_weight && C <= 8192 && !quantises(); }
+    /// Projection, coefficients and layer_input are one kernel, whose groups are a cluster that has all slices.
+    bool has_one_pass() const
+    {
+        return has_pre_mix() && units.has_clusters && n == 4 && project_slices() <= 16 && !arranges_fn() &&
+               row_alignment_bytes(spec) == 16;
+    }
     bool quantises() const { return spec.layer_input_quant != jit::layer_input_quant::none; }
     /// fn is read from a copy in the workspace: in float, in order, with the weight of its norm.
     bool arranges_fn() const { return spec.fn_norm_weight || spec.fn_order != jit::fn_order::fn; }
@@ -115,6 +127,8 @@ void add_projection(const facts& f, operator_plan& made, feeds from, const feed&
 kernel_plan plan_coefficients(const facts& f, const std::string& family, const feeds& from, std::int64_t rows = 0);
 /// plan_coefficients and plan_apply_mix in one kernel, where f.has_pre_mix().
 kernel_plan plan_pre_mix(const facts& f, const feeds& from);
+/// plan_project and plan_pre_mix in one kernel, where f.has_one_pass().
+kernel_plan plan_pre_one_pass(const facts& f, const feeds& from);
 kernel_plan plan_static_coefficients(const facts& f, const feeds& from = {});
 
 /// Decides how many tokens the kernels of a planned operator take at a time.

@@ -49,8 +49,14 @@ void add_pre(const facts& f, operator_plan& made, feeds from, const feeds& sum_f
     sums.add_to(from);
     made.workspace_bytes_per_token = sums.end;
     made.workspace_bytes_fixed = sums.fixed;
+    const std::size_t first = made.kernels.size();
     add_projection(f, made, from, first_in_workspace);
     add_mix(f, made, from, sum_from);
+    if (!f.has_one_pass() || !sum_from.empty()) return;
+    for (std::size_t i = first; i < made.kernels.size(); ++i) made.kernels[i].launches = part_of::several_passes;
+    made.kernels.push_back(plan_pre_one_pass(f, from));
+    made.kernels.back().launches = part_of::one_pass;
+    made.one_pass_tokens = 1;
 }
 
 void add_post_pre(const facts& f, operator_plan& made)

@@ -170,7 +170,7 @@ std::string cuda_architecture_for(int major, int minor)
 {
     std::string best;
     for (const cuda_architecture& a : cuda_table)
-        if (!a.is_exact && cuda_runs_on(a.name, major, minor)) best = a.name;
+        if (cuda_runs_on(a.name, major, minor)) best = a.name;  // in their order: the exact one last
     return best;
 }
 

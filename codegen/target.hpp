@@ -42,8 +42,8 @@ const std::vector<std::string>& cuda_architectures();
 /// The processors of all GPUs: AMD's, then NVIDIA's.
 std::vector<std::string> gpu_processors();
 
-/// The target that an NVIDIA device of this compute capability runs: "sm_90" for 9.0, and for 8.7, which is not listed,
-/// the newest listed one of the same major number that is not newer. Empty: none.
+/// The target that an NVIDIA device of this compute capability runs: for 9.0 "sm_90a", whose instructions no other device
+/// has, and for 8.7, which is not listed, the newest listed one of the same major number that is not newer. Empty: none.
 std::string cuda_architecture_for(int major, int minor);
 
 /// Whether code for `architecture` ("sm_80") runs on such a device: the same major number and no newer minor one; code

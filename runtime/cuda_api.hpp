@@ -25,13 +25,23 @@ inline void* const launch_buffer = reinterpret_cast<void*>(1);
 inline void* const launch_buffer_size = reinterpret_cast<void*>(2);
 
 inline constexpr int launch_attribute_overlap = 6;  // CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION
+inline constexpr int launch_attribute_cluster = 4;  // CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION
+inline constexpr int function_any_cluster = 14;     // CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED
 
-/// CUlaunchAttribute: a value is 64 bytes, of which a switch takes the first four.
+// cuTensorMapEncodeTiled
+inline constexpr int map_of_bf16 = 9;          // CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
+inline constexpr int map_not_interleaved = 0;  // CU_TENSOR_MAP_INTERLEAVE_NONE
+inline constexpr int map_swizzled_in_128 = 3;  // CU_TENSOR_MAP_SWIZZLE_128B
+inline constexpr int map_fetches_128 = 2;      // CU_TENSOR_MAP_L2_PROMOTION_L2_128B
+inline constexpr int map_zeros_outside = 0;    // CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE
+
+/// CUlaunchAttribute: a value is 64 bytes, of which a switch takes the first four, and a cluster the first twelve.
 struct launch_attribute {
     int id;
     char padding[4];
     union {
         int is_on;
+        unsigned groups[3];
         char bytes[64];
     } value;
 };
@@ -67,6 +77,9 @@ struct functions {
                              unsigned block_y, unsigned block_z, unsigned shared_bytes, handle stream, void** parameters,
                              void** extra);
     status (*cuLaunchKernelEx)(const launch_configuration* how, handle function, void** parameters, void** extra);
+    status (*cuTensorMapEncodeTiled)(void* map, int type, std::uint32_t rank, void* base, const std::uint64_t* sizes,
+                                     const std::uint64_t* stride_bytes, const std::uint32_t* box, const std::uint32_t* steps,
+                                     int interleave, int swizzle, int promotion, int fill);
     status (*cuMemAlloc_v2)(address* memory, std::size_t bytes);
     status (*cuMemFree_v2)(address memory);
     status (*cuMemcpyHtoD_v2)(address to, const void* from, std::size_t bytes);

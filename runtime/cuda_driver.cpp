@@ -50,6 +50,9 @@ cuda_library load_library()
     // From CUDA 11.8; without it kernels start one after another.
     made.call.cuLaunchKernelEx =
         reinterpret_cast<decltype(made.call.cuLaunchKernelEx)>(::dlsym(library, "cuLaunchKernelEx"));
+    // From CUDA 12; without it streams are read as often as a kernel needs them.
+    made.call.cuTensorMapEncodeTiled =
+        reinterpret_cast<decltype(made.call.cuTensorMapEncodeTiled)>(::dlsym(library, "cuTensorMapEncodeTiled"));
     return made;
 }
 
@@ -137,6 +140,8 @@ public:
                        call().cuFuncGetAttribute(&registers, cuda::function_registers, function));
         if (ok) ok = allow_lds(function);
         if (!ok) return ok.error();
+        // A driver that does not know it has no clusters either, and no kernel of this asks for one.
+        call().cuFuncSetAttribute(function, cuda::function_any_cluster, 1);
         return function;
     }
     result<void> launch(void* function, std::int64_t groups, std::int32_t block, const void* arguments,
@@ -152,14 +157,45 @@ public:
                          cuda::launch_end};
         const auto grid = static_cast<unsigned>(groups), threads = static_cast<unsigned>(block);
         const auto lds_bytes = static_cast<unsigned>(extras.lds_bytes);
-        cuda::launch_attribute overlap{cuda::launch_attribute_overlap, {}, {1}};
-        const cuda::launch_configuration how{grid, 1, 1, threads, 1, 1, lds_bytes, stream, &overlap, 1};
-        const bool is_early = extras.may_start_early && call().cuLaunchKernelEx != nullptr;
-        const cuda::status status =
-            is_early ? call().cuLaunchKernelEx(&how, function, nullptr, extra)
-                     : call().cuLaunchKernel(function, grid, 1, 1, threads, 1, 1, lds_bytes, stream, nullptr, extra);
+        std::array<cuda::launch_attribute, 2> attributes{};
+        unsigned count = 0;
+        if (extras.may_start_early && call().cuLaunchKernelEx != nullptr)
+            attributes[count++] = {cuda::launch_attribute_overlap, {}, {1}};
+        if (extras.cluster > 1) {
+            cuda::launch_attribute& cluster = attributes[count++];
+            cluster.id = cuda::launch_attribute_cluster;
+            cluster.value.groups[0] = static_cast<unsigned>(extras.cluster);
+            cluster.value.groups[1] = cluster.value.groups[2] = 1;
+        }
+        const cuda::launch_configuration how{grid, 1, 1, threads, 1, 1, lds_bytes, stream, attributes.data(), count};
+        void** const packed = extras.arguments != nullptr ? nullptr : extra;
+        const cuda::status status = count > 0 ? call().cuLaunchKernelEx(&how, function, extras.arguments, packed)
+                                              : call().cuLaunchKernel(function, grid, 1, 1, threads, 1, 1, lds_bytes, stream,
+                                                                      extras.arguments, packed);
         if (status == 0) return {};
-        return check(errc::launch_failed, is_early ? "cuLaunchKernelEx" : "cuLaunchKernel", status);
+        return check(errc::launch_failed, count > 0 ? "cuLaunchKernelEx" : "cuLaunchKernel", status);
+    }
+
+    bool write_map(const streams_in_memory& of, void* to) const override
+    {
+        if (call().cuTensorMapEncodeTiled == nullptr || call().cuLaunchKernelEx == nullptr) return false;
+        const current_context here(context_);
+        // Of one token, or one stream, no stride matters; otherwise 0 is none that the copy engine knows.
+        const auto bytes = [&](std::int64_t stride, std::int64_t count) {
+            return static_cast<std::uint64_t>(count == 1 ? of.hidden_dim : stride) * 2;
+        };
+        const std::array<std::uint64_t, 3> sizes{static_cast<std::uint64_t>(of.hidden_dim),
+                                                 static_cast<std::uint64_t>(of.tokens),
+                                                 static_cast<std::uint64_t>(of.n_streams)};
+        const std::array<std::uint64_t, 2> strides{bytes(of.token_stride, of.tokens), bytes(of.stream_stride, of.n_streams)};
+        if (strides[0] == 0 || strides[1] == 0 || of.tokens > INT32_MAX) return false;
+        const std::array<std::uint32_t, 3> box{static_cast<std::uint32_t>(of.box_channels),
+                                               static_cast<std::uint32_t>(of.box_tokens),
+                                               static_cast<std::uint32_t>(of.n_streams)};
+        constexpr std::array<std::uint32_t, 3> steps{1, 1, 1};
+        return call().cuTensorMapEncodeTiled(to, cuda::map_of_bf16, 3, reinterpret_cast<void*>(of.address), sizes.data(),
+                                             strides.data(), box.data(), steps.data(), cuda::map_not_interleaved,
+                                             cuda::map_swizzled_in_128, cuda::map_fetches_128, cuda::map_zeros_outside) == 0;
     }
 
     result<void*> allocate(std::size_t bytes) override

@@ -34,6 +34,8 @@ std::string type_of(const codegen::argument& arg, const layer_spec& spec)
             return "i32";
         case element::i64:
             return "i64";
+        case element::tensor_map:
+            return "tensor map of " + std::string(to_string(spec.dtype));
         default:
             return "fp32";
     }
@@ -186,7 +188,7 @@ result<operator_description> describe(operation op, const layer_spec& spec, std:
     const runtime::chosen_compiler by = compile && !options.strict ? source->compiler_for(*on) : runtime::chosen_compiler{};
     std::vector<keyed_kernel> wanted;
     for (const codegen::kernel_plan& k : planned->kernels) {
-        if (is_for_statics(k)) continue;
+        if (is_for_statics(k) || !planned->launches(k, tokens)) continue;
         wanted.push_back(source->key_of(k, *on, by));
         launch_description launch;
         launch.symbol = wanted.back().symbol;

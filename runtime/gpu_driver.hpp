@@ -32,6 +32,8 @@ public:
     {
         return launch(function, groups, block, arguments, argument_bytes, stream);
     }
+    /// As loaded_kernel::write_map.
+    virtual bool write_map(const streams_in_memory&, void*) const { return false; }
     /// Code object version that this runtime loads for certain: 4 for HIP 5, 5 from HIP 6; 0 on CUDA.
     virtual int code_object_version() const = 0;
 };

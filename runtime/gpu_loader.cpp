@@ -26,6 +26,7 @@ public:
     {
         return driver_->launch_with(extras, function_, groups, block, arguments, argument_bytes, stream);
     }
+    bool write_map(const streams_in_memory& streams, void* to) const override { return driver_->write_map(streams, to); }
 
 private:
     std::shared_ptr<gpu_driver> driver_;

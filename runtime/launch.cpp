@@ -14,21 +14,56 @@ using codegen::slot;
 namespace {
 
 // The longest argument block of a family is some 200 bytes; tests/unit checks them all.
-constexpr std::size_t argument_bytes_max = 256;
+constexpr std::size_t argument_bytes_max = 256, arguments_max = 32;
+
+using tensor_map = std::array<unsigned char, 128>;
+
+std::int64_t value_of(const codegen::slot_values& values, slot what)
+{
+    return static_cast<std::int64_t>(values[static_cast<std::size_t>(what)]);
+}
+
+/// Makes the map of the kernel that does it all; false where there is none, or it is not for so few tokens or such strides.
+bool make_map(const ready_operator& op, const codegen::slot_values& values, std::int64_t tokens, tensor_map& map)
+{
+    if (op.plan.one_pass_tokens == 0 || tokens < std::max<std::int64_t>(op.plan.one_pass_tokens, 1)) return false;
+    for (std::size_t i = 0; i < op.kernels.size(); ++i) {
+        const codegen::kernel_plan& k = op.plan.kernels[i];
+        for (const codegen::argument& arg : k.args) {
+            if (arg.element != codegen::element::tensor_map) continue;
+            const streams_in_memory streams{.address = values[static_cast<std::size_t>(arg.what)],
+                                            .tokens = tokens,
+                                            .n_streams = k.n_streams,
+                                            .hidden_dim = k.hidden_dim,
+                                            .token_stride = value_of(values, k.map.token_stride),
+                                            .stream_stride = value_of(values, k.map.stream_stride),
+                                            .box_channels = k.map.box_channels,
+                                            .box_tokens = k.map.box_tokens};
+            return op.kernels[i]->code->write_map(streams, map.data());
+        }
+    }
+    return false;
+}
 
 /// One chunk of tokens; what all tokens share is made by the first.
 jit::result<void> enqueue_chunk(const ready_operator& op, codegen::slot_values& values, std::int64_t tokens, bool is_first,
                                 void* stream)
 {
-    alignas(16) std::array<unsigned char, argument_bytes_max> block;
+    alignas(64) std::array<unsigned char, argument_bytes_max> block;
+    alignas(64) tensor_map map;
+    std::array<void*, arguments_max> places;  // of the arguments in the block
+    const codegen::part_of part =
+        make_map(op, values, tokens, map) ? codegen::part_of::one_pass : codegen::part_of::several_passes;
     bool follows_its_own = false;  // the kernel before it in the stream is this operator's too
     for (std::size_t i = 0; i < op.kernels.size(); ++i) {
         const codegen::kernel_plan& plan = op.plan.kernels[i];
         if (values[static_cast<std::size_t>(plan.only_if)] == 0 && (tokens > 0 || plan.only_if != slot::tokens)) continue;
         if (tokens == 0 && !plan.runs_without_tokens) continue;
         if (!is_first && plan.grid.ignores_tokens) continue;
+        if (plan.launches != codegen::part_of::all && plan.launches != part) continue;
         const std::int64_t groups = plan.grid.groups(tokens);
         values[static_cast<std::size_t>(slot::groups)] = static_cast<std::uint64_t>(groups);
+        std::size_t place = 0;
         for (const codegen::argument& arg : plan.args) {
             std::uint64_t value = values[static_cast<std::size_t>(arg.what)];
             // Without tokens there need be no workspace, and then there is no place in it.
@@ -36,13 +71,17 @@ jit::result<void> enqueue_chunk(const ready_operator& op, codegen::slot_values& 
                 value += static_cast<std::uint64_t>(arg.bytes_per_token * tokens + arg.bytes_fixed);
             // Little-endian: a 4-byte value is the first half of the word. Either is one store; any other size were a call.
             unsigned char* const at = block.data() + arg.offset;
-            if (arg.size == sizeof value)
+            places[place++] = at;
+            if (arg.element == codegen::element::tensor_map)
+                std::memcpy(at, map.data(), map.size());
+            else if (arg.size == sizeof value)
                 std::memcpy(at, &value, sizeof value);
             else
                 std::memcpy(at, &value, sizeof(std::uint32_t));
         }
         const loaded_kernel& code = *op.kernels[i]->code;
-        const launch_extras extras{plan.lds_bytes, plan.may_overlap && follows_its_own};
+        const launch_extras extras{plan.lds_bytes, plan.may_overlap && follows_its_own, plan.cluster,
+                                   plan.launches == codegen::part_of::one_pass ? places.data() : nullptr};
         auto ok = extras.lds_bytes > 0 || extras.may_start_early
                       ? code.launch_with(extras, groups, plan.block, block.data(), plan.argument_bytes, stream)
                       : code.launch(groups, plan.block, block.data(), plan.argument_bytes, stream);

@@ -13,6 +13,17 @@ namespace mhc::runtime {
 struct launch_extras {
     std::int32_t lds_bytes = 0;    ///< beside what the kernel declares
     bool may_start_early = false;  ///< it waits for the kernel before it in the stream by itself
+    std::int32_t cluster = 1;      ///< groups that reach each other's LDS; the grid is a multiple of it
+    /// Where each argument is. Of a kernel that takes a map the driver alone knows the block's layout: NVRTC 13 aligns a map
+    /// where the block lies in constant memory, and not within the block.
+    void** arguments = nullptr;
+};
+
+/// Streams [tokens, n_streams, hidden_dim] of bf16, as a copy engine is told of them.
+struct streams_in_memory {
+    std::uint64_t address = 0;
+    std::int64_t tokens = 0, n_streams = 0, hidden_dim = 0, token_stride = 0, stream_stride = 0;  ///< strides in elements
+    std::int32_t box_channels = 0, box_tokens = 0;  ///< of all streams, that one copy brings
 };
 
 /// A kernel ready to launch. Thread-safe.
@@ -28,6 +39,9 @@ public:
     {
         return launch(groups, block, arguments, argument_bytes, stream);
     }
+    /// Writes the 128 bytes of a kernel argument that tells the copy engine of the streams. False where it cannot be told of
+    /// them, as of a stride of 0, or where there is no such engine.
+    virtual bool write_map(const streams_in_memory&, void*) const { return false; }
 };
 
 class loader {

@@ -15,7 +15,7 @@ struct matrix_unit {
     static constexpr int loads = 1;          ///< of 8 channels a lane, in a product
     static constexpr int sums = 4;           ///< of a product in a lane
     static constexpr int half_rows = 2;      ///< item i and item i + sums / 2 of a lane are so many rows apart
-    static constexpr int channels = 128;     ///< that a wave keeps the weights of
+    static constexpr int waves = 8;          ///< that share the weights of a slice
     static constexpr int tiles_at_once = 1;  ///< between two barriers
     static MHC_MEMBER int group(int lane) { return lane / 16; }
     static MHC_MEMBER int column(int lane) { return lane % 16; }

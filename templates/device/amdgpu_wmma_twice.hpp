@@ -16,7 +16,7 @@ struct matrix_unit {
     static constexpr int loads = 2;          ///< of 8 channels a lane, in a product
     static constexpr int sums = 8;           ///< of a product in a lane
     static constexpr int half_rows = 8;      ///< item i and item i + sums / 2 of a lane are so many rows apart
-    static constexpr int channels = 64;      ///< that a wave keeps the weights of
+    static constexpr int waves = 16;         ///< that share the weights of a slice
     static constexpr int tiles_at_once = 1;  ///< between two barriers
     static MHC_MEMBER int group(int) { return 0; }
     static MHC_MEMBER int column(int lane) { return lane % 16; }

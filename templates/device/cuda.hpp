@@ -123,6 +123,24 @@ MHC_DEVICE float wave_sum(float v)
 }
 
 MHC_DEVICE float square_root(float v) { return __fsqrt_rn(v); }
+/// 1 / v within a unit in the last place; a correctly rounded one takes several times as long. IsNormal: neither v nor the
+/// result is a denormal.
+template <bool IsNormal>
+MHC_DEVICE float reciprocal(float v)
+{
+    float inverse;
+    if constexpr (IsNormal)
+        asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(v));
+    else
+        asm("rcp.approx.f32 %0, %1;" : "=f"(inverse) : "f"(v));
+    return inverse;
+}
+/// a / b within two units, where 1 / b is no denormal; IsNormal: nor is b.
+template <bool IsNormal>
+MHC_DEVICE float quotient(float a, float b)
+{
+    return a * reciprocal<IsNormal>(b);
+}
 
 }  // namespace mhc
 

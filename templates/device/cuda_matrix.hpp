@@ -13,7 +13,7 @@ struct matrix_unit {
     static constexpr int loads = 1;          ///< of 8 channels a lane, in a product
     static constexpr int sums = 4;           ///< of a product in a lane
     static constexpr int half_rows = 8;      ///< item i and item i + sums / 2 of a lane are so many rows apart
-    static constexpr int channels = 64;      ///< that a warp keeps the weights of
+    static constexpr int waves = 8;          ///< that share the weights of a slice
     static constexpr int tiles_at_once = 2;  ///< between two barriers
     static MHC_MEMBER int group(int lane) { return lane % 4; }
     static MHC_MEMBER int column(int lane) { return lane / 4; }
@@ -67,16 +67,16 @@ MHC_DEVICE float add_squares(float sum, u32 pair)
 /// The sums of squares of the columns that a right factor brings, by ordinary arithmetic: a product more takes longer.
 template <int Loads>
 struct column_squares {
-    float parts[Loads];
+    float parts[2];  ///< of loads by turns
     MHC_MEMBER void add(int load, const uint4* v)
     {
-        parts[load] = add_squares(add_squares(add_squares(add_squares(0.0f, v->x), v->y), v->z), v->w);
+        float& part = parts[load % 2];
+        part = add_squares(add_squares(add_squares(add_squares(part, v->x), v->y), v->z), v->w);
     }
     /// put(column, sum) in one lane for each column.
     template <class Put>
     MHC_MEMBER void give(int lane, Put put) const
     {
-        static_assert(Loads == 2, "one sum of two parts");
         const float sum = quad_sum(parts[0] + parts[1]);
         if (lane % 4 == 0) put(lane / 4, sum);
     }
@@ -194,6 +194,19 @@ MHC_DEVICE vec<float, 8> widen_bf16(uint4 v)
         wide[2 * i + 1] = bits_to_float(words[i] & 0xffff0000U);
     }
     return wide;
+}
+
+/// 8 values as bf16 to 16 bytes that this kernel does not read, past the cache that its loads use.
+MHC_DEVICE void store_once(bf16* to, vec<float, 8> values)
+{
+    union {
+        vec<u16, 8> narrow;
+        uint4 words;
+    } v;
+    v.narrow = narrow<8>(values, to);
+    asm volatile("st.global.L1::no_allocate.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(v.words.x), "r"(v.words.y),
+                 "r"(v.words.z), "r"(v.words.w)
+                 : "memory");
 }
 
 /// What the kernel before may have written: as load_once, never moved in front of wait_for_last_kernel.

@@ -118,6 +118,11 @@ MHC_DEVICE float wave_sum(float v)
 }
 
 MHC_DEVICE float square_root(float v) { return __builtin_sqrtf(v); }
+template <bool IsNormal>
+MHC_DEVICE float quotient(float a, float b)
+{
+    return a / b;
+}
 
 }  // namespace mhc
 

@@ -159,10 +159,9 @@ MHC_DEVICE void pre_mix(Grid at, float* shared, uint4* lds, const bf16* x, proje
                 fetch();
             }
         } else {
+            factors_in_lanes<Options, n>(room.matrix, mixed_together, at.lane(), k.sinkhorn_eps);
             const int mine = at.lane() / n;
-            const i64 t = first + smaller(mine, count - 1);
-            sinkhorn_on_lines<Options, n>(room.balanced(mine), at.lane() % n, k.sinkhorn_eps, mix + t * (n * n),
-                                          mine < count);
+            if (mine < count) store_row<n>(room.balanced(mine), at.lane() % n, mix + (first + mine) * (n * n));
         }
         barrier();  // before the next tokens' sums come
     }

@@ -2,9 +2,9 @@
 // another order, which is a function of n and C too.
 //
 // Weights of any type are a sum of two bf16, high and low: what that leaves out is below 2^-17 of a weight. Products are
-// exact, sums are float. A slice is n streams of 1024 / n channels. A work-group keeps the weights of one slice in
-// registers, a wave those of some channels of one stream, and walks over tiles of 16 tokens: x is read once, ahead of its
-// use; fn is the left factor, so that what one load brings is the right one as it is. How factors and products lie in
+// exact, sums are float. A slice is some channels of all n streams. A work-group keeps the weights of one slice in
+// registers, a wave those of some of its channels of one stream, and walks over tiles of 16 tokens: x is read once, ahead of
+// its use; fn is the left factor, so that what one load brings is the right one as it is. How factors and products lie in
 // lanes is matrix_unit's, of a target's matrix header.
 #pragma once
 
@@ -12,9 +12,12 @@
 
 namespace mhc {
 
-constexpr int tile_tokens = 16, tile_channels = matrix_unit::channels, tile_waves = 1024 / tile_channels;
+constexpr int tile_tokens = 16, tile_waves = matrix_unit::waves;
 /// A lane has 8 channels in one load, the lanes of one token this many together.
-constexpr int load_channels = 8 * matrix_unit::groups, tile_loads = tile_channels / load_channels;
+constexpr int load_channels = 8 * matrix_unit::groups;
+/// Loads that the channels of a wave take.
+template <class Rows, int n>
+constexpr int tile_loads = Rows::slice* n / (tile_waves * load_channels);
 /// Products that a tile's tokens take.
 constexpr int tile_parts = tile_tokens / matrix_unit::columns;
 
@@ -34,14 +37,15 @@ MHC_DEVICE int row_of_parts(int row)
 }
 
 /// Weights of a wave's channels.
-template <int m>
+template <int m, int Loads>
 struct tile_weights {
-    left_piece at[factors<m>][tile_loads];
+    left_piece at[factors<m>][Loads];
 };
 
 /// 16 tokens of a wave's channels.
+template <int Loads>
 struct tile_rows {
-    uint4 at[tile_parts][tile_loads];
+    uint4 at[tile_parts][Loads];
 };
 
 /// Where the channels of one wave are: of stream `stream` from `first` on, those below `end`.
@@ -56,11 +60,11 @@ template <class Rows, int n>
 MHC_DEVICE tile_place place_of(int slice, int wave)
 {
     constexpr int waves = tile_waves / n;  // of one stream
-    return {wave / waves, slice * Rows::slice + wave % waves * tile_channels, Rows::C};
+    return {wave / waves, slice * Rows::slice + wave % waves * (tile_loads<Rows, n> * load_channels), Rows::C};
 }
 
-template <class Rows, int m, int WeightAlign, bool RoundAsReference, class Matrix>
-MHC_DEVICE void load_tile_weights(tile_weights<m>& to, Matrix fn, tile_place at, int lane, int fn_rows)
+template <class Rows, int WeightAlign, bool RoundAsReference, int m, int Loads, class Matrix>
+MHC_DEVICE void load_tile_weights(tile_weights<m, Loads>& to, Matrix fn, tile_place at, int lane, int fn_rows)
 {
     static_assert(m % 16 > 0 && m % 16 <= 8, "the last factor has two parts of 8 rows");
     // Rows past the end stand for the last, since nothing of them is stored.
@@ -71,7 +75,7 @@ MHC_DEVICE void load_tile_weights(tile_weights<m>& to, Matrix fn, tile_place at,
         return split_weights(f, !RoundAsReference);
     };
 #pragma unroll
-    for (int i = 0; i < tile_loads; ++i) {
+    for (int i = 0; i < Loads; ++i) {
         const int c = at.channel(i, lane);
 #pragma unroll
         for (int item = 0; item < matrix_unit::left_rows; ++item) {
@@ -88,13 +92,13 @@ MHC_DEVICE void load_tile_weights(tile_weights<m>& to, Matrix fn, tile_place at,
     }
 }
 
-template <class Grid>
-using tile_queue = lane_queue<tile_parts * tile_loads, Grid::block>;
+template <int Loads, class Grid>
+using tile_queue = lane_queue<tile_parts * Loads, Grid::block>;
 
 /// Asks for this lane's part of 16 tokens; those past the end stand for the last, and of a tile past it there is nothing.
-template <class Rows, class Grid>
-MHC_DEVICE void fetch_tile(tile_queue<Grid>& queue, Grid at, int stage, const bf16* x, tile_place place, i64 first_token,
-                           i64 tokens, i64 x_token, i64 x_stream)
+template <class Rows, int Loads, class Grid>
+MHC_DEVICE void fetch_tile(tile_queue<Loads, Grid>& queue, Grid at, int stage, const bf16* x, tile_place place,
+                           i64 first_token, i64 tokens, i64 x_token, i64 x_stream)
 {
     if (first_token < tokens) {
 #pragma unroll
@@ -102,42 +106,42 @@ MHC_DEVICE void fetch_tile(tile_queue<Grid>& queue, Grid at, int stage, const bf
             const i64 t = first_token + part * matrix_unit::columns + matrix_unit::column(at.lane());
             const bf16* const from = x + (t < tokens ? t : tokens - 1) * x_token + place.stream * x_stream;
 #pragma unroll
-            for (int i = 0; i < tile_loads; ++i) {
+            for (int i = 0; i < Loads; ++i) {
                 const int c = place.channel(i, at.lane());
                 const bool is_there = Rows::C % Rows::slice == 0 || c < place.end;
-                queue.template ask<Rows::align>(stage, part * tile_loads + i, at.thread(), from + c, is_there);
+                queue.template ask<Rows::align>(stage, part * Loads + i, at.thread(), from + c, is_there);
             }
         }
     }
     queue.end_set();
 }
 
-template <class Grid>
-MHC_DEVICE tile_rows take_tile(const tile_queue<Grid>& queue, Grid at, int stage)
+template <int Loads, class Grid>
+MHC_DEVICE tile_rows<Loads> take_tile(const tile_queue<Loads, Grid>& queue, Grid at, int stage)
 {
-    tile_rows rows;
+    tile_rows<Loads> rows;
     queue.wait();
 #pragma unroll
     for (int part = 0; part < tile_parts; ++part) {
 #pragma unroll
-        for (int i = 0; i < tile_loads; ++i) rows.at[part][i] = queue.word(stage, part * tile_loads + i, at.thread());
+        for (int i = 0; i < Loads; ++i) rows.at[part][i] = queue.word(stage, part * Loads + i, at.thread());
     }
     return rows;
 }
 
 /// Sums of one wave over its channels, of each part of a tile's tokens.
-template <int m>
+template <int m, int Loads>
 struct wave_sums {
     product_sums products[tile_parts][factors<m>];
-    column_squares<tile_loads> squares[tile_parts];
+    column_squares<Loads> squares[tile_parts];
 };
 
-template <int m>
-MHC_DEVICE wave_sums<m> multiply(const tile_rows& x, const tile_weights<m>& by)
+template <int m, int Loads>
+MHC_DEVICE wave_sums<m, Loads> multiply(const tile_rows<Loads>& x, const tile_weights<m, Loads>& by)
 {
-    wave_sums<m> sums = {};
+    wave_sums<m, Loads> sums = {};
 #pragma unroll
-    for (int i = 0; i < tile_loads; i += matrix_unit::loads) {
+    for (int i = 0; i < Loads; i += matrix_unit::loads) {
 #pragma unroll
         for (int factor = 0; factor < factors<m>; ++factor) {
 #pragma unroll
@@ -163,11 +167,11 @@ constexpr int tile_floats = tile_waves* tile_tokens* tile_width<m>;
 constexpr int tiles_at_once = matrix_unit::tiles_at_once;
 
 /// 16 bytes of LDS that a work-group takes.
-template <int n, class Grid>
-constexpr int tile_room = tile_queue<Grid>::room + 2 * tiles_at_once* tile_floats<n * n + 2 * n> / 4;
+template <class Rows, int n, class Grid>
+constexpr int tile_room = tile_queue<tile_loads<Rows, n>, Grid>::room + 2 * tiles_at_once* tile_floats<n * n + 2 * n> / 4;
 
-template <int m>
-MHC_DEVICE void share_sums(float* to, const wave_sums<m>& sums, int lane)
+template <int m, int Loads>
+MHC_DEVICE void share_sums(float* to, const wave_sums<m, Loads>& sums, int lane)
 {
     using unit = matrix_unit;
     constexpr int width = tile_width<m>, last = full_factors<m>;
@@ -237,27 +241,28 @@ MHC_DEVICE void project_slice(Grid at, uint4* lds, const bf16* x, Matrix fn, flo
                               int split, int slice, bool is_first, i64 first_tile, i64 step, i64 tokens, i64 valid,
                               i64 x_token, i64 x_stream)
 {
-    constexpr int m = n * n + 2 * n;
+    constexpr int m = n * n + 2 * n, loads = tile_loads<Rows, n>;
     const int lane = at.lane(), wave = at.wave();
     const tile_place place = place_of<Rows, n>(slice, wave);
     const i64 tiles = (valid + tile_tokens - 1) / tile_tokens;
 
-    tile_weights<m> weights;
-    load_tile_weights<Rows, m, WeightAlign, RoundAsReference>(weights, fn, place, lane, fn_rows);
+    tile_weights<m, loads> weights;
+    load_tile_weights<Rows, WeightAlign, RoundAsReference>(weights, fn, place, lane, fn_rows);
     wait_for_last_kernel();
     let_next_kernel_start();  // not earlier: it may read what the last one wrote
 
     const tile_results<m, Grid> results(at, proj, sqsum, split, tokens, fn_rows);
-    tile_queue<Grid> queue(lds);
-    float* const shared = reinterpret_cast<float*>(lds + tile_queue<Grid>::room);
-    constexpr int stages = tile_queue<Grid>::stages, room_floats = tiles_at_once * tile_floats<m>;
+    using queue_of_tiles = tile_queue<loads, Grid>;
+    queue_of_tiles queue(lds);
+    float* const shared = reinterpret_cast<float*>(lds + queue_of_tiles::room);
+    constexpr int stages = queue_of_tiles::stages, room_floats = tiles_at_once * tile_floats<m>;
     auto fetch = [&](int stage, i64 tile) MHC_INLINE {
-        fetch_tile<Rows>(queue, at, stage, x, place, tile * tile_tokens, valid, x_token, x_stream);
+        fetch_tile<Rows, loads>(queue, at, stage, x, place, tile * tile_tokens, valid, x_token, x_stream);
     };
     for (int stage = 0; stage < stages; ++stage) fetch(stage, first_tile + stage * step);
     int stage = 0, room = 0;
     auto make = [&](i64 tile, float* to) MHC_INLINE {
-        const wave_sums<m> sums = multiply<m>(take_tile(queue, at, stage), weights);
+        const wave_sums<m, loads> sums = multiply(take_tile<loads>(queue, at, stage), weights);
         fetch(stage, tile + stages * step);
         share_sums<m>(to + wave * tile_tokens * tile_width<m>, sums, lane);
         stage = stage + 1 == stages ? 0 : stage + 1;
@@ -282,7 +287,8 @@ template <class Rows, int n, int WeightAlign, bool RoundAsReference, class Grid,
 MHC_DEVICE void project_tiles(Grid at, uint4* lds, const bf16* x, Matrix fn, float* proj, float* sqsum, int fn_rows,
                               int splits, i64 tokens, i64 valid, i64 x_token, i64 x_stream)
 {
-    static_assert(Grid::waves == tile_waves && Rows::slice * n == tile_waves * tile_channels, "a wave has its channels");
+    static_assert(Grid::waves == tile_waves && Rows::slice * n == tile_waves * tile_loads<Rows, n> * load_channels,
+                  "waves have as many channels");
     constexpr int slices = Rows::slices;
     const u32 used = u32(smaller(splits, slices)), group = u32(at.group), groups = u32(at.groups);
     const int split = int(group % used);

@@ -133,8 +133,21 @@ MHC_DEVICE void exponentiate(balance<n> s, int lane)
     start_factors<n, lanes>(s, lane);
 }
 
-/// One step on entries: with q the sum of a line's entries times the other lines' factors, the line's sum is factor * q.
-/// `number` counts these steps from 0.
+/// A line whose factor is `old`: q is the sum of its entries times the other lines' factors, so old * q is the line's sum.
+template <eps_mode Mode>
+struct line_sum {
+    static constexpr bool adds = Mode == eps_mode::add;
+    float old, q, eps;
+    MHC_MEMBER bool stays() const { return Mode == eps_mode::thresh && !(old * q > eps); }
+    // Both a quarter of what they are, so that the divisor's reciprocal is no denormal; it is no denormal itself, for eps.
+    MHC_MEMBER float dividend() const { return adds ? 0.25f * old : 1.0f; }
+    MHC_MEMBER float divisor() const { return adds ? fma(0.25f * old, q, 0.25f * eps) : q; }
+    /// The next factor, from dividend / divisor. A line of zeros is divided by eps again and again: its factor means
+    /// nothing, but must not become infinite.
+    MHC_MEMBER float factor(float ratio) const { return stays() ? old : adds && ratio > 0x1p120f ? 0x1p120f : ratio; }
+};
+
+/// One step on entries. `number` counts these steps from 0.
 template <axis A, eps_mode Mode, int n, int lanes, class History>
 MHC_DEVICE void step(balance<n> s, int lane, float eps, int number, History history)
 {
@@ -142,17 +155,9 @@ MHC_DEVICE void step(balance<n> s, int lane, float eps, int number, History hist
     for (int line = lane; line < n; line += lanes) {
         float sums[4] = {0.0f, 0.0f, 0.0f, 0.0f};
         for (int k = 0; k < n; ++k) sums[k % 4] = fma(s.entry(A, line, k), s.factor(other, k), sums[k % 4]);
-        const float q = sum_of(sums);
-        const float old = s.factor(A, line);
-        if (Mode == eps_mode::thresh && !(old * q > eps)) {
-            history.step(number, line, old, false);
-            continue;
-        }
-        float factor = Mode == eps_mode::add ? old / fma(old, q, eps) : 1.0f / q;
-        // A line of zeros is divided by eps again and again: its factor means nothing, but must not become infinite.
-        if (Mode == eps_mode::add && factor > 0x1p120f) factor = 0x1p120f;
-        s.factor(A, line) = factor;
-        history.step(number, line, factor, true);
+        const line_sum<Mode> sum = {s.factor(A, line), sum_of(sums), eps};
+        const float factor = s.factor(A, line) = sum.factor(quotient<sum.adds>(sum.dividend(), sum.divisor()));
+        history.step(number, line, factor, !sum.stays());
     }
     wave_sync();
 }
@@ -183,7 +188,7 @@ MHC_DEVICE void softmax_rows(balance<n> s, int lane, float added)
             sums[b % 4] += e;
         }
         const float total = sum_of(sums);
-        for (int b = 0; b < n; ++b) s.entries[a * n + b] = s.entries[a * n + b] / total + added;
+        for (int b = 0; b < n; ++b) s.entries[a * n + b] = quotient<true>(s.entries[a * n + b], total) + added;
     }
     wave_sync();
 }

@@ -1,72 +1,91 @@
-// mhc/device/sinkhorn_lanes.hpp -- sinkhorn.hpp's iteration with the entries and factors of n lines in the registers of n
-// lanes: the same operations in the same order, without shared memory between the steps.
+// mhc/device/sinkhorn_lanes.hpp -- sinkhorn.hpp's iteration with a matrix of n x n, n small, in the registers of one lane:
+// the same operations in the same order, without shared memory or another lane between the steps.
 #pragma once
 
 #include <mhc/device/sinkhorn.hpp>
 
 namespace mhc {
 
-/// Lane `line` has row `line` and column `line` of the entries, and the factors of both.
 template <int n>
-struct lines {
-    float row[n], col[n], row_factor, col_factor;
+struct matrix_in_lane {
+    float entries[n][n], factors[2][n];  ///< of rows, and of columns
 };
 
-/// As `step` of sinkhorn.hpp: `own` are the entries of this lane's line, `others` the other axis' factor of this lane.
-template <eps_mode Mode, int n>
-MHC_DEVICE float next_factor(const float (&own)[n], float old, float others, float eps)
-{
-    float sums[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-#pragma unroll
-    for (int k = 0; k < n; ++k) sums[k % 4] = fma(own[k], of_lane<n>(others, k), sums[k % 4]);
-    const float q = sum_of(sums);
-    if (Mode == eps_mode::thresh && !(old * q > eps)) return old;
-    const float factor = Mode == eps_mode::add ? old / fma(old, q, eps) : 1.0f / q;
-    return Mode == eps_mode::add && factor > 0x1p120f ? 0x1p120f : factor;
-}
-
+/// As `step` of sinkhorn.hpp.
 template <axis A, eps_mode Mode, int n>
-MHC_DEVICE void step_on_lines(lines<n>& s, float eps)
+MHC_DEVICE void step_in_lane(matrix_in_lane<n>& s, float eps)
 {
-    if (A == axis::row)
-        s.row_factor = next_factor<Mode, n>(s.row, s.row_factor, s.col_factor, eps);
-    else
-        s.col_factor = next_factor<Mode, n>(s.col, s.col_factor, s.row_factor, eps);
+    constexpr int own = A == axis::row ? 0 : 1;
+    // Lines by turns in each operation, since one waits for the last: the compiler keeps the order that it finds.
+    line_sum<Mode> sums[n];
+    float inverses[n];
+#pragma unroll
+    for (int line = 0; line < n; ++line) {
+        float parts[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+#pragma unroll
+        for (int k = 0; k < n; ++k)
+            parts[k % 4] =
+                fma(A == axis::row ? s.entries[line][k] : s.entries[k][line], s.factors[1 - own][k], parts[k % 4]);
+        sums[line] = {s.factors[own][line], sum_of(parts), eps};
+    }
+#pragma unroll
+    for (int line = 0; line < n; ++line) inverses[line] = reciprocal<line_sum<Mode>::adds>(sums[line].divisor());
+#pragma unroll
+    for (int line = 0; line < n; ++line) s.factors[own][line] = sums[line].factor(sums[line].dividend() * inverses[line]);
 }
 
-/// `s.entries` holds logits; to[a * n + b] becomes the balanced matrix where is_live. All lanes of the wave must call it, n
-/// of them with a matrix.
+/// `count` matrices of logits, up to 32, one after the other as `balance` has them: afterwards factors are still to be
+/// applied. All lanes of the wave must call it.
 template <class Options, int n>
-MHC_DEVICE void sinkhorn_on_lines(balance<n> s, int lane, float eps, float* to, bool is_live)
+MHC_DEVICE void factors_in_lanes(float* matrices, int count, int lane, float eps)
 {
     using plan = sinkhorn_steps<Options>;
+    constexpr int together = 32 / n;
     wave_sync();
-    if constexpr (plan::starts_with_entries) {
-        if constexpr (plan::is_softmax) softmax_rows<n, n>(s, lane, Options::stated == eps_mode::add_both ? eps : 0.0f);
-        start_factors<n, n>(s, lane);
-    } else {
-        steps_on_logits<Options, n, n>(s, lane, eps, no_history{});
-        exponentiate<n, n>(s, lane);
+    for (int first = 0; first < count; first += together) {
+        const balance<n> s = {matrices + (first + lane / n) * balance<n>::floats};
+        if constexpr (plan::starts_with_entries) {
+            if constexpr (plan::is_softmax)
+                softmax_rows<n, n>(s, lane % n, Options::stated == eps_mode::add_both ? eps : 0.0f);
+            start_factors<n, n>(s, lane % n);
+        } else {
+            steps_on_logits<Options, n, n>(s, lane % n, eps, no_history{});
+            exponentiate<n, n>(s, lane % n);
+        }
     }
-    lines<n> mine;
-    mine.row_factor = s.factor(axis::row, lane);
-    mine.col_factor = s.factor(axis::col, lane);
+    if (lane < count) {
+        const balance<n> s = {matrices + lane * balance<n>::floats};
+        matrix_in_lane<n> own;
 #pragma unroll
-    for (int k = 0; k < n; ++k) {
-        mine.row[k] = s.entry(axis::row, lane, k);
-        mine.col[k] = s.entry(axis::col, lane, k);
-    }
-    constexpr axis first = plan::axis_on_entries(0), second = plan::axis_on_entries(1);
-    for (int k = 0; k + 1 < plan::on_entries; k += 2) {
-        step_on_lines<first, Options::mode, n>(mine, eps);
-        step_on_lines<second, Options::mode, n>(mine, eps);
-    }
-    if constexpr (plan::on_entries % 2 == 1) step_on_lines<first, Options::mode, n>(mine, eps);
+        for (int a = 0; a < n; ++a) {
+            own.factors[0][a] = s.factor(axis::row, a);
+            own.factors[1][a] = s.factor(axis::col, a);
 #pragma unroll
-    for (int k = 0; k < n; ++k) {
-        const float entry = mine.row[k] * mine.row_factor * of_lane<n>(mine.col_factor, k);
-        if (is_live) to[lane * n + k] = entry;
+            for (int b = 0; b < n; ++b) own.entries[a][b] = s.entry(axis::row, a, b);
+        }
+        constexpr axis first = plan::axis_on_entries(0), second = plan::axis_on_entries(1);
+        MHC_SHORT_LOOP
+        for (int k = 0; k + 1 < plan::on_entries; k += 2) {
+            step_in_lane<first, Options::mode, n>(own, eps);
+            step_in_lane<second, Options::mode, n>(own, eps);
+        }
+        if constexpr (plan::on_entries % 2 == 1) step_in_lane<first, Options::mode, n>(own, eps);
+#pragma unroll
+        for (int a = 0; a < n; ++a) {
+            s.factor(axis::row, a) = own.factors[0][a];
+            s.factor(axis::col, a) = own.factors[1][a];
+        }
     }
+    wave_sync();
+}
+
+/// The balanced line of a matrix after that.
+template <int n>
+MHC_DEVICE void store_row(balance<n> s, int row, float* to)
+{
+#pragma unroll
+    for (int k = 0; k < n; ++k)
+        to[row * n + k] = s.entry(axis::row, row, k) * s.factor(axis::row, row) * s.factor(axis::col, k);
 }
 
 }  // namespace mhc

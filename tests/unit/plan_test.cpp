@@ -9,7 +9,7 @@
 #include "cache/code_store.hpp"
 #include "codegen/compile_options.hpp"
 #include "codegen/key.hpp"
-#include "codegen/plan.hpp"
+#include "codegen/plan_kernels.hpp"
 #include "codegen/render.hpp"
 #include "runtime/object_source.hpp"
 
@@ -125,7 +125,7 @@ TEST_CASE("plan: matrix units make projections of bf16, in NVIDIA's with the mix
     };
     const names tiles{"project_tiles", "pre_mix"}, portable{"project", "coefficients", "apply_mix"};
     const jit::layer_spec s = spec_of(4, 4096);
-    for (const char* target : {"sm_90", "sm_90a", "sm_100"}) CHECK(families(s, target, operation::pre_fwd) == tiles);
+    for (const char* target : {"sm_90", "sm_100"}) CHECK(families(s, target, operation::pre_fwd) == tiles);
     for (const char* target : {"sm_80", "sm_89", "sm_120", "gfx1030", "gfx1250", "host:x86-64-v3"})
         CHECK(families(s, target, operation::pre_fwd) == portable);
     for (const char* target : {"gfx90a", "gfx942", "gfx950", "gfx1100", "gfx1101", "gfx1200", "gfx1201"}) {
@@ -152,17 +152,68 @@ TEST_CASE("plan: matrix units make projections of bf16, in NVIDIA's with the mix
     for (const std::int64_t C : {8, 1280, 1920, 4096, 7168, 8192, 16384}) {
         const operator_plan planned = plan_of(spec_of(4, C), "sm_90", operation::pre_fwd);
         const kernel_plan& project = planned.kernels.front();
-        CHECK(planned.slices == (C + 255) / 256);
+        CHECK(planned.slices * channels_of_ranks(4, C) >= C);
+        CHECK((planned.slices - 1) * channels_of_ranks(4, C) < C);
         for (const std::int64_t tokens : {1, 16, 17, 320, 8192})  // every group has one slice
             CHECK(project.grid.groups(tokens) % planned.slices == 0);
         for (const kernel_plan& k : planned.kernels) CHECK(k.lds_bytes + 8192 <= 227 * 1024);
         for (const char* target : {"gfx90a", "gfx942", "gfx1100", "gfx1200"}) {
             const operator_plan on_amd = plan_of(spec_of(4, C), target, operation::pre_fwd);
-            CHECK(on_amd.slices == planned.slices);
+            CHECK(on_amd.slices == (C + 255) / 256);
             for (const std::int64_t tokens : {1, 16, 17, 320, 8192})
-                CHECK(on_amd.kernels.front().grid.groups(tokens) % planned.slices == 0);
+                CHECK(on_amd.kernels.front().grid.groups(tokens) % on_amd.slices == 0);
             CHECK(on_amd.kernels.front().lds_bytes == 0);  // what it takes it declares
         }
+    }
+}
+
+TEST_CASE("plan: a cluster of work-groups reads the streams once, where there are clusters and a slice fits registers")
+{
+    const auto is_one_pass = [](const jit::layer_spec& s, const char* target, operation op) {
+        const operator_plan planned = plan_of(s, target, op);
+        const bool has = planned.kernels.back().family == "pre_one_pass";
+        CHECK(has == (planned.one_pass_tokens != 0));
+        if (!has) return false;
+        // A launch has either this kernel or those that read the streams several times.
+        const std::int64_t tokens = planned.one_pass_tokens;
+        int once = 0, often = 0;
+        for (const kernel_plan& k : planned.kernels) {
+            if (k.family == "post") continue;
+            once += planned.launches(k, tokens) ? 1 : 0;
+            often += planned.launches(k, tokens - 1) ? 1 : 0;
+        }
+        CHECK(once == 1);
+        CHECK(often == 2);
+        return true;
+    };
+    const jit::layer_spec s = spec_of(4, 4096);
+    CHECK(is_one_pass(s, "sm_90a", operation::pre_fwd));
+    CHECK(is_one_pass(s, "sm_90a", operation::post_pre_fwd));
+    CHECK(is_one_pass(s, "sm_90a", operation::broadcast_pre_fwd));
+    CHECK_FALSE(is_one_pass(s, "sm_90", operation::pre_fwd));
+    CHECK_FALSE(is_one_pass(s, "sm_90a", operation::delayed_pre_fwd));  // whose pre is another's
+    CHECK_FALSE(is_one_pass(s, "sm_90a", operation::head_fwd));
+    CHECK_FALSE(is_one_pass(spec_of(2, 4096), "sm_90a", operation::pre_fwd));
+    CHECK_FALSE(is_one_pass(spec_of(4, 7176), "sm_90a", operation::pre_fwd));
+    jit::layer_spec other = s;
+    other.norm_weight = true;
+    CHECK_FALSE(is_one_pass(other, "sm_90a", operation::pre_fwd));
+    other = s;
+    other.alignment_bytes = 4;
+    CHECK_FALSE(is_one_pass(other, "sm_90a", operation::pre_fwd));
+    other = s;
+    other.fn_order = jit::fn_order::phi;
+    CHECK_FALSE(is_one_pass(other, "sm_90a", operation::pre_fwd));
+
+    for (const std::int64_t C : {8, 64, 72, 1280, 1920, 2560, 2880, 4096, 5120, 7168}) {
+        const operator_plan planned = plan_of(spec_of(4, C), "sm_90a", operation::pre_fwd);
+        const kernel_plan& k = planned.kernels.back();
+        REQUIRE(k.family == "pre_one_pass");
+        CHECK(k.cluster == planned.slices);
+        CHECK(k.cluster <= 16);
+        for (const std::int64_t tokens : {1, 8, 9, 320, 8192}) CHECK(k.grid.groups(tokens) % k.cluster == 0);
+        CHECK(k.lds_bytes <= 227 * 1024);
+        CHECK(std::stoi(k.bindings.at("more_registers")) + std::stoi(k.bindings.at("fewer_registers")) <= 256);
     }
 }
 
@@ -373,7 +424,7 @@ TEST_CASE("key: lengths are part of the text, so fields cannot run into each oth
 
 TEST_CASE("target: an NVIDIA device runs code of its major number, and of an exact architecture only its own")
 {
-    CHECK(cuda_architecture_for(9, 0) == "sm_90");
+    CHECK(cuda_architecture_for(9, 0) == "sm_90a");
     CHECK(cuda_architecture_for(8, 0) == "sm_80");
     CHECK(cuda_architecture_for(8, 7) == "sm_86");
     CHECK(cuda_architecture_for(12, 1) == "sm_120");

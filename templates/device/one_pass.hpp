@@ -1,0 +1,359 @@
+// mhc/device/one_pass.hpp -- pre, post, mix and layer_input of bf16 streams, which are read from memory once: the numbers
+// that project_tiles.hpp, coefficients.hpp and mix.hpp make one after the other.
+//
+// A work-group of a cluster has a slice of the channels of all streams. Eight of its waves keep the slice's weights in
+// registers and multiply tiles of 8 tokens by them. Their sums go to the work-group of the cluster that owns the tile; it
+// adds the slices in order, makes coefficients, and sends pre back to all, whose other waves add the streams of the tile,
+// which is still in LDS. While that goes round, the next tiles come and are multiplied.
+#pragma once
+
+#include <mhc/device/coefficients.hpp>
+#include <mhc/device/project_tiles.hpp>
+#include <mhc/device/sinkhorn_lanes.hpp>
+
+namespace mhc {
+
+/// Sizes that follow from n, the slice and the tiles that LDS holds.
+template <class Rows_, int n_, int Stages_>
+struct pass {
+    using Rows = Rows_;
+    static constexpr int n = n_, m = n * n + 2 * n, slice = Rows::slice, ranks = Rows::slices, stages = Stages_;
+    static constexpr int tokens = matrix_unit::columns, waves = tile_waves;
+    static constexpr int width = tile_products<m> + 4;     ///< floats of a token's sums: lanes in a row meet no bank twice
+    static constexpr int sums = tokens * width;            ///< floats of a tile's sums
+    static constexpr int tile = slice * n;                 ///< words of 16 bytes
+    static constexpr int slots = ceil_div(stages, ranks);  ///< tiles of an owner whose sums may be on their way at once
+    /// An owner's tiles whose matrices are balanced together: with few ranks the next one comes soon.
+    static constexpr int together = ranks < 8 ? 2 : 1, rooms = 2 * together;
+    /// Tiles that are fetched before the weights are here, which otherwise would wait for all that LDS holds.
+    static constexpr int early = smaller(stages, ceil_div(65536, tile * 16));
+    static_assert(tokens == 8 && slice % 64 == 0, "boxes of 64 channels and 8 tokens");
+
+    struct memory {
+        uint4 x[stages][tile];  ///< as `word` says
+        float4 parts[2][waves][sums / 4];
+        float4 arrived[slots][ranks][sums / 4];
+        float4 totals[sums / 4];
+        float4 pre[stages][tokens];
+        float matrices[rooms][tokens * balance<n>::floats];
+        signal full[stages], free[stages], pre_here[stages];
+        signal parts_here[2], parts_gone[2];
+        signal arrived_here[slots];
+        signal logits_here[rooms], logits_gone[rooms];
+        signal weights_here;
+    };
+    /// Of 8 channels of a token: boxes of 64 channels, in each [n, 8 tokens, 8], as the copy engine lays them without that
+    /// lanes meet in a bank.
+    static constexpr MHC_MEMBER int word(int stream, int vector, int token)
+    {
+        return ((vector / 8 * n + stream) * tokens + token) * 8 + (vector % 8 ^ token);
+    }
+    /// Lanes of a product's columns j and j + 1 read tokens 4 apart, which are in different banks.
+    static constexpr MHC_MEMBER int token_of(int column) { return column / 2 + column % 2 * 4; }
+};
+
+template <class Pass>
+MHC_DEVICE void make_signals(typename Pass::memory& lds)
+{
+    for (int s = 0; s < Pass::stages; ++s) {
+        lds.full[s].make(1);
+        lds.free[s].make(4);
+        lds.pre_here[s].make(1);
+        lds.pre_here[s].expect(Pass::tokens * 16);
+    }
+    for (int b = 0; b < 2; ++b) {
+        lds.parts_here[b].make(Pass::waves);
+        lds.parts_gone[b].make(1);
+    }
+    for (int r = 0; r < Pass::rooms; ++r) {
+        lds.logits_here[r].make(1);
+        lds.logits_gone[r].make(1);
+    }
+    lds.weights_here.make(Pass::waves + 1);
+    for (int s = 0; s < Pass::slots; ++s) {
+        lds.arrived_here[s].make(1);
+        lds.arrived_here[s].expect(Pass::ranks * Pass::sums * 4);
+    }
+    show_signals();
+}
+
+/// Of a work-group: the tiles that its cluster has are first, first + step, ...
+struct tiles_of {
+    int first, step, count;
+    u32 rank;
+};
+
+/// A place in a ring of Size that goes round: turn counts the rounds.
+template <int Size>
+struct ring {
+    int at = 0;
+    u32 turn = 0;
+    MHC_MEMBER void next()
+    {
+        if (++at == Size) {
+            at = 0;
+            ++turn;
+        }
+    }
+};
+
+/// The lane that fetches tiles.
+template <class Pass>
+MHC_DEVICE void fetch_tiles(typename Pass::memory& lds, tiles_of of, const tensor_map& x)
+{
+    ring<Pass::stages> to;
+    for (int j = 0; j < of.count; ++j, to.next()) {
+        if (to.turn > 0) lds.free[to.at].wait(to.turn - 1);
+        if (j == Pass::early) lds.weights_here.wait(0);
+        lds.full[to.at].expect(Pass::tile * 16);
+        const int t = (of.first + j * of.step) * Pass::tokens;
+#pragma unroll
+        for (int box = 0; box < Pass::slice / 64; ++box)
+            copy_box(lds.x[to.at] + box * (Pass::n * Pass::tokens * 8), x, int(of.rank) * Pass::slice + box * 64, t,
+                     lds.full[to.at]);
+    }
+}
+
+/// A wave's sums of a tile, to LDS: row j is of token_of(j).
+template <class Pass, int Loads>
+MHC_DEVICE void share_sums(float* to, const product_sums (&products)[factors<Pass::m>], const column_squares<Loads>& squares,
+                           int lane)
+{
+    using unit = matrix_unit;
+    constexpr int last = full_factors<Pass::m>;
+    auto sums_of = [=](int item) MHC_INLINE { return to + unit::sum_column(lane, item) * Pass::width; };
+#pragma unroll
+    for (int factor = 0; factor < last; factor += 2) {
+#pragma unroll
+        for (int i = 0; i < unit::sums; ++i)
+            sums_of(i)[factor * 8 + unit::sum_row(lane, i)] = products[factor].at[i] + products[factor + 1].at[i];
+    }
+#pragma unroll
+    for (int i = 0; i < unit::sums / 2; ++i)
+        sums_of(i)[last * 8 + row_of_parts(unit::sum_row(lane, i))] =
+            products[last].at[i] + products[last].at[i + unit::sums / 2];
+    squares.give(lane, [=](int column, float sum) MHC_INLINE { to[column * Pass::width + Pass::m] = sum; });
+}
+
+/// One of the waves that multiply.
+template <class Pass, int WeightAlign, bool RoundAsReference, class Matrix>
+MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave, int lane, Matrix fn)
+{
+    constexpr int m = Pass::m, loads = tile_loads<typename Pass::Rows, Pass::n>;
+    const tile_place place = place_of<typename Pass::Rows, Pass::n>(int(of.rank), wave);
+    tile_weights<m, loads> weights;
+    load_tile_weights<typename Pass::Rows, WeightAlign, RoundAsReference>(weights, fn, place, lane, m);
+    if (lane == 0) lds.weights_here.arrive();
+    ring<Pass::stages> from;
+    ring<2> to;
+    const int token = Pass::token_of(matrix_unit::column(lane)), first = place.first - int(of.rank) * Pass::slice;
+    int places[2];  // of loads by turns, a box having two
+#pragma unroll
+    for (int i = 0; i < 2; ++i) places[i] = Pass::word(place.stream, first / 8 + i * 4 + matrix_unit::group(lane), token);
+    for (int j = 0; j < of.count; ++j, from.next(), to.next()) {
+        lds.full[from.at].wait(from.turn);
+        product_sums products[factors<m>] = {};
+        column_squares<loads> squares = {};
+        const uint4* const x = lds.x[from.at];
+#pragma unroll
+        for (int i = 0; i < loads; ++i) {
+            const uint4 v = x[places[i % 2] + i / 2 * (Pass::n * Pass::tokens * 8)];
+#pragma unroll
+            for (int factor = 0; factor < factors<m>; ++factor) add_product(products[factor], weights.at[factor] + i, &v);
+            squares.add(i, &v);
+        }
+        if (to.turn > 0) lds.parts_gone[to.at].wait(to.turn - 1);
+        share_sums<Pass>(reinterpret_cast<float*>(lds.parts[to.at][wave]), products, squares, lane);
+        wave_sync();
+        if (lane == 0) lds.parts_here[to.at].arrive();
+    }
+}
+
+MHC_DEVICE float4 operator+(float4 a, float4 b) { return {a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w}; }
+
+/// The wave that adds the waves' sums, as tile_results does, and sends them to the tile's owner.
+template <class Pass>
+MHC_DEVICE void send_sums(typename Pass::memory& lds, tiles_of of, int lane)
+{
+    constexpr int words = Pass::sums / 4;
+    ring<2> from;
+    ring<Pass::ranks> owner;
+    for (int j = 0; j < of.count; ++j, from.next(), owner.next()) {
+        const int slot = Pass::slots == 1 ? 0 : int(owner.turn % Pass::slots);
+        const u32 to = lds_of_rank(lds_address(lds.arrived[slot][of.rank]), u32(owner.at));
+        const u32 told = lds_of_rank(lds_address(&lds.arrived_here[slot]), u32(owner.at));
+        lds.parts_here[from.at].wait(from.turn);
+        float4 total[ceil_div(words, 32)];
+#pragma unroll
+        for (int k = 0; k < ceil_div(words, 32); ++k) {
+            const int e = k * 32 + lane;
+            if (e < words) {
+                float4 v[Pass::waves];
+#pragma unroll
+                for (int w = 0; w < Pass::waves; ++w) v[w] = lds.parts[from.at][w][e];
+                total[k] = ((v[0] + v[4]) + (v[1] + v[5])) + ((v[2] + v[6]) + (v[3] + v[7]));
+            }
+        }
+        wave_sync();
+        if (lane == 0) lds.parts_gone[from.at].arrive();
+#pragma unroll
+        for (int k = 0; k < ceil_div(words, 32); ++k) {
+            const int e = k * 32 + lane;
+            if (e < words) send(to + e * 16, total[k], told);
+        }
+    }
+}
+
+/// The wave that makes z of the tiles that this work-group owns.
+template <class Pass>
+MHC_DEVICE void make_coefficients(typename Pass::memory& lds, tiles_of of, int lane, affine by, float* pre, float* post,
+                                  i64 valid, coefficient_constants k)
+{
+    constexpr int words = Pass::sums / 4, n = Pass::n, K = n * Pass::Rows::C;
+    static_assert(n == 4, "lanes");
+    const float scale_pre = *by.scale_pre, scale_post = *by.scale_post, scale_res = *by.scale_res;
+    const int token = lane / 4, o = lane % 4;
+    const float base_pre = by.base_pre[o], base_post = by.base_post[o];
+    float base_res[4];
+#pragma unroll
+    for (int b = 0; b < 4; ++b) base_res[b] = by.base_res[o * 4 + b];
+    if (lane == 0) lds.weights_here.arrive();
+    ring<Pass::rooms> room;
+    int turn = 0;
+    for (int j = int(of.rank); j < of.count; j += Pass::ranks, ++turn) {
+        const int slot = turn % Pass::slots;
+        lds.arrived_here[slot].wait(u32(turn / Pass::slots));
+#pragma unroll
+        for (int k = 0; k < ceil_div(words, 32); ++k) {
+            const int e = k * 32 + lane;
+            if (e < words) {
+                float4 total = lds.arrived[slot][0][e];
+#pragma unroll
+                for (int r = 1; r < Pass::ranks; ++r) total = total + lds.arrived[slot][r][e];
+                lds.totals[e] = total;
+            }
+        }
+        wave_sync();
+        if (lane == 0) lds.arrived_here[slot].expect(Pass::ranks * Pass::sums * 4);
+        const float* const totals = reinterpret_cast<const float*>(lds.totals) + token * Pass::width;
+        const float r = 1.0f / square_root(totals[Pass::m] * (1.0f / float(K)) + k.rms_eps);
+        const float p = sigmoid(fma(totals[o] * r, scale_pre, base_pre)) + k.pre_eps;
+        const float4 all = {of_lane<4>(p, 0), of_lane<4>(p, 1), of_lane<4>(p, 2), of_lane<4>(p, 3)};
+        const int stage = j % Pass::stages;
+        const u32 to = lds_address(&lds.pre[stage][Pass::token_of(token)]), told = lds_address(&lds.pre_here[stage]);
+#pragma unroll
+        for (int rank = 0; rank < Pass::ranks; rank += 4)
+            if (Pass::ranks % 4 == 0 || rank + o < Pass::ranks)
+                send(lds_of_rank(to, u32(rank + o)), all, lds_of_rank(told, u32(rank + o)));
+        const i64 t = i64(of.first + j * of.step) * Pass::tokens + Pass::token_of(token);
+        if (t < valid) {
+            pre[t * n + o] = p;
+            post[t * n + o] = k.post_mult * sigmoid(fma(totals[n + o] * r, scale_post, base_post));
+        }
+        if (room.turn > 0) lds.logits_gone[room.at].wait(room.turn - 1);
+        float* const entries = lds.matrices[room.at] + token * balance<n>::floats;
+#pragma unroll
+        for (int b = 0; b < 4; ++b) entries[o * 4 + b] = fma(totals[2 * n + o * 4 + b] * r, scale_res, base_res[b]);
+        wave_sync();
+        if (lane == 0) lds.logits_here[room.at].arrive();
+        room.next();
+    }
+}
+
+/// The wave that balances the matrices of these tiles.
+template <class Pass, class Options>
+MHC_DEVICE void balance_tiles(typename Pass::memory& lds, tiles_of of, int lane, float* mix, i64 valid, float eps)
+{
+    constexpr int n = Pass::n;
+    ring<Pass::rooms> room;
+    for (int j = int(of.rank); j < of.count; j += Pass::together * Pass::ranks) {
+        const int tiles = smaller(Pass::together, (of.count - j + Pass::ranks - 1) / Pass::ranks);
+        const int first = room.at;  // a room's matrices follow each other: rooms are a multiple of those taken together
+        for (int k = 0; k < tiles; ++k) lds.logits_here[first + k].wait(room.turn);
+        factors_in_lanes<Options, n>(lds.matrices[first], tiles * Pass::tokens, lane, eps);
+        for (int k = 0; k < tiles; ++k, room.next()) {
+            const i64 t = i64(of.first + (j + k * Pass::ranks) * of.step) * Pass::tokens + Pass::token_of(lane / n);
+            const balance<n> own = {lds.matrices[room.at] + lane / n * balance<n>::floats};
+            if (t < valid) store_row<n>(own, lane % n, mix + t * (n * n));
+            wave_sync();
+            if (lane == 0) lds.logits_gone[room.at].arrive();
+        }
+    }
+}
+
+/// The waves that add the streams, `thread` of 128.
+template <class Pass>
+MHC_DEVICE void add_streams(typename Pass::memory& lds, tiles_of of, int thread, bf16* layer_input, i64 valid)
+{
+    using Rows = typename Pass::Rows;
+    constexpr int vectors = Pass::slice / 8, items = Pass::tokens * vectors, n = Pass::n;
+    ring<Pass::stages> from;
+    const int first_channel = int(of.rank) * Pass::slice;
+    for (int j = 0; j < of.count; ++j, from.next()) {
+        lds.full[from.at].wait(from.turn);
+        lds.pre_here[from.at].wait(from.turn);
+        if (thread == 0) lds.pre_here[from.at].expect(Pass::tokens * 16);
+        const i64 first = i64(of.first + j * of.step) * Pass::tokens;
+        const uint4* const x = lds.x[from.at];
+#pragma unroll
+        for (int k = 0; k < ceil_div(items, 128); ++k) {
+            const bool is_whole = (k + 1) * 128 <= items;  // else the waves have it by turns
+            const int e = k * 128 + (is_whole ? thread : (thread + j % 2 * 64) % 128);
+            if (!is_whole && e >= items) break;
+            const int token = e / vectors, v = e % vectors;
+            const float4 pre = lds.pre[from.at][token];
+            const float by[4] = {pre.x, pre.y, pre.z, pre.w};
+            typename Rows::lanes sums = widen_bf16(x[Pass::word(0, v, token)]) * by[0];
+#pragma unroll
+            for (int i = 1; i < n; ++i) sums = fma<8>(splat<8>(by[i]), widen_bf16(x[Pass::word(i, v, token)]), sums);
+            const int c = first_channel + v * 8;
+            if (first + token < valid && (Rows::C % Rows::slice == 0 || c < Rows::C))
+                store_once(layer_input + (first + token) * Rows::C + c, sums);
+        }
+        wave_sync();
+        if (thread % 32 == 0) lds.free[from.at].arrive();
+    }
+}
+
+/// All groups of a launch are there at once, a multiple of the ranks. Registers of a lane: More of the waves that multiply,
+/// Fewer of the others.
+template <class Pass, class Options, int WeightAlign, int More, int Fewer, class Grid, class Matrix>
+MHC_DEVICE void one_pass(Grid at, uint4* room, const tensor_map& x, Matrix fn, affine by, float* pre, float* post,
+                         float* mix, bf16* layer_input, i64 valid, coefficient_constants k)
+{
+    static_assert(Grid::waves == 2 * Pass::waves,
+                  "8 waves that multiply, 4 that add streams, and 4 with tasks of their own");
+    typename Pass::memory& lds = *reinterpret_cast<typename Pass::memory*>(room);
+    const int wave = at.wave(), lane = at.lane();
+    const int tiles = int((valid + Pass::tokens - 1) / Pass::tokens);
+    const int first = int(at.group) / Pass::ranks, step = int(at.groups) / Pass::ranks;
+    const tiles_of of = {first, step, first < tiles ? (tiles - first + step - 1) / step : 0, cluster_rank()};
+    if (at.thread() == 0) make_signals<Pass>(lds);
+    barrier();
+    cluster_barrier();
+    if (wave < Pass::waves) {
+        take_registers<More>();
+        multiply_tiles<Pass, WeightAlign, false>(lds, of, wave, lane, fn);
+    } else {
+        give_registers<Fewer>();
+        switch (wave - Pass::waves) {
+            case 4:
+                if (lane == 0) fetch_tiles<Pass>(lds, of, x);
+                break;
+            case 5:
+                send_sums<Pass>(lds, of, lane);
+                break;
+            case 6:
+                make_coefficients<Pass>(lds, of, lane, by, pre, post, valid, k);
+                break;
+            case 7:
+                balance_tiles<Pass, Options>(lds, of, lane, mix, valid, k.sinkhorn_eps);
+                break;
+            default:
+                add_streams<Pass>(lds, of, at.thread() - Pass::waves * Grid::wave_size, layer_input, valid);
+        }
+    }
+    cluster_barrier();  // nobody sends to a work-group that has ended
+}
+
+}  // namespace mhc
