@@ -25,6 +25,7 @@ struct stage_size {
 };
 // One slice and several on every target, whole vectors and tails.
 constexpr stage_size stage_sizes[] = {{4, 1280, jit::dtype::bf16, true},
+                                      {4, 1288, jit::dtype::bf16, false},  // in one pass, where a target can
                                       {3, 4099, jit::dtype::fp16, false},
                                       {4, 9000, jit::dtype::fp32, true},
                                       {1, 127, jit::dtype::bf16, false},
