@@ -2,8 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <string_view>
 
 #include "codegen/plan_parts.hpp"
 
@@ -76,19 +74,6 @@ kernel_plan plan_apply_mix(const facts& f, const feeds& from, bool is_of_layer)
     return k;
 }
 
-namespace {
-
-/// What a kernel needs to know of the streams that it makes as post does.
-void add_post(const facts& f, kernel_plan& k)
-{
-    add(k, {{"layout", std::string(to_string(f.spec.options.layout))},
-            {"weight_align", fmt::to_string(weight_alignment_bytes(f.spec))},
-            {"dtype", std::string(to_string(f.spec.dtype))},
-            {"weight_dtype", std::string(to_string(f.spec.weight_dtype))}});
-}
-
-}  // namespace
-
 kernel_plan plan_apply_post(const facts& f, const feeds& from)
 {
     kernel_plan k = f.spec.norm_weight ? plan_tokens(f, "apply_post_norm", arguments_of("apply_post_norm", from))
@@ -108,176 +93,6 @@ kernel_plan plan_layer(const facts& f)
             {"layout", std::string(to_string(f.spec.options.layout))},
             {"reference_rounding", f.spec.options.reference_rounding ? "true" : "false"}});
     finish(f, k, true);
-    return k;
-}
-
-namespace {
-
-struct row_of_units {
-    std::string_view processor;
-    matrix_units units;
-};
-
-// NVIDIA: LDS and overlap from the CUDA C++ Programming Guide, "Compute Capabilities"; an H200 has 132 multiprocessors, and
-// another GPU takes the groups in turns. AMD: compute units from the ROCm documentation, "AMD GPU specifications", of a die
-// of MI250X, of MI300X, MI355X, RX 7900 XTX, RX 7800 XT, RX 9060 XT and RX 9070 XT; each has two work-groups, by their LDS.
-// A walk over tiles begins with weights that are split, which takes as many instructions as four tiles do.
-constexpr matrix_units hopper(bool has_clusters)
-{
-    return {.header = "cuda_matrix", .waves = 8, .groups = 132, .has_overlap = true, .has_clusters = has_clusters};
-}
-constexpr matrix_units amd(const char* header, std::int64_t waves, std::int64_t compute_units)
-{
-    return {.header = header, .waves = waves, .groups = 2 * compute_units, .tiles = 2};
-}
-constexpr std::array units_table{
-    row_of_units{"sm_90", hopper(false)},
-    row_of_units{"sm_90a", hopper(true)},
-    row_of_units{"sm_100", hopper(false)},
-    row_of_units{"gfx90a", amd("amdgpu_mfma", 8, 110)},
-    row_of_units{"gfx942", amd("amdgpu_mfma", 8, 304)},
-    row_of_units{"gfx950", amd("amdgpu_mfma", 8, 256)},
-    row_of_units{"gfx1100", amd("amdgpu_wmma_twice", 16, 96)},
-    row_of_units{"gfx1101", amd("amdgpu_wmma_twice", 16, 60)},
-    row_of_units{"gfx1200", amd("amdgpu_wmma", 8, 32)},
-    row_of_units{"gfx1201", amd("amdgpu_wmma", 8, 64)},
-};
-
-}  // namespace
-
-matrix_units matrix_units_of(const target& on)
-{
-    for (const row_of_units& row : units_table)
-        if (row.processor == on.processor) return row.units;
-    return {};
-}
-
-std::int64_t channels_of_ranks(std::int64_t n, std::int64_t hidden_dim)
-{
-    const std::int64_t unit = 256 / n;  // eight waves have 32 channels each
-    for (std::int64_t ranks = 1; ranks <= 16; ranks *= 2)
-        if (const std::int64_t slice = round_up(ceil_div(hidden_dim, ranks), unit); slice * n <= 1536) return slice;
-    return 1792 / n;
-}
-
-struct tile {
-    std::int64_t tokens, rows;
-};
-
-/// Sums of a tile live in registers, beside its operands. 32 vector registers of a CPU hold 4 x 4, 16 hold 2 x 2. A GPU's
-/// lane has 4 x 4 or 2 x 8 of them, vectors all: Clang keeps the second in 222 registers on AMD GPUs and the first in 260,
-/// NVRTC both in 255; on an H200 they take the same time within 6 %. Rows that end within a vector need registers for the
-/// end, which 8 rows do not leave on waves of 32: there Clang 19 spilled, and what it restored was not what it had spilled.
-tile tile_of_rows(const facts& f, std::int64_t rows)
-{
-    const auto has = [&](const char* feature) {
-        return std::find(f.on.features.begin(), f.on.features.end(), feature) != f.on.features.end();
-    };
-    if (f.is_host && !has("avx512f") && f.on.processor == "x86-64") return {2, 2};
-    // What Clang 19 makes of 8 rows for gfx1030 spills a few registers.
-    const bool fits = f.C % f.vector == 0 && f.on.processor != "gfx1030";
-    if (f.on.kind == target_kind::amdgpu) return {2, std::min<std::int64_t>(fits ? 8 : 4, rows)};
-    return {4, 4};
-}
-
-kernel_plan plan_project_tiles(const facts& f, const std::string& family, const feeds& from)
-{
-    kernel_plan k =
-        start(f, family + "_tiles", arguments_of(family, from), static_cast<std::int32_t>(f.units.waves * f.wave));
-    const std::int64_t slices = f.project_slices();
-    k.grid = {.tokens_per_unit = 16 * f.units.tiles,
-              .items_per_unit = slices,
-              .items_per_group = 1,
-              .groups_max = std::max(f.units.groups / slices, std::int64_t{1}) * slices};
-    add(k, rows_of(f, f.vector));
-    k.bindings["matrix"] = f.units.header;
-    k.bindings["slice"] = fmt::to_string(f.project_slice);
-    // What the kernel cannot declare: three tiles of 16 tokens in lane_queue; four times tile_floats, every row of fn in
-    // blocks of 8, and the squares.
-    if (f.units.has_overlap)
-        k.lds_bytes = static_cast<std::int32_t>(3 * 16 * f.project_slice * f.n * 2 +
-                                                4 * f.units.waves * 16 * (round_up(f.m, 8) + 1) * 4);
-    k.may_overlap = f.units.has_overlap;
-    return k;
-}
-
-kernel_plan plan_project_waves(const facts& f, const std::string& family, const feeds& from)
-{
-    const std::int32_t block = f.is_host ? 1 : 256;
-    kernel_plan k = start(f, family, arguments_of(family, from), block);
-    tile of = tile_of_rows(f, f.m);
-    const bool makes_streams = family == "project_post";
-    // A head has n rows, and the streams that are made want registers: with 8 rows of 8 streams waves of 32 spilled.
-    if (makes_streams) of = {f.is_host ? of.tokens : 2, std::min<std::int64_t>({of.rows, f.n, 4})};
-    const std::int64_t waves = block / f.wave;
-    // A wave has a tile of tokens and of all m rows of fn, and a split; those that a launch does not ask for are passed
-    // over.
-    k.grid = {.tokens_per_unit = of.tokens,
-              .items_per_unit = f.project_slices() * ceil_div(f.m, of.rows),
-              .items_per_group = waves,
-              .groups_max = f.groups_max()};
-    add(k, rows_of(f, f.vector));
-    k.bindings["slice"] = fmt::to_string(f.project_slice);
-    add(k, {{"tile_tokens", fmt::to_string(of.tokens)}, {"tile_rows", fmt::to_string(of.rows)}});
-    if (makes_streams) add_post(f, k);
-    return k;
-}
-
-kernel_plan plan_project(const facts& f, const std::string& family, const feeds& from)
-{
-    kernel_plan k = f.has_tiles ? plan_project_tiles(f, family, from) : plan_project_waves(f, family, from);
-    const bool rounds = family == "project_three" && f.spec.options.reference_rounding;
-    add(k, {{"weight_align", fmt::to_string(weight_alignment_bytes(f.spec))},
-            {"weight_dtype", std::string(to_string(f.spec.weight_dtype))},
-            {"reference_rounding", rounds ? "true" : "false"}});
-    finish(f, k, true);
-    return k;
-}
-
-std::int64_t arranged_bytes(const facts& f, std::int64_t rows)
-{
-    return f.arranges_fn() ? round_up(rows * f.n * f.C * 4, 16) : 0;
-}
-
-kernel_plan plan_arrange_fn(const facts& f, const feeds& from)
-{
-    kernel_plan k = plan_chunks(f, "arrange_fn", arguments_of("arrange_fn", from));
-    k.grid.ignores_tokens = true;
-    k.grid.items_per_unit *= f.m * f.n;
-    add(k, {{"weight_align", fmt::to_string(weight_alignment_bytes(f.spec))},
-            {"fn_order", std::string(to_string(f.spec.fn_order))}});
-    finish(f, k, true, true, f.spec.weight_dtype);
-    return k;
-}
-
-void add_projection(const facts& f, operator_plan& made, feeds from, const feed& place)
-{
-    if (!f.arranges_fn()) return made.kernels.push_back(plan_project(f, "project", from));
-    made.kernels.push_back(
-        plan_arrange_fn(f, {{slot::arranged_fn, slot::workspace, place.bytes_per_token, place.bytes_fixed}}));
-    jit::layer_spec in_float = f.spec;
-    in_float.weight_dtype = jit::dtype::fp32;
-    from.push_back({slot::fn, slot::workspace, place.bytes_per_token, place.bytes_fixed});
-    made.kernels.push_back(plan_project(facts(in_float, f.on, f.tuned), "project", from));
-    made.kernels.back().may_overlap = false;  // it waits for x alone, after it has read fn
-}
-
-kernel_plan plan_rmsnorm_matmul(const facts& f)
-{
-    const std::int32_t block = f.is_host ? 1 : 256;
-    kernel_plan k = start(f, "rmsnorm_matmul", arguments_of("rmsnorm_matmul"), block);
-    const tile of = tile_of_rows(f, 8);
-    // As many groups as a square weight has use for: how many rows it has only a launch knows.
-    k.grid = {.tokens_per_unit = of.tokens,
-              .items_per_unit = ceil_div(f.C, of.rows),
-              .items_per_group = block / f.wave,
-              .groups_max = f.groups_max()};
-    add(k, rows_of(f, f.vector));
-    add(k, {{"tile_tokens", fmt::to_string(of.tokens)},
-            {"tile_rows", fmt::to_string(of.rows)},
-            {"weight_align", fmt::to_string(weight_alignment_bytes(f.spec))},
-            {"norm_eps", real(f.norm_eps())}});
-    finish(f, k, true, false);
     return k;
 }
 
@@ -315,44 +130,6 @@ kernel_plan plan_pre_mix(const facts& f, const feeds& from)
     add_sinkhorn(f, k.bindings);
     k.bindings["rms_eps"] = real(f.spec.options.rms_eps);
     k.may_overlap = true;
-    finish(f, k, true);
-    return k;
-}
-
-kernel_plan plan_pre_one_pass(const facts& f, const feeds& from)
-{
-    kernel_plan k = start(f, "pre_one_pass", arguments_of("pre_one_pass", from), 512);
-    const std::int64_t ranks = f.project_slices(), tokens = 8, tile_bytes = f.project_slice * f.n * tokens * 2;
-    const std::int64_t stages = std::clamp<std::int64_t>(172 * 1024 / tile_bytes, 2, 10);
-    // pass::memory of templates/device/one_pass.hpp, which checks it: tiles, sums of 8 waves twice, sums of all ranks of as
-    // many tiles as are on their way, pre, matrices, and what they wait at.
-    const std::int64_t sums = tokens * (round_up(f.m, 8) + 4) * 4, slots = ceil_div(stages, ranks),
-                       rooms = ranks < 8 ? 4 : 2;
-    k.lds_bytes = static_cast<std::int32_t>(stages * (tile_bytes + tokens * 16) + (2 * 8 + slots * ranks + 1) * sums +
-                                            rooms * tokens * balance_floats(f) * 4 + 1024);
-    // Clusters that an H200 runs at once (cuOccupancyMaxActiveClusters): its multiprocessors are in groups of 16 and 18.
-    const std::int64_t clusters = ranks == 1 ? 132 : ranks == 2 ? 66 : 120 / ranks;
-    k.cluster = static_cast<std::int32_t>(ranks);
-    k.grid = {.tokens_per_unit = tokens, .items_per_unit = ranks, .items_per_group = 1, .groups_max = clusters * ranks};
-    k.map = {.box_channels = 64, .box_tokens = static_cast<std::int32_t>(tokens)};
-    for (const feed& one : from) {
-        if (one.parameter == k.map.token_stride) k.map.token_stride = one.what;
-        if (one.parameter == k.map.stream_stride) k.map.stream_stride = one.what;
-    }
-    // A lane that multiplies keeps 24 registers of weights for each 64 channels of a slice. Two lanes that have each other's
-    // place in their groups of waves share 256, begin with 128, and one may only get more and one fewer.
-    const std::int64_t more = std::clamp<std::int64_t>(24 * f.project_slice / 64 + 56, 136, 208);
-    add(k, rows_of(f, f.vector));
-    k.bindings["slice"] = fmt::to_string(f.project_slice);
-    add(k, {{"stages", fmt::to_string(stages)},
-            {"lds_bytes", fmt::to_string(k.lds_bytes)},
-            {"more_registers", fmt::to_string(more)},
-            {"fewer_registers", fmt::to_string(256 - more)},
-            {"weight_align", fmt::to_string(weight_alignment_bytes(f.spec))},
-            {"weight_dtype", std::string(to_string(f.spec.weight_dtype))},
-            {"rms_eps", real(f.spec.options.rms_eps)}});
-    add_sigmoids(f, k, true);
-    add_sinkhorn(f, k.bindings);
     finish(f, k, true);
     return k;
 }

@@ -1,4 +1,4 @@
-// codegen/plan_parts.cpp -- what plans of kernels are put together from; with plan.cpp and plan_gradients.cpp the only place
+// codegen/plan_parts.cpp -- what plans of kernels are put together from; plan*.cpp are the only place
 // that chooses blocks and grids.
 #include "codegen/plan_parts.hpp"
 
@@ -120,6 +120,14 @@ void add_sigmoids(const facts& f, kernel_plan& k, bool has_post)
     const jit::layer_options& o = f.spec.options;
     k.bindings["pre_eps"] = real(o.pre_eps);
     if (has_post) k.bindings["post_mult"] = real(o.post_mult);
+}
+
+void add_post(const facts& f, kernel_plan& k)
+{
+    add(k, {{"layout", std::string(to_string(f.spec.options.layout))},
+            {"weight_align", fmt::to_string(weight_alignment_bytes(f.spec))},
+            {"dtype", std::string(to_string(f.spec.dtype))},
+            {"weight_dtype", std::string(to_string(f.spec.weight_dtype))}});
 }
 
 std::int32_t weight_alignment_bytes(const jit::layer_spec& s) noexcept

@@ -20,6 +20,8 @@ bindings rows_of(const facts& f, std::int64_t chunk);
 
 void add_sinkhorn(const facts& f, bindings& b);
 void add_sigmoids(const facts& f, kernel_plan& k, bool has_post);
+/// What a kernel needs to know of the streams that it makes as post does.
+void add_post(const facts& f, kernel_plan& k);
 
 /// A kernel with its arguments and what every stub needs.
 kernel_plan start(const facts& f, std::string family, std::vector<argument> args, std::int32_t block);
