@@ -13,6 +13,7 @@ using address = unsigned long long;  // CUdeviceptr
 
 inline constexpr int attribute_major = 75, attribute_minor = 76;  // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
 inline constexpr int attribute_lds_bytes = 97;                    // CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
+inline constexpr int attribute_multiprocessors = 16;              // CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT
 inline constexpr int function_registers = 4;                      // CU_FUNC_ATTRIBUTE_NUM_REGS
 inline constexpr int function_static_lds = 1;                     // CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES
 inline constexpr int function_dynamic_lds = 8;                    // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES

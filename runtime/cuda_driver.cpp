@@ -103,8 +103,14 @@ cuda::address address_of(const void* memory) { return reinterpret_cast<std::uint
 
 class cuda_driver final : public gpu_driver {
 public:
-    cuda_driver(cuda::handle context, int lds_bytes, std::string id, std::string name, std::string version)
-        : context_(context), lds_bytes_(lds_bytes), id_(std::move(id)), name_(std::move(name)), version_(std::move(version))
+    cuda_driver(cuda::handle context, int lds_bytes, int multiprocessors, std::string id, std::string name,
+                std::string version)
+        : context_(context),
+          lds_bytes_(lds_bytes),
+          multiprocessors_(multiprocessors),
+          id_(std::move(id)),
+          name_(std::move(name)),
+          version_(std::move(version))
     {
     }
 
@@ -178,7 +184,11 @@ public:
 
     bool write_map(const streams_in_memory& of, void* to) const override
     {
-        if (call().cuTensorMapEncodeTiled == nullptr || call().cuLaunchKernelEx == nullptr) return false;
+        // What is smaller, as a share of a GPU is, may have no 16 multiprocessors that a cluster can be on.
+        constexpr int multiprocessors_min = 112;
+        if (call().cuTensorMapEncodeTiled == nullptr || call().cuLaunchKernelEx == nullptr ||
+            multiprocessors_ < multiprocessors_min)
+            return false;
         const current_context here(context_);
         // Of one token, or one stream, no stride matters; otherwise 0 is none that the copy engine knows.
         const auto bytes = [&](std::int64_t stride, std::int64_t count) {
@@ -323,6 +333,7 @@ private:
 
     cuda::handle context_;
     int lds_bytes_;  ///< of a block, at most
+    int multiprocessors_;
     std::string id_, name_, version_;
 };
 
@@ -344,7 +355,7 @@ jit::result<std::shared_ptr<gpu_driver>> open_cuda(int ordinal)
     if (!library().why_not.empty()) return cannot_open(library().why_not);
     if (const cuda::status status = call().cuInit(0); status != 0)
         return cannot_open(fmt::format("the CUDA driver does not start: cuInit: {}", error_text(status)));
-    int count = 0, version = 0, major = 0, minor = 0, lds_bytes = 0;
+    int count = 0, version = 0, major = 0, minor = 0, lds_bytes = 0, multiprocessors = 0;
     if (const cuda::status status = call().cuDeviceGetCount(&count); status != 0 || count == 0)
         return cannot_open(status != 0 ? "cuDeviceGetCount: " + error_text(status)
                                        : std::string("the CUDA driver shows no device (CUDA_VISIBLE_DEVICES?)"));
@@ -361,11 +372,12 @@ jit::result<std::shared_ptr<gpu_driver>> open_cuda(int ordinal)
     if (status == 0) status = call().cuDeviceGetAttribute(&major, cuda::attribute_major, device);
     if (status == 0) status = call().cuDeviceGetAttribute(&minor, cuda::attribute_minor, device);
     if (status == 0) status = call().cuDeviceGetAttribute(&lds_bytes, cuda::attribute_lds_bytes, device);
+    if (status == 0) status = call().cuDeviceGetAttribute(&multiprocessors, cuda::attribute_multiprocessors, device);
     // Never released: kernels may run for as long as the process does.
     if (status == 0) status = call().cuDevicePrimaryCtxRetain(&context, device);
     if (status != 0) return cannot_open(fmt::format("CUDA device {} cannot be used: {}", ordinal, error_text(status)));
     return std::shared_ptr<gpu_driver>(std::make_shared<cuda_driver>(
-        context, lds_bytes, fmt::format("sm_{}{}", major, minor), name.data(), fmt::to_string(version)));
+        context, lds_bytes, multiprocessors, fmt::format("sm_{}{}", major, minor), name.data(), fmt::to_string(version)));
 }
 
 }  // namespace mhc::runtime
