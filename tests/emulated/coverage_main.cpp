@@ -5,6 +5,8 @@
 //   mhc_emulator_coverage FOLDER         compare with what tests executed that ran with MHC_EMULATOR_COVERAGE=FOLDER
 //   mhc_emulator_coverage --clear FOLDER begin anew
 //
+// Of gradients all of gfx942's, and of other processors some; with MHC_TEST_GRADIENTS=all, of every processor all.
+//
 // Exit status 1: a form is unknown, or was not executed; each is named.
 #include <fmt/format.h>
 
@@ -16,6 +18,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -73,7 +76,9 @@ public:
         by_ = source_.compiler_for(on_);
         if (by_.backend.empty()) return;
         std::set<cache::digest> seen;
-        for (const int level : {2, 3, processor == "gfx942" ? 1 : 3})
+        const char* const gradients = std::getenv("MHC_TEST_GRADIENTS");
+        const bool has_all = processor == "gfx942" || (gradients != nullptr && std::string_view(gradients) == "all");
+        for (const int level : {2, 3, has_all ? 1 : 3})
             for (const jit::prebuild_item& item : jit::catalogue(level).value()) add(item.spec, seen);
         for (const jit::prebuild_item& item : testing::some_gradients()) add(item.spec, seen);
     }
