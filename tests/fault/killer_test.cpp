@@ -113,14 +113,12 @@ void send_kills(crowd& crowd, const std::string& log)
     }
 }
 
-}  // namespace
-
-TEST_CASE("killer: 16 processes ask for 32 keys while 200 are killed: all is done, and compiled again only for the killed")
+/// How many of the killed were at a compilation, each of which takes `planted_ms`.
+std::size_t killed_at_work(const char* planted_ms)
 {
-    load_look_alike();
     const temporary_directory dir;
     const std::string log = dir / "jobs";
-    const environment_variable jobs("MHC_PLANTED_JOBS", log), slow("MHC_PLANTED_MS", "20");
+    const environment_variable jobs("MHC_PLANTED_JOBS", log), slow("MHC_PLANTED_MS", planted_ms);
     crowd crowd(dir.path());
     send_kills(crowd, log);
     crowd.finish();
@@ -146,7 +144,6 @@ TEST_CASE("killer: 16 processes ask for 32 keys while 200 are killed: all is don
     MESSAGE(begins << " compilations of " << keys << " keys; " << in_flight << " of the " << kills
                    << " killed while at one");
     CHECK(begins == keys + in_flight);
-    CHECK(in_flight > 0);
 
     const auto store = open_store(dir / "cache");
     REQUIRE(store);
@@ -158,4 +155,18 @@ TEST_CASE("killer: 16 processes ask for 32 keys while 200 are killed: all is don
         REQUIRE(whole);
         CHECK(runtime::verify_code_object(whole->bytes, whole->target, whole->symbol));
     }
+    return in_flight;
+}
+
+}  // namespace
+
+TEST_CASE("killer: 16 processes ask for 32 keys while 200 are killed: all is done, and compiled again only for the killed")
+{
+    load_look_alike();
+    // A machine that is busy with much else may be late with every kill: that shows nothing of compilations, and they take
+    // longer then.
+    std::size_t at_work = 0;
+    for (const char* planted_ms : {"20", "100", "500"})
+        if (at_work == 0) at_work = killed_at_work(planted_ms);
+    CHECK(at_work > 0);
 }
