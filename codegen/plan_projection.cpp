@@ -216,4 +216,5 @@ kernel_plan plan_rmsnorm_matmul(const facts& f)
     finish(f, k, true, false);
     return k;
 }
+
 }  // namespace mhc::codegen

@@ -126,6 +126,7 @@ TEST_CASE("plan: matrix units make projections of bf16, in NVIDIA's with the mix
     const names tiles{"project_tiles", "pre_mix"}, portable{"project", "coefficients", "apply_mix"};
     const jit::layer_spec s = spec_of(4, 4096);
     for (const char* target : {"sm_90", "sm_100"}) CHECK(families(s, target, operation::pre_fwd) == tiles);
+    CHECK(families(s, "sm_90a", operation::pre_fwd) == names{"project_tiles", "pre_mix", "pre_one_pass"});
     for (const char* target : {"sm_80", "sm_89", "sm_120", "gfx1030", "gfx1250", "host:x86-64-v3"})
         CHECK(families(s, target, operation::pre_fwd) == portable);
     for (const char* target : {"gfx90a", "gfx942", "gfx950", "gfx1100", "gfx1101", "gfx1200", "gfx1201"}) {
@@ -149,9 +150,12 @@ TEST_CASE("plan: matrix units make projections of bf16, in NVIDIA's with the mix
     for (const std::int32_t n : {3, 8}) CHECK(families(spec_of(n, 1288), "sm_90", operation::pre_fwd) == portable);
     CHECK(families(spec_of(4, 1284), "sm_90", operation::pre_fwd) == portable);
 
-    for (const std::int64_t C : {8, 1280, 1920, 4096, 7168, 8192, 16384}) {
+    const std::map<std::int64_t, std::int64_t> slices{{8, 1},     {1280, 4},  {1920, 8},  {4096, 16},
+                                                      {7168, 16}, {8192, 19}, {16384, 37}};
+    for (const auto& [C, count] : slices) {
         const operator_plan planned = plan_of(spec_of(4, C), "sm_90", operation::pre_fwd);
         const kernel_plan& project = planned.kernels.front();
+        CHECK(planned.slices == count);
         CHECK(planned.slices * channels_of_ranks(4, C) >= C);
         CHECK((planned.slices - 1) * channels_of_ranks(4, C) < C);
         for (const std::int64_t tokens : {1, 16, 17, 320, 8192})  // every group has one slice
