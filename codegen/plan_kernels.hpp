@@ -78,8 +78,9 @@ struct facts {
     /// Projection, coefficients and layer_input are one kernel, whose groups are a cluster that has all slices.
     bool has_one_pass() const
     {
-        return has_pre_mix() && units.has_clusters && n == 4 && project_slices() <= 16 && !arranges_fn() &&
-               row_alignment_bytes(spec) == 16;
+        // What one group sends itself the GPU takes for an error: a cluster has two at least.
+        return has_pre_mix() && units.has_clusters && n == 4 && project_slices() > 1 && project_slices() <= 16 &&
+               !arranges_fn() && row_alignment_bytes(spec) == 16;
     }
     bool quantises() const { return spec.layer_input_quant != jit::layer_input_quant::none; }
     /// fn is read from a copy in the workspace: in float, in order, with the weight of its norm.

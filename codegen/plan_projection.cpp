@@ -172,7 +172,7 @@ kernel_plan plan_pre_one_pass(const facts& f, const feeds& from)
     k.lds_bytes = static_cast<std::int32_t>(stages * (tile_bytes + tokens * 16) + (2 * 8 + slots * ranks + 1) * sums +
                                             rooms * tokens * balance_floats(f) * 4 + 1024);
     // Clusters that an H200 runs at once (cuOccupancyMaxActiveClusters): its multiprocessors are in groups of 16 and 18.
-    const std::int64_t clusters = ranks == 1 ? 132 : ranks == 2 ? 66 : 120 / ranks;
+    const std::int64_t clusters = ranks == 2 ? 66 : 120 / ranks;
     k.cluster = static_cast<std::int32_t>(ranks);
     k.grid = {.tokens_per_unit = tokens, .items_per_unit = ranks, .items_per_group = 1, .groups_max = clusters * ranks};
     k.map = {.box_channels = 64, .box_tokens = static_cast<std::int32_t>(tokens)};

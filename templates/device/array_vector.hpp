@@ -105,12 +105,12 @@ MHC_DEVICE vec<u16, W> narrow(vec<float, W> v, const T* type)
     return packed;
 }
 
-/// W elements at `p`, which is a multiple of Align bytes.
+/// W elements at `p`, which is a multiple of Align bytes, as they are stored.
 template <int W, int Align, class T>
-MHC_DEVICE vec<float, W> load(const T* p)
+MHC_DEVICE vec<typename storage<T>::element, W> fetch(const T* p)
 {
     using packed = vec<typename storage<T>::element, W>;
-    return widen<W>(load_words<packed, smaller(Align, int(sizeof(packed)))>(p), p);
+    return load_words<packed, smaller(Align, int(sizeof(packed)))>(p);
 }
 template <int W, int Align, class T>
 MHC_DEVICE void store(T* p, vec<float, W> v)

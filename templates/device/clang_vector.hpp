@@ -103,11 +103,11 @@ struct __attribute__((packed, aligned(Align), may_alias)) packed_vector {
 template <class T, int W, int Align>
 using memory = packed_vector<typename storage<T>::element, W, smaller(Align, int(sizeof(T)) * W)>;
 
-/// W elements at `p`, which is a multiple of Align bytes.
+/// W elements at `p`, which is a multiple of Align bytes, as they are stored.
 template <int W, int Align, class T>
-MHC_DEVICE vec<float, W> load(const T* p)
+MHC_DEVICE vec<typename storage<T>::element, W> fetch(const T* p)
 {
-    return widen<W>(reinterpret_cast<const memory<T, W, Align>*>(p)->v, p);
+    return reinterpret_cast<const memory<T, W, Align>*>(p)->v;
 }
 template <int W, int Align, class T>
 MHC_DEVICE void store(T* p, vec<float, W> v)

@@ -79,6 +79,16 @@ MHC_DEVICE Vector load_words(const void* p)
     for (int i = 0; i < count; ++i) v.parts[i] = static_cast<const one*>(p)[i];
     return v.whole;
 }
+template <class T>
+MHC_DEVICE void store_word(T* p, T v)
+{
+    *p = v;
+}
+/// Written out: of a vector that was put together NVRTC may make four stores.
+MHC_DEVICE void store_word(uint4* p, uint4 v)
+{
+    asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(p), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
+}
 template <class Vector, int Align>
 MHC_DEVICE void store_words(void* p, Vector value)
 {
@@ -90,7 +100,7 @@ MHC_DEVICE void store_words(void* p, Vector value)
     } v;
     v.whole = value;
 #pragma unroll
-    for (int i = 0; i < count; ++i) static_cast<one*>(p)[i] = v.parts[i];
+    for (int i = 0; i < count; ++i) store_word(static_cast<one*>(p) + i, v.parts[i]);
 }
 
 /// Where this lane is: work-group `group` of `groups`.

@@ -43,6 +43,18 @@ struct signal {
     {
         asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(lds_address(&word)) : "memory");
     }
+    /// Arrives when `bits` are known: of loads that they come from, which no arrival would wait for otherwise.
+    MHC_MEMBER void arrive_after(u32 bits)
+    {
+        asm volatile(
+            "{ .reg .b32 one;\n.reg .f32 known;\n.reg .pred never;\n"
+            "cvt.rn.f32.u32 known, %1;\n"
+            "setp.lt.f32 never, known, 0f00000000;\n"  // which the assembler does not see
+            "selp.b32 one, 2, 1, never;\n"
+            "mbarrier.arrive.shared::cta.b64 _, [%0], one; }" ::"r"(lds_address(&word)),
+            "r"(bits)
+            : "memory");
+    }
     /// Arrives, and announces bytes that send() brings.
     MHC_MEMBER void expect(u32 bytes)
     {

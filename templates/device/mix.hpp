@@ -72,10 +72,19 @@ MHC_DEVICE void post_vector(typename Rows::lanes y, const Data* x, i64 x_stream,
     constexpr int tile = smaller(n, 8);
     constexpr bool fits = n <= tile;
     using lanes = typename Rows::lanes;
-    lanes xs[tile];
+    // All as they are stored: a compiler that meets arithmetic between two loads waits for the first before it asks for the
+    // second.
+    vec<typename storage<Data>::element, Rows::W> xs[tile];
+    float factors[tile], weights[fits ? n * n : 1];
     if constexpr (fits) {
 #pragma unroll
-        for (int j = 0; j < n; ++j) xs[j] = Rows::load(x + j * x_stream, c);
+        for (int j = 0; j < n; ++j) xs[j] = Rows::fetch(x + j * x_stream, c);
+#pragma unroll
+        for (int i = 0; i < n; ++i) factors[i] = q[i];
+#pragma unroll
+        for (int e = 0; e < n * n; ++e) weights[e] = mix[e];
+        q = factors;
+        mix = weights;
     }
     for (int first = 0; first < n; first += tile) {
         lanes sums[tile];
@@ -90,7 +99,7 @@ MHC_DEVICE void post_vector(typename Rows::lanes y, const Data* x, i64 x_stream,
         };
         if constexpr (fits) {
 #pragma unroll
-            for (int j = 0; j < n; ++j) add(j, xs[j]);
+            for (int j = 0; j < n; ++j) add(j, widen<Rows::W>(xs[j], x));
         } else {
             for (int j = 0; j < n; ++j) add(j, Rows::load(x + j * x_stream, c));
         }

@@ -135,6 +135,25 @@ MHC_DEVICE void share_sums(float* to, const product_sums (&products)[factors<Pas
     squares.give(lane, [=](int column, float sum) MHC_INLINE { to[column * Pass::width + Pass::m] = sum; });
 }
 
+/// Bits that all weights of a lane have a part in.
+template <int m, int Loads>
+MHC_DEVICE u32 bits_of(const tile_weights<m, Loads>& weights)
+{
+    u32 bits = 0;
+#pragma unroll
+    for (int factor = 0; factor < factors<m>; ++factor) {
+#pragma unroll
+        for (int i = 0; i < Loads; ++i) {
+#pragma unroll
+            for (int row = 0; row < matrix_unit::left_rows; ++row) {
+                const uint4 v = weights.at[factor][i].rows[row];
+                bits ^= v.x ^ v.y ^ v.z ^ v.w;
+            }
+        }
+    }
+    return bits;
+}
+
 /// One of the waves that multiply.
 template <class Pass, int WeightAlign, bool RoundAsReference, class Matrix>
 MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave, int lane, Matrix fn)
@@ -143,7 +162,8 @@ MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave
     const tile_place place = place_of<typename Pass::Rows, Pass::n>(int(of.rank), wave);
     tile_weights<m, loads> weights;
     load_tile_weights<typename Pass::Rows, WeightAlign, RoundAsReference>(weights, fn, place, lane, m);
-    if (lane == 0) lds.weights_here.arrive();
+    const u32 known = bits_of(weights);
+    if (lane == 0) lds.weights_here.arrive_after(known);
     ring<Pass::stages> from;
     ring<2> to;
     const int token = Pass::token_of(matrix_unit::column(lane)), first = place.first - int(of.rank) * Pass::slice;

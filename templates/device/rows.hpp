@@ -11,13 +11,18 @@ struct rows {
     using lanes = vec<float, W>;
     static_assert(Chunk_ % W == 0 && Slice_ % W == 0, "chunks and slices are whole vectors");
 
-    /// Channels c to c + W of a row, zeros past its end. AlignT: what `row` is a multiple of.
+    /// Channels c to c + W of a row as they are stored, zeros past its end. AlignT: what `row` is a multiple of.
+    template <int AlignT = Align_, class T>
+    static MHC_MEMBER vec<typename storage<T>::element, W> fetch(const T* row, int c)
+    {
+        if constexpr (C % W != 0)
+            if (c + W > C) return fetch_some<W>(row + c, C - c);
+        return mhc::fetch<W, AlignT>(row + c);
+    }
     template <int AlignT = Align_, class T>
     static MHC_MEMBER lanes load(const T* row, int c)
     {
-        if constexpr (C % W != 0)
-            if (c + W > C) return load_some<W>(row + c, C - c);
-        return mhc::load<W, AlignT>(row + c);
+        return widen<W>(fetch<AlignT>(row, c), row);
     }
     template <class T>
     static MHC_MEMBER void store(T* row, int c, lanes v)

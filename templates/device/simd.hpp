@@ -1,17 +1,24 @@
-// mhc/device/simd.hpp -- rows of channels as vectors: what follows from a target's vectors, `load` and `store`.
+// mhc/device/simd.hpp -- rows of channels as vectors: what follows from a target's vectors, `fetch` and `store`.
 #pragma once
 
 namespace mhc {
 
-/// The first `count` elements at `p`, then zeros.
+/// The first `count` elements at `p`, then zeros, as they are stored.
 template <int W, class T>
-MHC_DEVICE vec<float, W> load_some(const T* p, int count)
+MHC_DEVICE vec<typename storage<T>::element, W> fetch_some(const T* p, int count)
 {
-    vec<float, W> v = splat<W>(0.0f);
+    vec<typename storage<T>::element, W> v = {};
 #pragma unroll
     for (int i = 0; i < W; ++i)
-        if (i < count) v[i] = load<1, int(sizeof(T))>(p + i)[0];
+        if (i < count) v[i] = fetch<1, int(sizeof(T))>(p + i)[0];
     return v;
+}
+
+/// W elements at `p`, which is a multiple of Align bytes.
+template <int W, int Align, class T>
+MHC_DEVICE vec<float, W> load(const T* p)
+{
+    return widen<W>(fetch<W, Align>(p), p);
 }
 template <int W, class T>
 MHC_DEVICE void store_some(T* p, vec<float, W> v, int count)

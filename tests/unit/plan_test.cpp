@@ -209,11 +209,13 @@ TEST_CASE("plan: a cluster of work-groups reads the streams once, where there ar
     other.fn_order = jit::fn_order::phi;
     CHECK_FALSE(is_one_pass(other, "sm_90a", operation::pre_fwd));
 
-    for (const std::int64_t C : {8, 64, 72, 1280, 1920, 2560, 2880, 4096, 5120, 7168}) {
+    for (const std::int64_t C : {8, 64, 72, 384}) CHECK_FALSE(is_one_pass(spec_of(4, C), "sm_90a", operation::pre_fwd));
+    for (const std::int64_t C : {392, 1280, 1920, 2560, 2880, 4096, 5120, 7168}) {
         const operator_plan planned = plan_of(spec_of(4, C), "sm_90a", operation::pre_fwd);
         const kernel_plan& k = planned.kernels.back();
         REQUIRE(k.family == "pre_one_pass");
         CHECK(k.cluster == planned.slices);
+        CHECK(k.cluster >= 2);  // one group may not send to itself
         CHECK(k.cluster <= 16);
         for (const std::int64_t tokens : {1, 8, 9, 320, 8192}) CHECK(k.grid.groups(tokens) % k.cluster == 0);
         CHECK(k.lds_bytes <= 227 * 1024);

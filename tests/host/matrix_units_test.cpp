@@ -1,0 +1,70 @@
+// tests/host/matrix_units_test.cpp -- pre_fwd where matrix units and clusters of work-groups may make it, of sizes around
+// their slices and tiles, against the float64 reference. Pairs of factors rarely have all that such a path asks for.
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "tests/host/driver.hpp"
+#include "tests/reference/options.hpp"
+#include "tests/support/random.hpp"
+
+using namespace mhc;
+using namespace mhc::testing;
+using jit::operation;
+
+namespace {
+
+struct path_size {
+    std::int64_t hidden_dim, tokens;
+    jit::preset preset;
+    jit::dtype weight;
+};
+// One slice of 384 channels on sm_90a and the first of two; a slice that ends within a box of 64 channels, clusters of 4, 8
+// and 16, and several tiles for each. The first ones are emulated too.
+constexpr path_size path_sizes[] = {{64, 3, jit::preset::mhc_cu, jit::dtype::bf16},
+                                    {384, 17, jit::preset::deepseek, jit::dtype::fp32},
+                                    {392, 9, jit::preset::paper, jit::dtype::fp16},
+                                    {8, 1, jit::preset::deepseek, jit::dtype::fp32},
+                                    {72, 40, jit::preset::aiter_triton, jit::dtype::fp32},
+                                    {768, 1100, jit::preset::deepseek, jit::dtype::fp32},
+                                    {1288, 33, jit::preset::mhc_cu, jit::dtype::bf16},
+                                    {2880, 130, jit::preset::deepseek, jit::dtype::fp32},
+                                    {4096, 1000, jit::preset::deepseek, jit::dtype::fp32},
+                                    {7168, 8, jit::preset::paper, jit::dtype::bf16}};
+constexpr std::size_t small_sizes = 3;
+
+test_case path_case(const path_size& size, stride_kind x_strides)
+{
+    test_case made;
+    made.op = operation::pre_fwd;
+    made.name = "path n=4 C=" + std::to_string(size.hidden_dim) + " T=" + std::to_string(size.tokens);
+    made.seed = seed_of(made.name);
+    made.tokens = size.tokens;
+    made.x_strides = x_strides;
+    made.spec.n_streams = 4;
+    made.spec.hidden_dim = size.hidden_dim;
+    made.spec.weight_dtype = size.weight;
+    made.spec.alignment_bytes = 16;
+    made.spec.options = reference::options_of(size.preset);
+    made.spec.wanted = jit::operations{operation::pre_fwd};
+    return made;
+}
+
+}  // namespace
+
+TEST_CASE("matrix units: pre_fwd agrees with the float64 reference around slices, tiles and clusters")
+{
+    std::size_t left = environment("MHC_TEST_SMALL", "0") != "0" ? small_sizes : std::size(path_sizes);
+    for (const path_size& size : path_sizes) {
+        if (left-- == 0) break;
+        for (const stride_kind strides : {stride_kind::dense, stride_kind::interleaved}) {
+            const test_case of = path_case(size, strides);
+            if (of.name.find(case_filter()) == std::string::npos) continue;
+            const operands made = make_operands(of);
+            const agreement found = compare_with_reference(of.spec, made, run(session::instance(), of.spec, made));
+            for (const std::string& problem : found.problems) FAIL_CHECK("MHC_TEST_CASE='" << of.name << "': " << problem);
+            CHECK(found.problems.empty());
+            add_to_summary("matrix units", of, found, 0);
+        }
+    }
+}
