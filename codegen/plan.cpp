@@ -34,7 +34,10 @@ namespace {
 kernel_plan plan_mixed_chunks(const facts& f, const std::string& family, const feeds& from)
 {
     kernel_plan k = plan_chunks(f, family, arguments_of(family, from));
+    // A lane holds its vectors of all streams and their coefficients: NVIDIA's has 128 registers for up to 4 of them.
+    const std::int64_t lanes = f.n <= 4 ? 512 : 256;
     add(k, {{"layout", std::string(to_string(f.spec.options.layout))},
+            {"resident", fmt::to_string(std::max<std::int64_t>(lanes / k.block, 1))},
             {"weight_align", fmt::to_string(weight_alignment_bytes(f.spec))}});
     finish(f, k, true);
     return k;
@@ -83,8 +86,37 @@ kernel_plan plan_apply_post(const facts& f, const feeds& from)
     return k;
 }
 
+/// LDS of a multiprocessor that kernels with coming tokens in it share out.
+constexpr std::int64_t lds_of_coming = 200 * 1024;
+
+/// How many tokens of a layer are on their way to a work-group's LDS; below 2 it is not worth it.
+std::int64_t layer_stages(const facts& f, std::int64_t resident)
+{
+    return std::min<std::int64_t>(lds_of_coming / (resident * f.slices() * f.slice * f.n * size_of(f.spec.dtype)), 6);
+}
+
+kernel_plan plan_layer_ahead(const facts& f)
+{
+    kernel_plan k = plan_tokens(f, "layer_ahead", arguments_of("layer"));
+    set_block(k, static_cast<std::int32_t>(f.slices() * f.wave));  // a wave for each slice
+    std::int64_t resident = f.tuned.resident != 0 ? f.tuned.resident : 4;
+    while (resident > 1 && layer_stages(f, resident) < 2) --resident;
+    const std::int64_t stages = layer_stages(f, resident);
+    k.lds_bytes = static_cast<std::int32_t>(stages * f.slices() * f.slice * f.n * size_of(f.spec.dtype));
+    k.grid.groups_max = f.units.groups * resident;
+    k.may_overlap = true;
+    add(k, {{"resident", fmt::to_string(resident)},
+            {"stages", fmt::to_string(stages)},
+            {"layout", std::string(to_string(f.spec.options.layout))},
+            {"reference_rounding", f.spec.options.reference_rounding ? "true" : "false"}});
+    finish(f, k, true);
+    return k;
+}
+
 kernel_plan plan_layer(const facts& f)
 {
+    const bool is_vectors = row_alignment_bytes(f.spec) == 16 && f.n <= 4 && f.slices() <= 16;
+    if (f.units.has_overlap && is_vectors && layer_stages(f, 1) >= 2) return plan_layer_ahead(f);
     kernel_plan k = plan_tokens(f, "layer", arguments_of("layer"));
     // AMD GPUs: a wave for each slice, whose lanes keep x in 64 registers, in 128 where a wave has 32 lanes.
     const bool keeps = f.on.kind == target_kind::amdgpu && f.slices() <= 16 && f.n * f.slice <= 4096;

@@ -94,6 +94,17 @@ struct facts {
         if (is_host) return 1;
         return static_cast<std::int32_t>(std::clamp<std::int64_t>(round_up(ceil_div(C, vector), wave), wave, 256));
     }
+    /// Of kernels whose work items are chunks of a row: on NVIDIA GPUs, where lanes ask for all their rows at once, short
+    /// work-groups that end one after the other, 96 to 160 lanes, as few of them past the row's end as can be.
+    std::int32_t chunk_block() const
+    {
+        const std::int64_t vectors = ceil_div(C, vector);
+        if (on.kind != target_kind::cuda || tuned.block != 0 || vectors <= 128) return row_block();
+        std::int64_t best = 128;
+        for (const std::int64_t block : {160, 96})
+            if (round_up(vectors, block) < round_up(vectors, best)) best = block;
+        return static_cast<std::int32_t>(best);
+    }
     std::int64_t groups_max() const { return is_host ? 1024 : 65536; }
 };
 

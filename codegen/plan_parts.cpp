@@ -76,16 +76,16 @@ void finish(const facts& f, kernel_plan& k, bool has_channels, bool has_streams,
 }
 
 /// A kernel whose lanes share rows.
-static kernel_plan start_rows(const facts& f, std::string family, std::vector<argument> args)
+static kernel_plan start_rows(const facts& f, std::string family, std::vector<argument> args, std::int32_t block)
 {
-    kernel_plan k = start(f, std::move(family), std::move(args), f.row_block());
+    kernel_plan k = start(f, std::move(family), std::move(args), block);
     if (f.tuned.groups != 0) k.grid.groups_max = f.tuned.groups;
     return k;
 }
 
 kernel_plan plan_chunks(const facts& f, std::string family, std::vector<argument> args)
 {
-    kernel_plan k = start_rows(f, std::move(family), std::move(args));
+    kernel_plan k = start_rows(f, std::move(family), std::move(args), f.chunk_block());
     // A lane of a GPU takes one vector, the one of a CPU takes them all, and no more than the row has.
     const std::int64_t turn = std::int64_t{k.block} * f.vector, row = round_up(f.C, turn);
     const std::int64_t chunk = f.tuned.vectors != 0 ? std::min(f.tuned.vectors * turn, row) : f.is_host ? row : turn;
@@ -96,7 +96,7 @@ kernel_plan plan_chunks(const facts& f, std::string family, std::vector<argument
 
 kernel_plan plan_tokens(const facts& f, std::string family, std::vector<argument> args)
 {
-    kernel_plan k = start_rows(f, std::move(family), std::move(args));
+    kernel_plan k = start_rows(f, std::move(family), std::move(args), f.row_block());
     add(k, rows_of(f, round_up(f.C, f.vector)));
     add(k, {{"lds_floats", fmt::to_string(f.slices())},
             {"weight_align", fmt::to_string(weight_alignment_bytes(f.spec))},

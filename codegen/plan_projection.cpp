@@ -175,6 +175,7 @@ kernel_plan plan_pre_one_pass(const facts& f, const feeds& from)
     const std::int64_t clusters = ranks == 2 ? 66 : 120 / ranks;
     k.cluster = static_cast<std::int32_t>(ranks);
     k.grid = {.tokens_per_unit = tokens, .items_per_unit = ranks, .items_per_group = 1, .groups_max = clusters * ranks};
+    k.may_overlap = true;
     k.map = {.box_channels = 64, .box_tokens = static_cast<std::int32_t>(tokens)};
     for (const feed& one : from) {
         if (one.parameter == k.map.token_stride) k.map.token_stride = one.what;

@@ -10,6 +10,10 @@
 #define MHC_FUSED true
 
 #define MHC_KERNEL(name, block, ...) extern "C" __global__ void __launch_bounds__(block) name(__VA_ARGS__)
+/// A kernel of which Resident work-groups must fit a multiprocessor: the registers a lane may have follow from it. Without
+/// that the assembler spares registers, and asks for a row only when it has used the one before.
+#define MHC_RESIDENT_KERNEL(name, block, resident, ...) \
+    extern "C" __global__ void __launch_bounds__(block, resident) name(__VA_ARGS__)
 #define MHC_GRID(block, wave) \
     mhc::grid<block, wave> { blockIdx.x, groups }
 

@@ -217,10 +217,6 @@ MHC_DEVICE float load_fresh(const float* p)
     return v;
 }
 
-/// A kernel of which Resident work-groups must fit a multiprocessor: what registers a lane may have follows from it.
-#define MHC_RESIDENT_KERNEL(name, block, resident, ...) \
-    extern "C" __global__ void __launch_bounds__(block, resident) name(__VA_ARGS__)
-
 /// The next kernel of the stream may start, and wait for this one.
 MHC_DEVICE void let_next_kernel_start() { asm volatile("griddepcontrol.launch_dependents;"); }
 /// The kernel before has ended, and what it wrote is seen.

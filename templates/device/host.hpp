@@ -18,6 +18,7 @@
 #define MHC_BRANCH_ON_NAN false
 
 /// A kernel; `mhc_group` is the work-group. The text that follows the parameters is the body.
+#define MHC_RESIDENT_KERNEL(name, block, resident, ...) MHC_KERNEL(name, block, __VA_ARGS__)
 #define MHC_KERNEL(name, block, ...) MHC_DEVICE void name##_group(__VA_ARGS__, mhc::i64 mhc_group)
 #define MHC_GRID(block, wave) \
     mhc::grid<block, wave> { mhc_group, groups }

@@ -97,11 +97,12 @@ struct ring {
     }
 };
 
-/// The lane that fetches tiles.
+/// The lane that fetches tiles. The kernel before may still run: who needs nothing but what comes of tiles waits with it.
 template <class Pass>
 MHC_DEVICE void fetch_tiles(typename Pass::memory& lds, tiles_of of, const tensor_map& x)
 {
     ring<Pass::stages> to;
+    wait_for_last_kernel();
     for (int j = 0; j < of.count; ++j, to.next()) {
         if (to.turn > 0) lds.free[to.at].wait(to.turn - 1);
         if (j == Pass::early) lds.weights_here.wait(0);

@@ -34,27 +34,39 @@ MHC_DEVICE float ordered_sum(const float* first, i64 distance, int splits)
 template <int n>
 struct mix_room {
     static constexpr int m = n * n + 2 * n, width = m + 1, matrices = 32 / n;  // of a warp, if not all of tokens
-    static constexpr int floats = mixed_together * (width + n) + 2 * m + matrices * balance<n>::floats;
-    float* sums;          ///< [8, m + 1], the last the sum of squares
-    float* pre;           ///< [8, n]
-    float *scale, *base;  ///< [m]
+    static constexpr int floats = mixed_together * (width + n) + matrices * balance<n>::floats;
+    float* sums;  ///< [8, m + 1], the last the sum of squares
+    float* pre;   ///< [8, n]
     float* matrix;
 
     explicit MHC_MEMBER mix_room(float* shared)
-        : sums(shared),
-          pre(shared + mixed_together * width),
-          scale(pre + mixed_together * n),
-          base(scale + m),
-          matrix(base + m)
+        : sums(shared), pre(shared + mixed_together * width), matrix(pre + mixed_together * n)
     {
     }
     MHC_MEMBER balance<n> balanced(int token) const { return {matrix + token * balance<n>::floats}; }
 };
 
+/// Scale and base of the rows that a lane makes z of, each turn another. Nothing waits for them before z is made.
+template <int n, class Grid>
+struct own_affine {
+    static constexpr int width = mix_room<n>::width, turns = ceil_div(mixed_together * width, Grid::block);
+    float scale[turns], base[turns];
+    MHC_MEMBER own_affine(Grid at, affine by)
+    {
+#pragma unroll
+        for (int turn = 0; turn < turns; ++turn) {
+            const int o = (turn * Grid::block + at.thread()) % width;
+            const bool is_row = o < mix_room<n>::m;
+            scale[turn] = o < n ? *by.scale_pre : o < 2 * n ? *by.scale_post : *by.scale_res;
+            base[turn] = o < n ? by.base_pre[o] : o < 2 * n ? by.base_post[o - n] : is_row ? by.base_res[o - 2 * n] : 0.0f;
+        }
+    }
+};
+
 /// z of the work-group's tokens: pre and post are stored, pre is kept as well, and so are the logits.
 template <int n, int K, class Grid>
-MHC_DEVICE void mix_sigmoids(Grid at, mix_room<n> room, projected from, float* pre, float* post, i64 first, int count,
-                             i64 tokens, coefficient_constants k)
+MHC_DEVICE void mix_sigmoids(Grid at, mix_room<n> room, projected from, const own_affine<n, Grid>& by, float* pre,
+                             float* post, i64 first, int count, i64 tokens, coefficient_constants k)
 {
     constexpr int m = mix_room<n>::m, width = mix_room<n>::width;
     const int splits = int(from.splits);
@@ -65,11 +77,13 @@ MHC_DEVICE void mix_sigmoids(Grid at, mix_room<n> room, projected from, float* p
             o < m ? ordered_sum(from.proj + t * m + o, tokens * m, splits) : ordered_sum(from.sqsum + t, tokens, splits);
     }
     barrier();
-    for (int e = at.thread(); e < count * m; e += Grid::block) {
-        const int token = e / m, o = e % m;
+#pragma unroll
+    for (int turn = 0; turn < by.turns; ++turn) {
+        const int e = turn * Grid::block + at.thread(), token = e / width, o = e % width;
+        if (e >= count * width || o == m) continue;
         const i64 t = first + token;
         const float r = 1.0f / square_root(room.sums[token * width + m] * (1.0f / float(K)) + k.rms_eps);
-        const float z = fma(room.sums[token * width + o] * r, room.scale[o], room.base[o]);
+        const float z = fma(room.sums[e] * r, by.scale[turn], by.base[turn]);
         if (o >= 2 * n)
             room.balanced(token).entries[o - 2 * n] = z;
         else if (o < n)
@@ -124,10 +138,7 @@ MHC_DEVICE void pre_mix(Grid at, float* shared, uint4* lds, const bf16* x, proje
     const stream_queue<Rows, n, lanes, Stages> queue = {lds};
     const mix_room<n> room(shared);
     const bool adds = at.thread() < lanes;
-    for (int o = at.thread(); o < mix_room<n>::m; o += Grid::block) {  // seen from the first barrier on
-        room.scale[o] = o < n ? *by.scale_pre : o < 2 * n ? *by.scale_post : *by.scale_res;
-        room.base[o] = o < n ? by.base_pre[o] : o < 2 * n ? by.base_post[o - n] : by.base_res[o - 2 * n];
-    }
+    const own_affine<n, Grid> own(at, by);
     if (valid <= 0) return wait_for_last_kernel();
     // As many tokens at a time as let all groups take the same number of turns.
     const i64 most = at.groups * mixed_together, shared_out = (valid + most - 1) / most * at.groups;
@@ -150,7 +161,7 @@ MHC_DEVICE void pre_mix(Grid at, float* shared, uint4* lds, const bf16* x, proje
         const i64 first = (parts - 1 - part) * each;
         const int count = valid - first < each ? int(valid - first) : each;
         wait_for_last_kernel();
-        mix_sigmoids<n, K>(at, room, from, pre, post, first, count, tokens, k);
+        mix_sigmoids<n, K>(at, room, from, own, pre, post, first, count, tokens, k);
         if (adds) {
             for (int token = 0; token < each; ++token) {
                 copies_but<Stages - 1>();

@@ -117,7 +117,8 @@ MHC_DEVICE float own_channel_sum(Grid at, float* slice_sums,
 #pragma unroll
     for (int k = 0; k < own_vectors<Rows, Grid>::count; ++k) sums = sums + terms[k];
     const float slice_sum = wave_sum<Grid::wave_size>(sum<Rows::W>(sums));
-    if (at.lane() == 0) slice_sums[at.wave()] = slice_sum;
+    const int wave = at.wave();  // asked by all lanes of it
+    if (at.lane() == 0) slice_sums[wave] = slice_sum;
     return sum_of_slices<Rows>(slice_sums);
 }
 

@@ -21,16 +21,12 @@ struct path_size {
 };
 // One slice of 384 channels on sm_90a and the first of two; a slice that ends within a box of 64 channels, clusters of 4, 8
 // and 16, and several tiles for each. The first ones are emulated too.
-constexpr path_size path_sizes[] = {{64, 3, jit::preset::mhc_cu, jit::dtype::bf16},
-                                    {384, 17, jit::preset::deepseek, jit::dtype::fp32},
-                                    {392, 9, jit::preset::paper, jit::dtype::fp16},
-                                    {8, 1, jit::preset::deepseek, jit::dtype::fp32},
-                                    {72, 40, jit::preset::aiter_triton, jit::dtype::fp32},
-                                    {768, 1100, jit::preset::deepseek, jit::dtype::fp32},
-                                    {1288, 33, jit::preset::mhc_cu, jit::dtype::bf16},
-                                    {2880, 130, jit::preset::deepseek, jit::dtype::fp32},
-                                    {4096, 1000, jit::preset::deepseek, jit::dtype::fp32},
-                                    {7168, 8, jit::preset::paper, jit::dtype::bf16}};
+constexpr path_size path_sizes[] = {
+    {64, 3, jit::preset::mhc_cu, jit::dtype::bf16},        {384, 17, jit::preset::deepseek, jit::dtype::fp32},
+    {392, 9, jit::preset::paper, jit::dtype::fp16},        {8, 1, jit::preset::deepseek, jit::dtype::fp32},
+    {72, 40, jit::preset::aiter_triton, jit::dtype::fp32}, {768, 1100, jit::preset::deepseek, jit::dtype::fp32},
+    {1288, 33, jit::preset::mhc_cu, jit::dtype::bf16},     {2880, 130, jit::preset::deepseek, jit::dtype::fp32},
+    {4096, 1000, jit::preset::deepseek, jit::dtype::fp32}, {7168, 8, jit::preset::paper, jit::dtype::bf16}};
 constexpr std::size_t small_sizes = 3;
 
 test_case path_case(const path_size& size, stride_kind x_strides)

@@ -223,6 +223,47 @@ TEST_CASE("plan: a cluster of work-groups reads the streams once, where there ar
     }
 }
 
+TEST_CASE("plan: NVIDIA's short work-groups have few lanes past a row's end, and registers for all that they ask for")
+{
+    struct block_of {
+        std::int64_t hidden_dim;
+        int block;
+    };
+    for (const auto& [C, block] :
+         {block_of{64, 32}, {1000, 128}, {1280, 160}, {1536, 96}, {2560, 160}, {4096, 128}, {7168, 128}}) {
+        const kernel_plan k = plan_of(spec_of(4, C), "sm_90", operation::post_fwd).kernels.front();
+        CAPTURE(C);
+        CHECK(k.block == block);
+        const int resident = std::stoi(k.bindings.at("resident"));
+        CHECK(resident >= 1);
+        CHECK(65536 / (resident * block) >= 96);  // of a multiprocessor's registers, a lane's
+    }
+    const kernel_plan of_eight = plan_of(spec_of(8, 4096), "sm_90", operation::post_fwd).kernels.front();
+    CHECK(65536 / (std::stoi(of_eight.bindings.at("resident")) * of_eight.block) >= 255);
+}
+
+TEST_CASE("plan: a layer's streams are on their way to LDS before their use, where a kernel is given LDS for two tokens")
+{
+    const auto layer_of = [](const jit::layer_spec& s, const char* target) {
+        return plan_of(s, target, operation::static_layer_fwd).kernels.back();
+    };
+    for (const std::int64_t C : {8, 1280, 4096, 7168, 12288}) {
+        const kernel_plan k = layer_of(spec_of(4, C), "sm_90a");
+        CAPTURE(C);
+        REQUIRE(k.family == "layer_ahead");
+        CHECK(k.may_overlap);
+        CHECK(k.block == (C + 1023) / 1024 * 32);  // a wave for each slice
+        const int resident = std::stoi(k.bindings.at("resident")), stages = std::stoi(k.bindings.at("stages"));
+        CHECK(stages >= 2);
+        CHECK(resident * k.lds_bytes <= 200 * 1024);
+    }
+    CHECK(layer_of(spec_of(4, 13000), "sm_90a").family == "layer");
+    CHECK(layer_of(spec_of(4, 1281), "sm_90a").family == "layer");
+    CHECK(layer_of(spec_of(8, 1280), "sm_90a").family == "layer");
+    CHECK(layer_of(spec_of(4, 1280), "sm_80").family == "layer");
+    CHECK(layer_of(spec_of(4, 1280), "gfx942").family == "layer");
+}
+
 TEST_CASE("plan: streams that nobody keeps are stored only where they are many or matrix units read them")
 {
     using names = std::vector<std::string>;
