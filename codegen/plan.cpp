@@ -99,7 +99,8 @@ kernel_plan plan_layer_ahead(const facts& f)
 {
     kernel_plan k = plan_tokens(f, "layer_ahead", arguments_of("layer"));
     set_block(k, static_cast<std::int32_t>(f.slices() * f.wave));  // a wave for each slice
-    std::int64_t resident = f.tuned.resident != 0 ? f.tuned.resident : 4;
+    // As many groups as leave a lane 100 registers, which are next to what it needs.
+    std::int64_t resident = std::clamp<std::int64_t>(640 / k.block, 1, f.tuned.resident != 0 ? f.tuned.resident : 4);
     while (resident > 1 && layer_stages(f, resident) < 2) --resident;
     const std::int64_t stages = layer_stages(f, resident);
     k.lds_bytes = static_cast<std::int32_t>(stages * f.slices() * f.slice * f.n * size_of(f.spec.dtype));

@@ -65,11 +65,17 @@ struct facts {
                     (n == 1 || n == 2 || n == 4) && C % 8 == 0 && C <= 64 * channels_of_tiles / n),
           tuned(choices)
     {
-        // At most 64 slices, so that their sums fit a small array for any C.
-        const std::int64_t unit = is_host ? 4096 : 1024;
-        slice = std::max(unit, round_up(ceil_div(C, 64), unit));
-        project_slice = !has_tiles ? slice : units.has_overlap ? channels_of_ranks(n, C) : channels_of_tiles / n;
+        // At most 64 slices, so that their sums fit a small array for any C. Waves of NVIDIA GPUs share out short ones: a
+        // token then has waves enough to hide what one waits for.
+        const bool is_cuda = t.kind == target_kind::cuda;
+        slice = sliced(is_host ? 4096 : !is_cuda ? 1024 : C <= 2048 ? 256 : 512);
+        project_slice = !has_tiles          ? sliced(is_host ? 4096 : 1024)
+                        : units.has_overlap ? channels_of_ranks(n, C)
+                                            : channels_of_tiles / n;
     }
+
+    /// Channels of a slice that is a multiple of `unit`.
+    std::int64_t sliced(std::int64_t unit) const { return std::max(unit, round_up(ceil_div(C, 64), unit)); }
 
     std::int64_t slices() const { return ceil_div(C, slice); }
     std::int64_t project_slices() const { return ceil_div(C, project_slice); }

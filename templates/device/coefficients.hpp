@@ -2,7 +2,7 @@
 #pragma once
 
 #include <mhc/device/math.hpp>
-#include <mhc/device/sinkhorn.hpp>
+#include <mhc/device/sinkhorn_lanes.hpp>
 
 namespace mhc {
 
@@ -17,10 +17,10 @@ template <matrix M, int n>
 constexpr int rows_of_z = M == matrix::none ? n : n* n + 2 * n;
 
 /// pre[j] = sigmoid(z(j)) + pre_eps; post[j] = post_mult * sigmoid(z(n+j)); mix = z(2n ...), or Sinkhorn of it.
-/// Options are read for a balanced matrix alone.
-template <matrix M, class Options, int n, int lanes, class Z>
-MHC_DEVICE void coefficients(balance<n> s, int lane, bool is_live, coefficient_constants k, Z z, float* pre, float* post,
-                             float* mix)
+/// Options are read for a balanced matrix alone. `lane` is one of those that share the matrix.
+template <matrix M, class Options, int n, int lanes, class Grid, class Z>
+MHC_DEVICE void coefficients(Grid at, balance<n> s, int lane, bool is_live, coefficient_constants k, Z z, float* pre,
+                             float* post, float* mix)
 {
     for (int o = lane; o < rows_of_z<M, n>; o += lanes) {
         const float v = z(o);
@@ -33,7 +33,10 @@ MHC_DEVICE void coefficients(balance<n> s, int lane, bool is_live, coefficient_c
         else if (is_live)
             mix[o - 2 * n] = v;
     }
-    if constexpr (M == matrix::balanced) {
+    if constexpr (M == matrix::balanced && balances_in_lanes<n>) {
+        factors_of_wave<Options>(at, s, k.sinkhorn_eps);
+        if (is_live) store_row(s, lane, mix);
+    } else if constexpr (M == matrix::balanced) {
         sinkhorn<Options, n, lanes>(s, lane, k.sinkhorn_eps);
         if (is_live)
             for (int e = lane; e < n * n; e += lanes) mix[e] = s.entries[e];
@@ -82,7 +85,7 @@ MHC_DEVICE void token_coefficients(Grid at, float* shared, projected from, affin
             const float base = o < n ? by.base_pre[o] : o < 2 * n ? by.base_post[o - n] : by.base_res[o - 2 * n];
             return fma(product * r, scale, base);
         };
-        coefficients<M, Options, n, lanes>(s, lane, is_live, k, z, pre + t * pre_token, post + t * post_token,
+        coefficients<M, Options, n, lanes>(at, s, lane, is_live, k, z, pre + t * pre_token, post + t * post_token,
                                            mix + t * mix_token);
     });
 }
@@ -95,7 +98,7 @@ MHC_DEVICE void static_coefficients(Grid at, float* shared, const float* h_pre, 
     constexpr int lanes = lanes_of(n, Grid::wave_size);
     for_each_matrix<n>(at, shared, 1, [=](i64, bool is_live, balance<n> s, int lane) MHC_INLINE {
         auto z = [=](int o) MHC_INLINE { return o < n ? h_pre[o] : o < 2 * n ? h_post[o - n] : h_res[o - 2 * n]; };
-        coefficients<matrix::balanced, Options, n, lanes>(s, lane, is_live, k, z, out, out + n, out + 2 * n);
+        coefficients<matrix::balanced, Options, n, lanes>(at, s, lane, is_live, k, z, out, out + n, out + 2 * n);
     });
 }
 

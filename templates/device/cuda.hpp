@@ -21,6 +21,10 @@
 
 namespace mhc {
 
+/// Whether a lane balances an n x n matrix in its registers sooner than several do in shared memory.
+template <int n>
+constexpr bool balances_in_lanes = n == 1 || n == 2 || n == 4;
+
 /// Of a vector of w channels: how many sums one lane keeps apart where it makes many. Registers are what decides.
 constexpr int sum_width(int w) { return smaller(w, 2); }
 

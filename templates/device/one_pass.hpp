@@ -316,7 +316,7 @@ MHC_DEVICE void add_streams(typename Pass::memory& lds, tiles_of of, int thread,
         if (thread == 0) lds.pre_here[from.at].expect(Pass::tokens * 16);
         const i64 first = i64(of.first + j * of.step) * Pass::tokens;
         const uint4* const x = lds.x[from.at];
-#pragma unroll
+#pragma unroll 2  // all four turns of 448 channels would take registers that these waves have not
         for (int k = 0; k < ceil_div(items, 128); ++k) {
             const bool is_whole = (k + 1) * 128 <= items;  // else the waves have it by turns
             const int e = k * 128 + (is_whole ? thread : (thread + j % 2 * 64) % 128);

@@ -34,8 +34,9 @@ struct balance {
     {
         return entries[n * n + (line_axis == axis::row ? n : 3 * n) + line];
     }
-    /// What the entries of a line are multiplied by; takes the place of the potentials.
+    /// What the entries of a line are multiplied by, and what it is the reciprocal of; in the place of the potentials.
     MHC_MEMBER float& factor(axis line_axis, int line) const { return hi(line_axis, line); }
+    MHC_MEMBER float& inverse(axis line_axis, int line) const { return lo(line_axis, line); }
     MHC_MEMBER float& entry(axis line_axis, int line, int k) const
     {
         return line_axis == axis::row ? entries[line * n + k] : entries[k * n + line];
@@ -119,7 +120,10 @@ MHC_DEVICE void log_step(balance<n> s, int lane, float eps, int number, History 
 template <int n, int lanes>
 MHC_DEVICE void start_factors(balance<n> s, int lane)
 {
-    for (int line = lane; line < n; line += lanes) s.factor(axis::row, line) = s.factor(axis::col, line) = 1.0f;
+    for (int line = lane; line < n; line += lanes) {
+        s.factor(axis::row, line) = s.factor(axis::col, line) = 1.0f;
+        s.inverse(axis::row, line) = s.inverse(axis::col, line) = 1.0f;
+    }
     wave_sync();
 }
 
@@ -133,18 +137,21 @@ MHC_DEVICE void exponentiate(balance<n> s, int lane)
     start_factors<n, lanes>(s, lane);
 }
 
-/// A line whose factor is `old`: q is the sum of its entries times the other lines' factors, so old * q is the line's sum.
+/// A line whose factor is `old`, the reciprocal of `inverse`: q is the sum of its entries times the other lines' factors,
+/// so old * q is the line's sum, and old / (old * q + eps) is 1 / (q + eps * inverse).
 template <eps_mode Mode>
 struct line_sum {
     static constexpr bool adds = Mode == eps_mode::add;
-    float old, q, eps;
+    float old, inverse, q, eps;
     MHC_MEMBER bool stays() const { return Mode == eps_mode::thresh && !(old * q > eps); }
-    // Both a quarter of what they are, so that the divisor's reciprocal is no denormal; it is no denormal itself, for eps.
-    MHC_MEMBER float dividend() const { return adds ? 0.25f * old : 1.0f; }
-    MHC_MEMBER float divisor() const { return adds ? fma(0.25f * old, q, 0.25f * eps) : q; }
-    /// The next factor, from dividend / divisor. A line of zeros is divided by eps again and again: its factor means
-    /// nothing, but must not become infinite.
-    MHC_MEMBER float factor(float ratio) const { return stays() ? old : adds && ratio > 0x1p120f ? 0x1p120f : ratio; }
+    /// What the next factor is the reciprocal of. A line of zeros is divided by eps again and again: its factor means
+    /// nothing, but must not become infinite. Neither this nor its reciprocal is then a denormal.
+    MHC_MEMBER float divisor() const
+    {
+        if (!adds) return q;
+        const float next = fma(eps, inverse, q);
+        return next < 0x1p-120f ? 0x1p-120f : next;
+    }
 };
 
 /// One step on entries. `number` counts these steps from 0.
@@ -155,8 +162,10 @@ MHC_DEVICE void step(balance<n> s, int lane, float eps, int number, History hist
     for (int line = lane; line < n; line += lanes) {
         float sums[4] = {0.0f, 0.0f, 0.0f, 0.0f};
         for (int k = 0; k < n; ++k) sums[k % 4] = fma(s.entry(A, line, k), s.factor(other, k), sums[k % 4]);
-        const line_sum<Mode> sum = {s.factor(A, line), sum_of(sums), eps};
-        const float factor = s.factor(A, line) = sum.factor(quotient<sum.adds>(sum.dividend(), sum.divisor()));
+        const line_sum<Mode> sum = {s.factor(A, line), s.inverse(A, line), sum_of(sums), eps};
+        const float divisor = sum.divisor(), factor = sum.stays() ? sum.old : quotient<sum.adds>(1.0f, divisor);
+        s.factor(A, line) = factor;
+        s.inverse(A, line) = divisor;
         history.step(number, line, factor, !sum.stays());
     }
     wave_sync();
@@ -301,19 +310,6 @@ MHC_DEVICE void for_each_matrix(Grid at, float* shared, i64 tokens, Body body)
         body(t < tokens ? t : tokens - 1, t < tokens, balance<n>{shared + mine * Floats}, at.thread() % lanes);
         wave_sync();  // before the next token's logits come
     }
-}
-
-/// mix[t] = Sinkhorn(logits[t])
-template <class Options, int n, class Grid>
-MHC_DEVICE void sinkhorn_tokens(Grid at, float* shared, const float* logits, float* mix, i64 tokens, float eps)
-{
-    constexpr int lanes = lanes_of(n, Grid::wave_size);
-    for_each_matrix<n>(at, shared, tokens, [=](i64 t, bool is_live, balance<n> s, int lane) MHC_INLINE {
-        for (int e = lane; e < n * n; e += lanes) s.entries[e] = logits[t * (n * n) + e];
-        sinkhorn<Options, n, lanes>(s, lane, eps);
-        if (is_live)
-            for (int e = lane; e < n * n; e += lanes) mix[t * (n * n) + e] = s.entries[e];
-    });
 }
 
 }  // namespace mhc

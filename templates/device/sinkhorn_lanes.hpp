@@ -8,7 +8,7 @@ namespace mhc {
 
 template <int n>
 struct matrix_in_lane {
-    float entries[n][n], factors[2][n];  ///< of rows, and of columns
+    float entries[n][n], factors[2][n], inverses[2][n];  ///< of rows, and of columns
 };
 
 /// As `step` of sinkhorn.hpp.
@@ -18,7 +18,6 @@ MHC_DEVICE void step_in_lane(matrix_in_lane<n>& s, float eps)
     constexpr int own = A == axis::row ? 0 : 1;
     // Lines by turns in each operation, since one waits for the last: the compiler keeps the order that it finds.
     line_sum<Mode> sums[n];
-    float inverses[n];
 #pragma unroll
     for (int line = 0; line < n; ++line) {
         float parts[4] = {0.0f, 0.0f, 0.0f, 0.0f};
@@ -26,12 +25,15 @@ MHC_DEVICE void step_in_lane(matrix_in_lane<n>& s, float eps)
         for (int k = 0; k < n; ++k)
             parts[k % 4] =
                 fma(A == axis::row ? s.entries[line][k] : s.entries[k][line], s.factors[1 - own][k], parts[k % 4]);
-        sums[line] = {s.factors[own][line], sum_of(parts), eps};
+        sums[line] = {s.factors[own][line], s.inverses[own][line], sum_of(parts), eps};
     }
 #pragma unroll
-    for (int line = 0; line < n; ++line) inverses[line] = reciprocal<line_sum<Mode>::adds>(sums[line].divisor());
+    for (int line = 0; line < n; ++line) s.inverses[own][line] = sums[line].divisor();
 #pragma unroll
-    for (int line = 0; line < n; ++line) s.factors[own][line] = sums[line].factor(sums[line].dividend() * inverses[line]);
+    for (int line = 0; line < n; ++line) {
+        const float next = quotient<line_sum<Mode>::adds>(1.0f, s.inverses[own][line]);
+        s.factors[own][line] = sums[line].stays() ? sums[line].old : next;
+    }
 }
 
 /// `count` matrices of logits, up to 32, one after the other as `balance` has them: afterwards factors are still to be
@@ -57,9 +59,8 @@ MHC_DEVICE void factors_in_lanes(float* matrices, int count, int lane, float eps
         const balance<n> s = {matrices + lane * balance<n>::floats};
         matrix_in_lane<n> own;
 #pragma unroll
-        for (int a = 0; a < n; ++a) {
-            own.factors[0][a] = s.factor(axis::row, a);
-            own.factors[1][a] = s.factor(axis::col, a);
+        for (int a = 0; a < n; ++a) {  // as start_factors has left them
+            own.factors[0][a] = own.factors[1][a] = own.inverses[0][a] = own.inverses[1][a] = 1.0f;
 #pragma unroll
             for (int b = 0; b < n; ++b) own.entries[a][b] = s.entry(axis::row, a, b);
         }
@@ -86,6 +87,31 @@ MHC_DEVICE void store_row(balance<n> s, int row, float* to)
 #pragma unroll
     for (int k = 0; k < n; ++k)
         to[row * n + k] = s.entry(axis::row, row, k) * s.factor(axis::row, row) * s.factor(axis::col, k);
+}
+
+/// factors_in_lanes of all the matrices that a wave has in for_each_matrix, of which `s` is this lane's.
+template <class Options, int n, class Grid>
+MHC_DEVICE void factors_of_wave(Grid at, balance<n> s, float eps)
+{
+    factors_in_lanes<Options, n>(s.entries - at.lane() / n * balance<n>::floats, Grid::wave_size / n, at.lane(), eps);
+}
+
+/// mix[t] = Sinkhorn(logits[t])
+template <class Options, int n, class Grid>
+MHC_DEVICE void sinkhorn_tokens(Grid at, float* shared, const float* logits, float* mix, i64 tokens, float eps)
+{
+    constexpr int lanes = lanes_of(n, Grid::wave_size);
+    for_each_matrix<n>(at, shared, tokens, [=](i64 t, bool is_live, balance<n> s, int lane) MHC_INLINE {
+        for (int e = lane; e < n * n; e += lanes) s.entries[e] = logits[t * (n * n) + e];
+        if constexpr (balances_in_lanes<n>) {
+            factors_of_wave<Options>(at, s, eps);
+            if (is_live) store_row(s, lane, mix + t * (n * n));
+        } else {
+            sinkhorn<Options, n, lanes>(s, lane, eps);
+            if (is_live)
+                for (int e = lane; e < n * n; e += lanes) mix[t * (n * n) + e] = s.entries[e];
+        }
+    });
 }
 
 }  // namespace mhc
