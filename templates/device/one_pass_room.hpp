@@ -1,0 +1,95 @@
+// mhc/device/one_pass_room.hpp -- what a work-group of one_pass.hpp has in LDS, the signals that its waves wait at, and how
+// tiles go round.
+#pragma once
+
+#include <mhc/device/cuda_cluster.hpp>
+#include <mhc/device/project_tiles.hpp>
+#include <mhc/device/sinkhorn.hpp>
+
+namespace mhc {
+
+/// Sizes that follow from n, the slice and the tiles that LDS holds.
+template <class Rows_, int n_, int Stages_>
+struct pass {
+    using Rows = Rows_;
+    static constexpr int n = n_, m = n * n + 2 * n, slice = Rows::slice, ranks = Rows::slices, stages = Stages_;
+    static constexpr int tokens = matrix_unit::columns, waves = tile_waves;
+    static constexpr int width = tile_products<m> + 4;     ///< floats of a token's sums: lanes in a row meet no bank twice
+    static constexpr int sums = tokens * width;            ///< floats of a tile's sums
+    static constexpr int tile = slice * n;                 ///< words of 16 bytes
+    static constexpr int slots = ceil_div(stages, ranks);  ///< tiles of an owner whose sums may be on their way at once
+    /// An owner's tiles whose matrices are balanced together: with few ranks the next one comes soon.
+    static constexpr int together = ranks < 8 ? 2 : 1, rooms = 2 * together;
+    /// Tiles that are fetched before the weights are here, which otherwise would wait for all that LDS holds.
+    static constexpr int early = smaller(stages, ceil_div(65536, tile * 16));
+    static_assert(tokens == 8 && slice % 64 == 0, "boxes of 64 channels and 8 tokens");
+
+    struct memory {
+        uint4 x[stages][tile];  ///< as `word` says
+        float4 parts[2][waves][sums / 4];
+        float4 arrived[slots][ranks][sums / 4];
+        float4 totals[sums / 4];
+        float4 pre[stages][tokens];
+        float matrices[rooms][tokens * balance<n>::floats];
+        signal full[stages], free[stages], pre_here[stages];
+        signal parts_here[2], parts_gone[2];
+        signal arrived_here[slots];
+        signal logits_here[rooms], logits_gone[rooms];
+        signal weights_here;
+    };
+    /// Of 8 channels of a token: boxes of 64 channels, in each [n, 8 tokens, 8], as the copy engine lays them without that
+    /// lanes meet in a bank.
+    static constexpr MHC_MEMBER int word(int stream, int vector, int token)
+    {
+        return ((vector / 8 * n + stream) * tokens + token) * 8 + (vector % 8 ^ token);
+    }
+    /// Lanes of a product's columns j and j + 1 read tokens 4 apart, which are in different banks.
+    static constexpr MHC_MEMBER int token_of(int column) { return column / 2 + column % 2 * 4; }
+};
+
+template <class Pass>
+MHC_DEVICE void make_signals(typename Pass::memory& lds)
+{
+    for (int s = 0; s < Pass::stages; ++s) {
+        lds.full[s].make(1);
+        lds.free[s].make(4);
+        lds.pre_here[s].make(1);
+        lds.pre_here[s].expect(Pass::tokens * 16);
+    }
+    for (int b = 0; b < 2; ++b) {
+        lds.parts_here[b].make(Pass::waves);
+        lds.parts_gone[b].make(1);
+    }
+    for (int r = 0; r < Pass::rooms; ++r) {
+        lds.logits_here[r].make(1);
+        lds.logits_gone[r].make(1);
+    }
+    lds.weights_here.make(Pass::waves + 1);
+    for (int s = 0; s < Pass::slots; ++s) {
+        lds.arrived_here[s].make(1);
+        lds.arrived_here[s].expect(Pass::ranks * Pass::sums * 4);
+    }
+    show_signals();
+}
+
+/// Of a work-group: the tiles that its cluster has are first, first + step, ...
+struct tiles_of {
+    int first, step, count;
+    u32 rank;
+};
+
+/// A place in a ring of Size that goes round: turn counts the rounds.
+template <int Size>
+struct ring {
+    int at = 0;
+    u32 turn = 0;
+    MHC_MEMBER void next()
+    {
+        if (++at == Size) {
+            at = 0;
+            ++turn;
+        }
+    }
+};
+
+}  // namespace mhc
