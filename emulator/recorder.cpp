@@ -18,9 +18,8 @@ recorder::recorder(const program& code, u32 line_bytes, std::array<address_range
 {
 }
 
-void recorder::accesses_memory(const wave& w, const u64* addresses, u32 bytes, bool is_write)
+void recorder::accesses_memory(u64 active, const u64* addresses, u32 bytes, bool is_write)
 {
-    const u64 active = w.exec();
     if (active == 0 || is_uncounted(addresses[std::countr_zero(active)])) return;
     (is_write ? sums_.bytes_written : sums_.bytes_read) += static_cast<u64>(std::popcount(active)) * bytes;
     for (u64 left = active; left != 0; left &= left - 1) {

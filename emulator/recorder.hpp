@@ -28,8 +28,8 @@ public:
         sums_.lds_cycles += u64{rule.lds_passes} * w.lanes / 32;
         if (rule.lds_bytes != 0) accesses_lds(w, number);
     }
-    /// Lanes read or write `bytes` each at `addresses`; those that are not active hold any address.
-    void accesses_memory(const wave& w, const u64* addresses, u32 bytes, bool is_write);
+    /// The lanes of `active`, a bit each, read or write `bytes` each at `addresses`.
+    void accesses_memory(u64 active, const u64* addresses, u32 bytes, bool is_write);
     void reads_by_scalar(u64 address, u32 bytes);
 
     /// What the work-group since the last call asked memory for.
