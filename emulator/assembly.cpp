@@ -196,8 +196,23 @@ bool read_register(std::string_view text, operand& made)
     return true;
 }
 
+/// "hwreg(HW_REG_MODE, 4, 2)" as the machine has it: the register's number, then the field's first bit and its size less
+/// one.
+operand hardware_register(std::string_view text)
+{
+    const std::vector<std::string_view> parts = split(text.substr(6, text.size() - 7), ',');
+    if (parts.empty() || parts.front() != "HW_REG_MODE") give_up("the hardware register", text);
+    const i64 first = parts.size() == 3 ? integer(parts[1]) : 0, size = parts.size() == 3 ? integer(parts[2]) : 32;
+    operand made;
+    made.kind = operand_kind::constant;
+    made.words = 1;
+    made.value = static_cast<u32>(1 | first << 6 | (size - 1) << 11);
+    return made;
+}
+
 operand read_operand(std::string_view text, number_type type)
 {
+    if (text.starts_with("hwreg(") && text.ends_with(')')) return hardware_register(text);
     const std::string_view whole = text;
     bool is_negated = false, is_absolute = false, is_sign_extended = false;
     const auto strip = [&](std::string_view opening, std::string_view closing, bool& flag) {
@@ -298,6 +313,10 @@ void read_modifier(std::string_view text, operation& made)
     static constexpr std::array<std::string_view, 9> ignored{"glc", "slc", "dlc", "nt", "sc0", "sc1", "scc", "th", "scope"};
     for (const std::string_view each : ignored)
         if (name == each) return;
+    if (name == "lds") {
+        made.goes_to_lds = true;
+        return;
+    }
     if (name == "offen") return;  // a buffer's address is in a register, which is written out
     if (value.starts_with("swizzle("))
         made.offset = swizzle(value);
@@ -347,6 +366,11 @@ bool says_return(std::string_view text)
     return false;
 }
 
+bool goes_to_lds(std::string_view name, std::string_view text)
+{
+    return name.starts_with("buffer_load_") && text.find(" lds") != std::string_view::npos;
+}
+
 }  // namespace
 
 std::string read_instruction(std::string_view text, operation& made)
@@ -358,7 +382,7 @@ std::string read_instruction(std::string_view text, operation& made)
     if (entry == nullptr) return name;
     made.run = entry->run;
     const bool returns = entry->operands == operand_rule::may_return && says_return(text);
-    const std::size_t destinations = returns ? 1 : entry->destinations;
+    const std::size_t destinations = returns ? 1 : goes_to_lds(name, text) ? 0 : entry->destinations;
     if (name.starts_with("v_pk_")) made.op_sel_hi = 7;
     if (space == std::string_view::npos || entry->operands == operand_rule::ignored) return name;
 

@@ -42,6 +42,8 @@ private:
     void compute(wave& w, const operation& op, const effects& e);
     void branch(wave& w, const operation& op, const effects& e);
     void access(wave& w, const operation& op, const effects& e, u32 number);
+    void access_memory(wave& w, const operation& op, const effects& e);
+    void load_to_lds(wave& w, const operation& op, const effects& e, u32 number);
     void access_lds(wave& w, const operation& op, const effects& e, u32 number);
     void access_scratch(wave& w, const operation& op, const effects& e);
     void require_address(const wave& w, const operation& op, const effects& e) const;

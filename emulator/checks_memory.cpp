@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "emulator/buffer_memory.hpp"
 #include "emulator/checks.hpp"
 #include "emulator/scratch.hpp"
 
@@ -100,11 +101,34 @@ void group_checks::access(wave& w, const operation& op, const effects& e, u32 nu
             return access_lds(w, op, e, number);
         case memory_space::scratch:
             return access_scratch(w, op, e);
+        case memory_space::buffer:
+            return is_memory_buffer(w, op, e.memory.address) ? access_memory(w, op, e) : access_scratch(w, op, e);
+        case memory_space::buffer_to_lds:
+            return load_to_lds(w, op, e, number);
         default:
-            if (e.memory.is_store || e.memory.is_atomic) require_data(w, op, e);
-            op.run(w, op);
-            return give_result(w, op, e, {});
+            return access_memory(w, op, e);
     }
+}
+
+void group_checks::access_memory(wave& w, const operation& op, const effects& e)
+{
+    if (e.memory.is_store || e.memory.is_atomic) require_data(w, op, e);
+    op.run(w, op);
+    give_result(w, op, e, {});
+}
+
+/// Memory is defined, so LDS is where it was copied to.
+void group_checks::load_to_lds(wave& w, const operation& op, const effects& e, u32 number)
+{
+    const std::size_t size = w.group->lds.size();
+    for (u64 left = w.exec(); left != 0; left &= left - 1) {
+        const auto lane = static_cast<u32>(std::countr_zero(left));
+        const u32 byte = lds_place_of_load(w, op, lane);
+        if (byte > size || size - byte < e.memory.bytes) continue;  // the instruction will say so
+        touch_lds(w, lane, byte, e, number);
+        lds_.set_bits(byte, e.memory.bytes, 0);
+    }
+    op.run(w, op);
 }
 
 void group_checks::touch_lds(const wave& w, u32 lane, u32 byte, const effects& e, u32 number)

@@ -85,6 +85,21 @@ void round_mode(wave&, const operation& op)
     if (op.from[0].value != 0) throw fault("only rounding to nearest even is modelled");
 }
 
+/// A field of the mode register, of which rounding, in bits 0 to 3, and denormals, in 4 to 7, are modelled. The first
+/// operand is the register's number in bits 0 to 5, the field's first bit in 6 to 10 and its size, less one, in 11 to 15.
+void set_register(wave& w, const operation& op)
+{
+    constexpr u32 mode_register = 1;
+    const u32 field = op.from[0].value, first = field >> 6 & 31U, size = (field >> 11 & 31U) + 1;
+    if ((field & 63U) != mode_register || first + size > 8) throw fault(fmt::format("'{}' is not modelled", *op.text));
+    const u32 mask = ((1U << size) - 1) << first, bit = 1;
+    u32 mode = (w.single.in ? bit << 4 : 0) | (w.single.out ? bit << 5 : 0) | (w.half_and_double.in ? bit << 6 : 0) |
+               (w.half_and_double.out ? bit << 7 : 0);
+    mode = (mode & ~mask) | (scalar_word(w, op.from[1]) << first & mask);
+    if ((mode & 15U) != 0) throw fault("only rounding to nearest even is modelled");
+    set_denormals(w, mode >> 4);
+}
+
 const handler_entry entries[] = {
     {"s_nop", nothing, 0, operand_rule::ignored},
     {"s_code_end", nothing, 0, operand_rule::ignored},
@@ -140,6 +155,8 @@ const handler_entry entries[] = {
     {"s_barrier_wait", barrier_wait, 0, operand_rule::ignored},
     {"s_denorm_mode", denormal_mode, 0},
     {"s_round_mode", round_mode, 0},
+    {"s_setreg_b32", set_register, 0},
+    {"s_setreg_imm32_b32", set_register, 0},
 };
 
 }  // namespace

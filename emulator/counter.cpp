@@ -20,7 +20,7 @@ jit::modelled_cache counter::cache() const
     return {static_cast<std::int64_t>(facts_.cache_bytes), static_cast<std::int64_t>(facts_.line_bytes)};
 }
 
-jit::result<void> counter::start(std::int64_t cache_bytes)
+jit::result<void> counter::start(std::int64_t cache_bytes, std::span<const jit::memory_range> shared)
 {
     constexpr std::int64_t bytes_max = std::int64_t{1} << 36;
     const std::int64_t bytes = cache_bytes < 0 ? cache().bytes : cache_bytes;
@@ -28,8 +28,11 @@ jit::result<void> counter::start(std::int64_t cache_bytes)
         return jit::failure{jit::errc::bad_spec,
                             fmt::format("a last-level cache of {} bytes: allowed is a multiple of {} up to {}", bytes,
                                         facts_.line_bytes, bytes_max)};
+    std::vector<address_range> ranges;
+    for (const jit::memory_range& each : shared)
+        ranges.push_back({reinterpret_cast<std::uintptr_t>(each.begin), each.bytes});
     const std::lock_guard lock(mutex_);
-    session_.emplace(session{{}, cache_model(static_cast<u64>(bytes) / facts_.line_bytes)});
+    session_.emplace(session{{}, cache_model(static_cast<u64>(bytes) / facts_.line_bytes), std::move(ranges)});
     return {};
 }
 
@@ -44,10 +47,10 @@ jit::execution_counts counter::stop()
     return made;
 }
 
-bool counter::is_counting() const
+std::unique_ptr<launch_record> counter::record() const
 {
     const std::lock_guard lock(mutex_);
-    return session_.has_value();
+    return session_ ? std::make_unique<launch_record>(facts_.line_bytes, session_->shared) : nullptr;
 }
 
 void counter::add(const launch_record& of)

@@ -1,11 +1,15 @@
 // emulator/counter.hpp -- the counter of an emulated device: what its launches executed and what their memory accesses cost.
 #pragma once
 
+#include <memory>
 #include <mutex>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include <mhc/jit/counters.hpp>
 
+#include "emulator/address_range.hpp"
 #include "emulator/cache_model.hpp"
 #include "emulator/processor_facts.hpp"
 
@@ -13,9 +17,13 @@ namespace mhc::emulator {
 
 /// What a launch that is counted gathers.
 struct launch_record {
-    explicit launch_record(u32 line) : line_bytes(line) {}
+    explicit launch_record(u32 line, std::vector<address_range> of_all_tokens = {})
+        : line_bytes(line), shared(std::move(of_all_tokens))
+    {
+    }
 
     u32 line_bytes;
+    std::vector<address_range> shared;  ///< what is also counted apart
     std::mutex mutex;
     jit::execution_counts counts;               ///< of all threads, without lines
     std::vector<std::vector<line_run>> groups;  ///< lines, at the work-group's number
@@ -31,17 +39,18 @@ public:
     explicit counter(std::string_view processor) : facts_(facts_of(processor)) {}
 
     jit::modelled_cache cache() const override;
-    jit::result<void> start(std::int64_t cache_bytes) override;
+    jit::result<void> start(std::int64_t cache_bytes, std::span<const jit::memory_range> shared) override;
     jit::execution_counts stop() override;
 
-    const processor_facts& facts() const { return facts_; }
-    bool is_counting() const;
+    /// What a launch that begins now is to fill; nothing where none is counted.
+    std::unique_ptr<launch_record> record() const;
     void add(const launch_record& of);
 
 private:
     struct session {
         jit::execution_counts counts;
         cache_model cache;
+        std::vector<address_range> shared;
     };
     const processor_facts& facts_;
     mutable std::mutex mutex_;

@@ -160,8 +160,7 @@ private:
             const std::lock_guard lock(mutex_);
             memory = memory_;
         }
-        std::optional<launch_record> record;
-        if (counter_.is_counting()) record.emplace(counter_.facts().line_bytes);
+        const std::unique_ptr<launch_record> record = counter_.record();
         const auto done = emulator::launch({.image = of.image,
                                             .kernel = of.kernel,
                                             .groups = groups,
@@ -170,7 +169,7 @@ private:
                                             .argument_bytes = argument_bytes,
                                             .instructions_max = instructions_max,
                                             .checks_all = checks_ == checks::all,
-                                            .record = record ? &*record : nullptr},
+                                            .record = record.get()},
                                            std::move(memory), threads_);
         if (!done) return done.error();
         if (record) counter_.add(*record);

@@ -52,14 +52,14 @@ u8 bytes_of(std::string_view name)
     return has(name, "_pk_") ? 4 : 0;
 }
 
-memory_space space_of(std::string_view name)
+memory_space space_of(std::string_view name, bool goes_to_lds)
 {
     if (name.starts_with("s_load_") || name.starts_with("s_buffer_load_")) return memory_space::scalar;
     const bool accesses = has(name, "_load_") || has(name, "_store_") || has(name, "_atomic_");
     if (accesses && name.starts_with("global_")) return memory_space::global;
     if (accesses && name.starts_with("flat_")) return memory_space::flat;
-    // Buffers are used for scratch alone.
-    if (accesses && (name.starts_with("scratch_") || name.starts_with("buffer_"))) return memory_space::scratch;
+    if (accesses && name.starts_with("buffer_")) return goes_to_lds ? memory_space::buffer_to_lds : memory_space::buffer;
+    if (accesses && name.starts_with("scratch_")) return memory_space::scratch;
     const bool is_lane_move =
         name.starts_with("ds_bpermute") || name.starts_with("ds_permute") || name.starts_with("ds_swizzle");
     return name.starts_with("ds_") && !is_lane_move ? memory_space::lds : memory_space::none;
@@ -76,6 +76,7 @@ void describe_access(std::string_view name, const operation& op, memory_access& 
     if (name.ends_with("_d16") && !made.is_store) made.kept = 0xFFFF0000U;
     if (name.ends_with("_d16_hi") && !made.is_store) made.kept = 0x0000FFFFU;
     if (name.starts_with("buffer_")) made.address = made.is_store ? 1 : 0, made.data = 0;
+    if (made.space == memory_space::buffer_to_lds) made.is_store = true;  // of LDS
     const bool is_strided = has(name, "st64_");
     if (is_lds && (has(name, "read2") || has(name, "write2"))) {
         const u32 unit = made.bytes * (is_strided ? 64U : 1U);
@@ -136,9 +137,10 @@ void add(std::string_view text, const operation& op, effects& to)
     to.writes_exec = name.starts_with("v_cmpx");
     if (first == 1) to.mask_at = op.from[0].index;
     if (name.starts_with("v_cmp_")) to.mask_at = op.to[0].index;
-    to.memory.space = space_of(name);
+    to.memory.space = space_of(name, op.goes_to_lds);
     if (to.memory.space != memory_space::none) {
         to.kind = effect_kind::memory;
+        if (op.goes_to_lds) to.scalar_reads.add(scalar::m0);
         describe_access(name, op, to.memory);
     } else if (name.starts_with("s_cbranch_scc")) {
         to.kind = effect_kind::branch;

@@ -52,7 +52,8 @@ struct vector_ranges {
     const vector_range* end() const { return all.data() + size; }
 };
 
-enum class memory_space : u8 { none, global, lds, scratch, flat, scalar };
+/// `buffer`: scratch or global, as its descriptor says; `buffer_to_lds` reads a buffer and writes LDS.
+enum class memory_space : u8 { none, global, lds, scratch, flat, scalar, buffer, buffer_to_lds };
 
 /// Which bytes an instruction touches.
 struct memory_access {

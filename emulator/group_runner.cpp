@@ -52,7 +52,8 @@ group_runner::group_runner(const group_context& in) : in_(in)
     const code_image& image = *in.what.image;
     counts_.emplace(
         *image.code, in.what.record->line_bytes,
-        std::array{uncounted_range{in.arguments.address(), kernel.argument_bytes}, uncounted_range{image.base, image.size}});
+        std::array{address_range{in.arguments.address(), kernel.argument_bytes}, address_range{image.base, image.size}},
+        in.what.record->shared);
     group_.counts = &*counts_;
 }
 group_runner::~group_runner()

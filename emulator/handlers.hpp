@@ -36,7 +36,7 @@ handler_family vector_convert_family();
 handler_family vector_compare_family();
 handler_family lane_family();  ///< readlane, writelane, permutes
 handler_family lds_family();
-handler_family scratch_family();             ///< scratch and buffer loads, stores
+handler_family scratch_family();             ///< scratch and buffers: loads, stores
 handler_family global_family();              ///< global and flat loads, stores
 handler_family vector_double_family();       ///< fp64: division, roots, conversions to integers
 handler_family vector_packed_half_family();  ///< two numbers of 16 bits; dot products

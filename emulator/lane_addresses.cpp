@@ -39,9 +39,9 @@ void check_alignment(const wave& w, const addresses& all, u32 bytes)
 
 }  // namespace
 
-void check(const wave& w, const addresses& all, u32 bytes, bool is_write)
+void check(const wave& w, const addresses& all, u32 bytes, bool is_write, u64 lanes)
 {
-    if (w.group->counts != nullptr) w.group->counts->accesses_memory(w, all.at, bytes, is_write);
+    if (w.group->counts != nullptr) w.group->counts->accesses_memory(lanes, all.at, bytes, is_write);
     if (w.group->checks != nullptr) check_alignment(w, all, bytes);
     u64 least = ~u64{0}, most = 0;
     for (u32 lane = 0; lane < w.lanes; ++lane) {

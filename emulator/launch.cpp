@@ -73,7 +73,7 @@ public:
 private:
     std::unique_ptr<group_runner> begin_next()
     {
-        const i64 groups = in_.context.what.groups;
+        const i64 groups = in_.context.what.all_groups();
         if (waiting_.size() >= allowed_ || in_.next_group >= groups) return nullptr;
         const i64 number = in_.next_group++;
         if (number >= groups) return nullptr;
@@ -120,8 +120,12 @@ jit::result<launch_counts> launch(const launch_request& what, memory_map memory,
     };
     if (what.block < 1 || static_cast<u32>(what.block) > kernel.workgroup_max)
         return fail(fmt::format("{} work-items a group; allowed is 1 to {}", what.block, kernel.workgroup_max));
-    if (what.groups < 1 || what.groups > i64{0xFFFFFFFF} / what.block)
+    constexpr i64 items_max = 0xFFFFFFFF;
+    if (what.groups < 1 || what.groups > items_max / what.block)
         return fail(fmt::format("{} work-groups of {} are none, or 2^32 work-items or more", what.groups, what.block));
+    if (what.groups_y < 1 || what.groups_z < 1 || u64{what.groups_y} * what.groups_z > u64{0xFFFFFFFF} / what.groups)
+        return fail(
+            fmt::format("{} x {} x {} work-groups are none, or 2^32 or more", what.groups, what.groups_y, what.groups_z));
     u32 explicit_bytes = 0;
     for (const runtime::metadata_argument& each : kernel.arguments)
         if (!each.value_kind.starts_with("hidden_")) explicit_bytes = std::max(explicit_bytes, each.offset + each.size);
@@ -137,10 +141,10 @@ jit::result<launch_counts> launch(const launch_request& what, memory_map memory,
     shared_state shared({what, memory, block, vectors_of(*what.image->code)},
                         resident_groups(facts_of(what.image->processor), waves, kernel.lds_bytes));
     if (what.record != nullptr) {
-        what.record->groups.resize(static_cast<std::size_t>(what.groups));
+        what.record->groups.resize(static_cast<std::size_t>(what.all_groups()));
         what.record->resident = shared.resident;
     }
-    threads.run(std::min<i64>(what.groups, 256), serve, &shared);
+    threads.run(std::min<i64>(what.all_groups(), 256), serve, &shared);
 
     keep_coverage(what.image->processor, *what.image->code);
     if (shared.failed_group >= 0) return fail(shared.why);

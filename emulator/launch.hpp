@@ -15,13 +15,16 @@ namespace mhc::emulator {
 struct launch_request {
     const code_image* image = nullptr;
     const kernel_entry* kernel = nullptr;
-    i64 groups = 1;
+    i64 groups = 1;                  ///< along x
+    u32 groups_y = 1, groups_z = 1;  ///< numbers along x go up first
     i32 block = 1;
     const void* arguments = nullptr;
     std::size_t argument_bytes = 0;
     u64 instructions_max = 0;         ///< of one work-group, in wave instructions
     bool checks_all = true;           ///< false: only bounds; see README.md
     launch_record* record = nullptr;  ///< where what is executed is counted; null: nowhere
+
+    i64 all_groups() const { return groups * groups_y * groups_z; }
 };
 
 /// What a launch did.

@@ -79,6 +79,7 @@ struct operation {
     u8 op_sel = 0, op_sel_hi = 0, neg_lo = 0, neg_hi = 0;  ///< a bit a source; op_sel's next one is the destination's
     u8 result_scale = 0;                                   ///< mul:2, mul:4, div:2 as 1, 2, 3
     bool clamps = false;
+    bool goes_to_lds = false;          ///< a load that no register gets
     bool keeps_unused = false;         ///< SDWA: the bits not written stay
     bool sign_extends_unused = false;  ///< SDWA: they become copies of the sign
     part written = part::dword;

@@ -1,6 +1,7 @@
 // emulator/processor_facts.hpp -- what the models of counts and times know of a processor.
 #pragma once
 
+#include <span>
 #include <string_view>
 
 #include "emulator/integers.hpp"
@@ -8,7 +9,9 @@
 namespace mhc::emulator {
 
 struct processor_facts {
-    std::string_view name, product;
+    std::string_view name;  ///< "gfx942"
+    std::string_view gpu;   ///< how a command line says the product, "mi300x"
+    std::string_view product;
     u32 compute_units = 0;
     u32 simds_of_unit = 0;
     u32 waves_of_unit = 0;  ///< wave slots of a compute unit
@@ -23,7 +26,10 @@ struct processor_facts {
     u32 transcendental_cycles = 0;  ///< likewise
 };
 
-/// Of a processor that the emulator has.
+/// Of a processor that the emulator has, the product that it is counted for.
 const processor_facts& facts_of(std::string_view processor);
+
+/// Every product that is known.
+std::span<const processor_facts> products();
 
 }  // namespace mhc::emulator

@@ -8,21 +8,23 @@
 
 namespace mhc::emulator {
 
-recorder::recorder(const program& code, u32 line_bytes, std::array<uncounted_range, 2> uncounted)
+recorder::recorder(const program& code, u32 line_bytes, std::array<address_range, 2> uncounted,
+                   std::span<const address_range> shared)
     : code_(code),
       line_shift_(static_cast<u32>(std::countr_zero(line_bytes))),
       uncounted_(uncounted),
+      shared_(shared),
       executed_(code.operations.size())
 {
 }
 
-void recorder::accesses_memory(const wave& w, const u64* addresses, u32 bytes, bool is_write)
+void recorder::accesses_memory(u64 active, const u64* addresses, u32 bytes, bool is_write)
 {
-    const u64 active = w.exec();
     if (active == 0 || is_uncounted(addresses[std::countr_zero(active)])) return;
     (is_write ? sums_.bytes_written : sums_.bytes_read) += static_cast<u64>(std::popcount(active)) * bytes;
     for (u64 left = active; left != 0; left &= left - 1) {
         const u64 address = addresses[std::countr_zero(left)];
+        if (is_shared(address)) sums_.shared_bytes += bytes;
         ask_for(address >> line_shift_, (address + bytes - 1) >> line_shift_);
     }
     end_instruction();
@@ -32,14 +34,19 @@ void recorder::reads_by_scalar(u64 address, u32 bytes)
 {
     if (is_uncounted(address)) return;
     sums_.scalar_bytes_read += bytes;
+    if (is_shared(address)) sums_.shared_bytes += bytes;
     ask_for(address >> line_shift_, (address + bytes - 1) >> line_shift_);
     end_instruction();
 }
 
 bool recorder::is_uncounted(u64 address) const
 {
-    return std::any_of(uncounted_.begin(), uncounted_.end(),
-                       [&](const uncounted_range& one) { return address - one.begin < one.size; });
+    return std::any_of(uncounted_.begin(), uncounted_.end(), [&](const address_range& one) { return one.holds(address); });
+}
+
+bool recorder::is_shared(u64 address) const
+{
+    return std::any_of(shared_.begin(), shared_.end(), [&](const address_range& one) { return one.holds(address); });
 }
 
 void recorder::ask_for(u64 first_line, u64 last_line)

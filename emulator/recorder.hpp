@@ -2,24 +2,23 @@
 #pragma once
 
 #include <array>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include <mhc/jit/counters.hpp>
 
+#include "emulator/address_range.hpp"
 #include "emulator/cache_model.hpp"
 #include "emulator/wave.hpp"
 
 namespace mhc::emulator {
 
-/// A range whose accesses are not counted: the kernel's arguments, its code.
-struct uncounted_range {
-    u64 begin = 0, size = 0;
-};
-
 class recorder {
 public:
-    recorder(const program& code, u32 line_bytes, std::array<uncounted_range, 2> uncounted);
+    /// Accesses to `uncounted`, the kernel's arguments and its code, are not counted; those to `shared` also apart.
+    recorder(const program& code, u32 line_bytes, std::array<address_range, 2> uncounted,
+             std::span<const address_range> shared);
 
     /// An instruction, before it is executed.
     void executes(const wave& w, u32 number)
@@ -29,8 +28,8 @@ public:
         sums_.lds_cycles += u64{rule.lds_passes} * w.lanes / 32;
         if (rule.lds_bytes != 0) accesses_lds(w, number);
     }
-    /// Lanes read or write `bytes` each at `addresses`; those that are not active hold any address.
-    void accesses_memory(const wave& w, const u64* addresses, u32 bytes, bool is_write);
+    /// The lanes of `active`, a bit each, read or write `bytes` each at `addresses`.
+    void accesses_memory(u64 active, const u64* addresses, u32 bytes, bool is_write);
     void reads_by_scalar(u64 address, u32 bytes);
 
     /// What the work-group since the last call asked memory for.
@@ -41,12 +40,14 @@ public:
 private:
     void accesses_lds(const wave& w, u32 number);
     bool is_uncounted(u64 address) const;
+    bool is_shared(u64 address) const;
     void ask_for(u64 first_line, u64 last_line);
     void end_instruction();
 
     const program& code_;
     u32 line_shift_;
-    std::array<uncounted_range, 2> uncounted_;
+    std::array<address_range, 2> uncounted_;
+    std::span<const address_range> shared_;
     std::vector<u64> executed_;  ///< a number an operation
     std::vector<u64> asked_;     ///< distinct lines of the present instruction, by first lane
     std::vector<line_run> lines_;

@@ -1,5 +1,4 @@
-// emulator/scratch.cpp -- the lanes' own memory: scratch_ instructions, and gfx9's buffers, which compilers use for nothing
-// else.
+// emulator/scratch.cpp -- the lanes' own memory: scratch_ instructions, and gfx9's buffers where they are scratch.
 //
 // Sources: AMDGPUUsage, "Private Segment Buffer", "Flat Scratch"; the MI200 and MI300 ISA documents, "Buffer addressing"
 // with add_tid_enable and swizzle_enable.
@@ -7,6 +6,9 @@
 
 #include <fmt/format.h>
 
+#include <type_traits>
+
+#include "emulator/buffer_memory.hpp"
 #include "emulator/handlers.hpp"
 
 namespace mhc::emulator {
@@ -30,7 +32,7 @@ u32 shared_offset(const wave& w, const operation& op, u32 address)
     const u64 base = joined(w.s[descriptor.index], w.s[descriptor.index + 1U] & 0xFFFFU);
     const u64 whole = base + scalar_word(w, op.from[address + 2U]) - reinterpret_cast<std::uintptr_t>(w.scratch);
     if (whole % w.lanes != 0 || whole / w.lanes > w.scratch_bytes)
-        throw fault(fmt::format("a buffer at {:#x}, where this wave has no scratch memory; others are not modelled", base));
+        throw fault(fmt::format("a buffer at {:#x}, where this wave has no scratch memory", base));
     return own + static_cast<u32>(whole / w.lanes);
 }
 
@@ -66,8 +68,6 @@ void store(wave& w, const operation& op)
     }
 }
 
-enum class into { whole, low_half, high_half };
-
 template <class T, into Where>
 void load_part(wave& w, const operation& op)
 {
@@ -87,20 +87,46 @@ void load_part(wave& w, const operation& op)
     write(w, op, result);
 }
 
+// A buffer is memory where its descriptor says so, which is seen when the instruction is executed.
+template <u32 Words, bool IsBuffer>
+void load_words_of_either(wave& w, const operation& op)
+{
+    if (IsBuffer && is_memory_buffer(w, op, 0)) return load_words_of_buffer(w, op, Words);
+    load_words<Words>(w, op);
+}
+template <class T, into Where, bool IsBuffer>
+void load_part_of_either(wave& w, const operation& op)
+{
+    if (IsBuffer && is_memory_buffer(w, op, 0)) return load_part_of_buffer(w, op, sizeof(T), std::is_signed_v<T>, Where);
+    load_part<T, Where>(w, op);
+}
+template <u32 Bytes, bool IsBuffer, u32 Shift = 0>
+void store_either(wave& w, const operation& op)
+{
+    if (IsBuffer && is_memory_buffer(w, op, 1)) return store_to_buffer(w, op, Bytes, Shift);
+    store<Bytes, IsBuffer, Shift>(w, op);
+}
+
 #define MHC_SCRATCH(kind, is_buffer)                                                                                      \
-    {kind "_load_dword", load_words<1>}, {kind "_load_dwordx2", load_words<2>}, {kind "_load_dwordx3", load_words<3>},    \
-        {kind "_load_dwordx4", load_words<4>}, {kind "_load_ubyte", load_part<u8, into::whole>},                          \
-        {kind "_load_sbyte", load_part<i8, into::whole>}, {kind "_load_ushort", load_part<u16, into::whole>},             \
-        {kind "_load_sshort", load_part<i16, into::whole>}, {kind "_load_short_d16", load_part<u16, into::low_half>},     \
-        {kind "_load_short_d16_hi", load_part<u16, into::high_half>},                                                     \
-        {kind "_load_ubyte_d16", load_part<u8, into::low_half>}, {kind "_load_sbyte_d16", load_part<i8, into::low_half>}, \
-        {kind "_load_ubyte_d16_hi", load_part<u8, into::high_half>},                                                      \
-        {kind "_load_sbyte_d16_hi", load_part<i8, into::high_half>}, {kind "_store_dword", store<4, is_buffer>, 0},       \
-        {kind "_store_dwordx2", store<8, is_buffer>, 0}, {kind "_store_dwordx3", store<12, is_buffer>, 0},                \
-        {kind "_store_dwordx4", store<16, is_buffer>, 0}, {kind "_store_byte", store<1, is_buffer>, 0},                   \
-        {kind "_store_short", store<2, is_buffer>, 0}, {kind "_store_byte_d16_hi", store<1, is_buffer, 16>, 0},           \
+    {kind "_load_dword", load_words_of_either<1, is_buffer>}, {kind "_load_dwordx2", load_words_of_either<2, is_buffer>}, \
+        {kind "_load_dwordx3", load_words_of_either<3, is_buffer>},                                                       \
+        {kind "_load_dwordx4", load_words_of_either<4, is_buffer>},                                                       \
+        {kind "_load_ubyte", load_part_of_either<u8, into::whole, is_buffer>},                                            \
+        {kind "_load_sbyte", load_part_of_either<i8, into::whole, is_buffer>},                                            \
+        {kind "_load_ushort", load_part_of_either<u16, into::whole, is_buffer>},                                          \
+        {kind "_load_sshort", load_part_of_either<i16, into::whole, is_buffer>},                                          \
+        {kind "_load_short_d16", load_part_of_either<u16, into::low_half, is_buffer>},                                    \
+        {kind "_load_short_d16_hi", load_part_of_either<u16, into::high_half, is_buffer>},                                \
+        {kind "_load_ubyte_d16", load_part_of_either<u8, into::low_half, is_buffer>},                                     \
+        {kind "_load_sbyte_d16", load_part_of_either<i8, into::low_half, is_buffer>},                                     \
+        {kind "_load_ubyte_d16_hi", load_part_of_either<u8, into::high_half, is_buffer>},                                 \
+        {kind "_load_sbyte_d16_hi", load_part_of_either<i8, into::high_half, is_buffer>},                                 \
+        {kind "_store_dword", store_either<4, is_buffer>, 0}, {kind "_store_dwordx2", store_either<8, is_buffer>, 0},     \
+        {kind "_store_dwordx3", store_either<12, is_buffer>, 0}, {kind "_store_dwordx4", store_either<16, is_buffer>, 0}, \
+        {kind "_store_byte", store_either<1, is_buffer>, 0}, {kind "_store_short", store_either<2, is_buffer>, 0},        \
+        {kind "_store_byte_d16_hi", store_either<1, is_buffer, 16>, 0},                                                   \
     {                                                                                                                     \
-        kind "_store_short_d16_hi", store<2, is_buffer, 16>, 0                                                            \
+        kind "_store_short_d16_hi", store_either<2, is_buffer, 16>, 0                                                     \
     }
 
 const handler_entry entries[] = {MHC_SCRATCH("scratch", false), MHC_SCRATCH("buffer", true)};

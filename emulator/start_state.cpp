@@ -7,14 +7,15 @@
 namespace mhc::emulator {
 namespace {
 
-/// The value of a hidden argument in a launch of one dimension; 0 for those that have no meaning here.
+/// The value of a hidden argument, work-groups having one dimension; 0 for those that have no meaning here.
 u64 hidden_value(std::string_view kind, const launch_request& of)
 {
     if (kind == "hidden_block_count_x") return static_cast<u64>(of.groups);
     if (kind == "hidden_group_size_x") return static_cast<u64>(of.block);
-    if (kind == "hidden_block_count_y" || kind == "hidden_block_count_z") return 1;
+    if (kind == "hidden_block_count_y") return of.groups_y;
+    if (kind == "hidden_block_count_z") return of.groups_z;
     if (kind == "hidden_group_size_y" || kind == "hidden_group_size_z") return 1;
-    if (kind == "hidden_grid_dims") return 1;
+    if (kind == "hidden_grid_dims") return of.groups_z > 1 ? 3 : of.groups_y > 1 ? 2 : 1;
     return 0;
 }
 
@@ -24,13 +25,13 @@ void write_packet(u8* to, const launch_request& of, u64 arguments)
     const auto put = [&](std::size_t at, auto value) { std::memcpy(to + at, &value, sizeof(value)); };
     constexpr u16 one = 1;
     put(0, u16{2});  // a kernel's
-    put(2, one);     // dimensions
+    put(2, static_cast<u16>(hidden_value("hidden_grid_dims", of)));
     put(4, static_cast<u16>(of.block));
     put(6, one);
     put(8, one);
     put(12, static_cast<u32>(of.groups * of.block));
-    put(16, u32{one});
-    put(20, u32{one});
+    put(16, of.groups_y);
+    put(20, of.groups_z);
     put(24, of.kernel->scratch_bytes);
     put(28, of.kernel->lds_bytes);
     put(40, arguments);
@@ -92,14 +93,17 @@ scalar_set start(wave& w, const launch_request& of, const argument_block& block)
         give(word);
     }
     next = std::max(next, kernel.user_scalars);
+    const auto along_x = static_cast<u32>(of.groups);
+    const u32 x = w.group->number % along_x, y = w.group->number / along_x % of.groups_y,
+              z = w.group->number / along_x / of.groups_y;
     if (is_gfx12) {  // work-group numbers come in trap temporaries, and the wave's
-        put(scalar::trap_temporary + 9, w.group->number);
-        put(scalar::trap_temporary + 7, 0);
+        put(scalar::trap_temporary + 9, x);
+        put(scalar::trap_temporary + 7, y | z << 16);
         put(scalar::trap_temporary + 8, w.number << 25);
     } else {
-        if (kernel.has_group_x) give(w.group->number);
-        if (kernel.has_group_y) give(0);
-        if (kernel.has_group_z) give(0);
+        if (kernel.has_group_x) give(x);
+        if (kernel.has_group_y) give(y);
+        if (kernel.has_group_z) give(z);
         if (kernel.has_group_info) give(0);
     }
     const bool wants_offset = kernel.has_scratch_offset && !w.group->has_architected_scratch;

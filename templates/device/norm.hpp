@@ -137,19 +137,14 @@ MHC_DEVICE void layer_in_registers(Grid at, float* slice_sums, const Data* x, co
         }
 #pragma unroll
         for (int i = 0; i < n; ++i) {
-            lanes sums[count];
-            const lanes of_y = broadcast<W>(load_uniform(q + i));
 #pragma unroll
-            for (int k = 0; k < count; ++k) sums[k] = a[k] * of_y;
+            for (int k = 0; k < count; ++k) {  // one sum after the other: side by side they want registers that waves need
+                lanes sum = a[k] * broadcast<W>(load_uniform(q + i));
 #pragma unroll
-            for (int j = 0; j < n; ++j) {
-                const lanes by = broadcast<W>(load_uniform(mix + place_of_weight<L, n>(i, j)));
-#pragma unroll
-                for (int k = 0; k < count; ++k) sums[k] = fma<W>(by, xs[k][j], sums[k]);
+                for (int j = 0; j < n; ++j)
+                    sum = fma<W>(broadcast<W>(load_uniform(mix + place_of_weight<L, n>(i, j))), xs[k][j], sum);
+                if (own.has(k)) Rows::store(out + t * out_token + i * out_stream, own.channel(k), sum);
             }
-#pragma unroll
-            for (int k = 0; k < count; ++k)
-                if (own.has(k)) Rows::store(out + t * out_token + i * out_stream, own.channel(k), sums[k]);
         }
     });
 }

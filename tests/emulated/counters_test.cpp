@@ -4,7 +4,9 @@
 #include <array>
 #include <cstdlib>
 #include <optional>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <mhc/jit.hpp>
@@ -207,9 +209,9 @@ struct expansion {
     }
     expansion(const expansion&) = delete;
 
-    jit::execution_counts count(int calls, std::int64_t cache_bytes = -1)
+    jit::execution_counts count(int calls, std::int64_t cache_bytes = -1, std::span<const jit::memory_range> shared = {})
     {
-        device->counter()->start(cache_bytes).value();
+        device->counter()->start(cache_bytes, shared).value();
         for (int i = 0; i < calls; ++i) layer->expand_fwd(args).value();
         return device->counter()->stop();
     }
@@ -252,6 +254,35 @@ TEST_CASE("counters: bytes and lines of a launch are exactly those of its tensor
     }
 }
 
+TEST_CASE("counters: accesses to what all tokens share are counted apart, and in the whole as they were")
+{
+    expansion of("emu:gfx942");
+    constexpr std::size_t row_bytes = expansion::channels * 4;
+    jit::execution_counts plain = of.count(1);
+    CHECK(plain.shared_bytes == 0);
+    const auto shared_of = [&](std::initializer_list<jit::memory_range> ranges) {
+        jit::execution_counts counted = of.count(1, -1, {ranges.begin(), ranges.size()});
+        const std::uint64_t shared = std::exchange(counted.shared_bytes, 0);
+        CHECK(counted == plain);
+        return shared;
+    };
+    CHECK(shared_of({{of.h, expansion::tokens * row_bytes}}) == plain.bytes_read);
+    CHECK(shared_of({{of.h, row_bytes}}) == plain.bytes_read / expansion::tokens);
+    CHECK(shared_of({{of.x, row_bytes}, {of.h, row_bytes}}) == 2 * row_bytes);
+    CHECK(shared_of({{of.x, expansion::streams * expansion::tokens * row_bytes}}) == plain.bytes_written);
+}
+
+TEST_CASE("counters: scalar loads of what all tokens share")
+{
+    program code;
+    const std::array shared = {address_range{4096, 64}};
+    recorder counts(code, 128, {}, shared);
+    counts.reads_by_scalar(4096 + 48, 16);
+    counts.reads_by_scalar(4096 + 64, 8);
+    CHECK(counts.counts().scalar_bytes_read == 24);
+    CHECK(counts.counts().shared_bytes == 16);
+}
+
 TEST_CASE("counters: only what is between start and stop, and did not fail, is counted; sizes that cannot be are refused")
 {
     expansion of("emu:gfx942");
@@ -287,7 +318,7 @@ TEST_CASE("counters: LDS conflicts of pairs are those of both places, and only a
     code.operations = {op};
     code.rules = {counting_rule_of("ds_read2_b32")};
     const auto conflicts = [&] {
-        recorder counts(code, 128, {});
+        recorder counts(code, 128, {}, {});
         counts.executes(machine.state, 0);
         CHECK(counts.counts().lds == 1);
         return counts.counts().lds_conflict_cycles;

@@ -48,7 +48,16 @@ jit::engine_options options_of(const pinned_case& one)
     return options;
 }
 
-/// By compiler, then by case.
+/// How many times the ideal bytes of data an operator's instructions may ask for. Those that make their coefficients read
+/// the streams in two kernels, the second time from the last-level cache; a layer of them writes as much as it reads.
+double data_share_max(jit::operation op)
+{
+    using enum jit::operation;
+    if (op == pre_fwd || op == post_pre_fwd) return 2.1;
+    return op == dynamic_layer_fwd ? 1.6 : 1.05;
+}
+
+/// By compiler, then by case; what they move is checked.
 json count_all()
 {
     json all;
@@ -62,6 +71,9 @@ json count_all()
         const tools::counted_row row = tools::count(on, what, random, {});
         const auto name = std::string(one.processor) + " " + std::string(jit::to_string(one.op)) + " n4 c" +
                           std::to_string(one.hidden_dim) + " t" + std::to_string(one.tokens) + " bf16";
+        CAPTURE(name);
+        const bool has_whole_tiles = one.tokens >= 128;  // a projection loads 16 tokens, where there are fewer too
+        if (has_whole_tiles) CHECK(tools::data_share(row) <= data_share_max(one.op));
         const auto described =
             jit::describe(one.op, what.spec, options_of(one).target, what.tokens, true, options_of(one)).value();
         all[described.launches.front().compiler][name] = json(tools::counted_json(row).at("counts"));

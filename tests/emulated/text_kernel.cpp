@@ -5,6 +5,7 @@
 #include <map>
 #include <sstream>
 
+#include "emulator/instruction_names.hpp"
 #include "emulator/read_line.hpp"
 
 namespace mhc::emulator::testing {
@@ -40,6 +41,7 @@ text_kernel::text_kernel(std::string_view processor, std::string_view lines)
         op.address = u64{i} * 4;
         read_line(code.texts[i], generation, code, op);
         code.at_word.push_back(i);
+        code.rules.push_back(counting_rule_of(canonical_name(code.texts[i].substr(0, code.texts[i].find(' ')))));
         const auto label = labels.find(code.texts[i].substr(code.texts[i].find(' ') + 1));
         if (label != labels.end()) op.target = label->second;
     }
@@ -62,11 +64,14 @@ jit::result<launch_counts> text_kernel::launch()
     return emulator::launch({.image = &image_,
                              .kernel = &image_.kernels.front(),
                              .groups = groups,
+                             .groups_y = groups_y,
+                             .groups_z = groups_z,
                              .block = block,
                              .arguments = &begin,
                              .argument_bytes = sizeof(begin),
                              .instructions_max = instructions_max,
-                             .checks_all = checks_all},
+                             .checks_all = checks_all,
+                             .record = record},
                             std::move(memory), threads);
 }
 

@@ -21,9 +21,11 @@ public:
     kernel_entry& entry() { return image_.kernels.front(); }
     i32 block = 64;
     i64 groups = 1;
+    u32 groups_y = 1, groups_z = 1;
     std::vector<u32> buffer = std::vector<u32>(1024);
     u64 instructions_max = 100'000;
     bool checks_all = true;
+    launch_record* record = nullptr;
 
     jit::result<launch_counts> launch();
     /// What the launch said, or "no fault".

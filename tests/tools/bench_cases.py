@@ -145,7 +145,8 @@ class Counts(ToolCase):
     """Emulated targets: counted, not timed."""
 
     COUNTS = ["wave_instructions", "vector", "transcendental", "scalar", "scalar_memory", "global", "lds", "matrix", "other", "barriers",
-              "lds_cycles", "lds_conflict_cycles", "bytes_read", "bytes_written", "scalar_bytes_read", "lines_touched", "lines_missed"]
+              "lds_cycles", "lds_conflict_cycles", "bytes_read", "bytes_written", "scalar_bytes_read", "shared_bytes",
+              "lines_touched", "lines_missed"]
     CLASSES = COUNTS[1:9]
 
     def setUp(self):
@@ -171,7 +172,18 @@ class Counts(ToolCase):
             self.assertEqual(row["per_token"], {name: count / 3 for name, count in counts.items()})
             self.assertGreater(counts["global"], 0)
             self.assertLessEqual(counts["lines_touched"], counts["lines_missed"])
+            asked = counts["bytes_read"] + counts["bytes_written"] + counts["scalar_bytes_read"]
+            self.assertLessEqual(counts["shared_bytes"], asked)
+            self.assertAlmostEqual(row["data_bytes_per_ideal_byte"], (asked - counts["shared_bytes"]) / row["ideal_data_bytes"])
             self.assertAlmostEqual(row["missed_bytes_per_ideal_byte"], counts["lines_missed"] * 128 / row["ideal_bytes"])
+
+    def test_parameters_are_counted_apart_from_data(self):
+        post, pre, layer = self.count("--op", "post_fwd,pre_fwd,static_layer_fwd", "--tokens", "32", "--hidden-dim", "1280")["counted"]
+        self.assertEqual(post["counts"]["shared_bytes"], 0)
+        self.assertEqual(post["ideal_data_bytes"], post["ideal_bytes"])
+        self.assertGreaterEqual(pre["counts"]["shared_bytes"], 24 * 4 * 1280 * 4, "all of fn is read")
+        self.assertGreaterEqual(pre["ideal_bytes"] - pre["ideal_data_bytes"], 24 * 4 * 1280 * 4)
+        self.assertGreaterEqual(layer["counts"]["shared_bytes"], 32 * 1280 * 2, "the norm's weight, for each token")
 
     def test_counts_are_the_same_with_any_number_of_threads(self):
         args = ["--op", "pre_fwd,post_fwd", "--tokens", "33", "--hidden-dim", "1280", "--last-level-cache-mb", "1"]
@@ -198,7 +210,7 @@ class Counts(ToolCase):
         text = self.good("mhc-bench", "--target", "emu:gfx942,emu:gfx1100", *args)
         self.assertRegex(text, r"emu:gfx942: emulated gfx942: counted, not timed; last-level cache 256.0 MB, lines of 128 bytes")
         self.assertRegex(text, r"emu:gfx1100: .* last-level cache 96.0 MB")
-        for word in ("VALU", "conflicts", "missed", "x ideal"):
+        for word in ("VALU", "conflicts", "missed", "x ideal", "shared B", "data x ideal"):
             self.assertIn(word, text)
         self.assertNotIn(" us", text)
         report = self.good_json("mhc-bench", "--target", "emu:gfx942,host", "--warmup", "1", "--iters", "1", *args)

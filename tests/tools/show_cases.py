@@ -157,6 +157,20 @@ class Show(ToolCase):
         for target, tokens, words in (("host", 8, ["host", "AMD"]), ("gfx942", 0, ["--tokens 0", "1 or more"])):
             self.bad(2, words, *self.asked("pre_fwd", target, 64), "--tokens", tokens, "--roofline")
 
+    def test_a_roofline_of_another_product(self):
+        asked = ["mhc-show", "--op", "post_fwd", "--hidden-dim", "64", "--tokens", "16", "--roofline"]
+        whole, part = (self.good_json(*asked, "--gpu", gpu) for gpu in ("mi300x", "mi300x-cpx"))
+        self.assertEqual(whole["processor"], self.good_json(*asked, "--target", "gfx942")["processor"])
+        self.assertEqual(whole["target"], "emu:gfx942")
+        self.assertEqual((part["processor"]["gpu"], part["processor"]["compute_units"]), ("mi300x-cpx", 38))
+        self.assertEqual(part["last_level_cache_bytes"], 32 << 20)
+        self.assertEqual(part["counts"], whole["counts"])
+        for resource, most in (("memory", 5300 / 662), ("vector", 8), ("lds", 8)):
+            self.assertAlmostEqual(part["us"][resource], whole["us"][resource] * most)
+        self.bad(2, ["--gpu mi1", "known are", "mi308x"], *asked, "--gpu", "mi1")
+        self.bad(2, ["--gpu mi210 has gfx90a, not gfx942"], *asked, "--gpu", "mi210", "--target", "gfx942")
+        self.bad(2, ["--gpu requires --roofline"], *asked[:-1], "--gpu", "mi210")
+
     def test_the_table_for_people(self):
         text = self.good(*self.asked("pre_fwd"))
         for word in ("launch 0", "VGPRs", "workspace", "geometry", "offset", "layer_input", "waves/SIMD"):

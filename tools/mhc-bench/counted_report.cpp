@@ -31,6 +31,7 @@ constexpr std::array names = {
     named_count{"bytes_read", "read B", &jit::execution_counts::bytes_read},
     named_count{"bytes_written", "written B", &jit::execution_counts::bytes_written},
     named_count{"scalar_bytes_read", "SMEM B", &jit::execution_counts::scalar_bytes_read},
+    named_count{"shared_bytes", "shared B", &jit::execution_counts::shared_bytes},
     named_count{"lines_touched", "lines", &jit::execution_counts::lines_touched},
     named_count{"lines_missed", "missed", &jit::execution_counts::lines_missed},
 };
@@ -47,6 +48,7 @@ std::vector<std::string> head_of(bool has_speed)
     std::vector<std::string> head = {"a token", "tokens", "hidden_dim", "n", "dtype", "target", "instructions"};
     for (const named_count& each : names) head.emplace_back(each.head);
     head.emplace_back("x ideal");
+    head.emplace_back("data x ideal");
     if (has_speed) head.emplace_back("emulated M/CPU s");
     return head;
 }
@@ -67,9 +69,11 @@ json counted_json(const counted_row& row)
                  {"dtype", jit::to_string(row.what.spec.dtype)},
                  {"target", row.target},
                  {"ideal_bytes", row.ideal_bytes},
+                 {"ideal_data_bytes", row.ideal_data_bytes},
                  {"last_level_cache_bytes", row.cache.bytes},
                  {"line_bytes", row.cache.line_bytes},
                  {"missed_bytes_per_ideal_byte", missed_share(row)},
+                 {"data_bytes_per_ideal_byte", data_share(row)},
                  {"counts", std::move(whole)},
                  {"per_token", std::move(of_token)}};
     if (row.instructions_per_cpu_second != 0)
@@ -92,6 +96,7 @@ std::string counted_text(const std::vector<counted_row>& rows)
             of_token(row.counts.wave_instructions())};
         for (const named_count& each : names) cells.push_back(of_token(row.counts.*each.value));
         cells.push_back(fmt::format("{:.2f}", missed_share(row)));
+        cells.push_back(fmt::format("{:.2f}", data_share(row)));
         if (has_speed) cells.push_back(fmt::format("{:.2f}", row.instructions_per_cpu_second / 1e6));
         table.push_back(std::move(cells));
     }

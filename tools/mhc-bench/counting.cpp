@@ -30,6 +30,13 @@ double calls_per_cpu_second(const jit::compiled_layer& layer, const operand_sets
 
 }  // namespace
 
+double data_share(const counted_row& row)
+{
+    const jit::execution_counts& of = row.counts;
+    const std::uint64_t data = of.bytes_read + of.bytes_written + of.scalar_bytes_read - of.shared_bytes;
+    return static_cast<double>(data) / static_cast<double>(row.ideal_data_bytes);
+}
+
 counted_row count(bench_target& on, const bench_case& what, random_source& random, const counting_request& asked)
 {
     const jit::compiled_layer layer = on.engine->layer(what.spec).value();
@@ -39,10 +46,12 @@ counted_row count(bench_target& on, const bench_case& what, random_source& rando
     counted_row row;
     row.what = what;
     row.target = on.name;
-    row.ideal_bytes = traffic_of(what.op, what.spec).bytes(what.tokens);
+    const traffic least = traffic_of(what.op, what.spec);
+    row.ideal_bytes = least.bytes(what.tokens);
+    row.ideal_data_bytes = least.per_token * what.tokens;
     row.cache = counter.cache();
     if (asked.cache_bytes >= 0) row.cache.bytes = asked.cache_bytes;
-    counter.start(asked.cache_bytes).value();
+    counter.start(asked.cache_bytes, sets.shared()).value();
     sets.call(layer, 0, nullptr);
     row.counts = counter.stop();
     if (asked.wants_speed)

@@ -15,10 +15,15 @@ struct counted_row {
     bench_case what;
     std::string target;
     std::int64_t ideal_bytes = 0;
+    std::int64_t ideal_data_bytes = 0;  ///< without the parameters that all tokens share
     jit::modelled_cache cache;
     jit::execution_counts counts;
     double instructions_per_cpu_second = 0;  ///< of the emulator, counting nothing; 0: not asked for
 };
+
+/// Bytes that instructions asked for of what tokens have (streams, layer_input, outputs, coefficients, the workspace),
+/// against the least there are: what parameters cost, which a cache holds, is in neither.
+double data_share(const counted_row& row);
 
 /// What the command line says of counting.
 struct counting_request {

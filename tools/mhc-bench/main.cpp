@@ -31,9 +31,13 @@ counts a token; JSON has them as `counted`, with `counts` (exact, of the call) a
   lds_conflict_cycles  that bank conflicts add
   bytes_read bytes_written   asked for by active lanes
   scalar_bytes_read    by scalar loads, without kernels' arguments
+  shared_bytes         of these three, those of parameters that all tokens share: fn, phi, weights of norms, scales, biases
   lines_touched        distinct cache lines of line_bytes
   lines_missed         requests that the modelled last-level cache does not hold
-missed_bytes_per_ideal_byte (`x ideal`) is lines_missed * line_bytes by the ideal bytes. emulator/COUNTERS.md has the models.
+missed_bytes_per_ideal_byte (`x ideal`) is lines_missed * line_bytes by the ideal bytes.
+data_bytes_per_ideal_byte (`data x ideal`) is bytes_read + bytes_written + scalar_bytes_read - shared_bytes by
+ideal_data_bytes, the ideal bytes without parameters: what is asked for of streams, layer_input, outputs, coefficients and
+the workspace. emulator/COUNTERS.md has the models.
 
 Example:
   mhc-bench --op pre_fwd,post_fwd --target auto,host --tokens 320,512 --hidden-dim 1280,1920 --output now.json

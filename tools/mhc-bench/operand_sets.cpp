@@ -41,7 +41,7 @@ distribution distribution_of(const operand& one, const jit::layer_spec& spec)
 
 operand_sets::operand_sets(bench_target& on, const bench_case& what, const jit::compiled_layer& layer, random_source& random,
                            std::int64_t sets)
-    : problem_(problem_of(what.op, what.spec, what.tokens)), by_set_(static_cast<std::size_t>(sets))
+    : spec_(what.spec), problem_(problem_of(what.op, what.spec, what.tokens)), by_set_(static_cast<std::size_t>(sets))
 {
     const std::int64_t workspace_bytes = layer.workspace_bytes(what.op, what.tokens);
     std::int64_t bytes = workspace_bytes;
@@ -55,6 +55,14 @@ operand_sets::operand_sets(bench_target& on, const bench_case& what, const jit::
         }
     buffers_.emplace_back(*on.device, workspace_bytes);
     workspace_ = buffers_.back().get();
+}
+
+std::vector<jit::memory_range> operand_sets::shared() const
+{
+    std::vector<jit::memory_range> made;
+    for (const operand& one : problem_.operands)
+        if (!one.has_tokens) made.push_back({by_set_[0].at(one.name), static_cast<std::size_t>(bytes_of(one, spec_))});
+    return made;
 }
 
 void operand_sets::call(const jit::compiled_layer& layer, std::size_t set, void* stream) const

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include <mhc/jit/counters.hpp>
+
 #include "tools/common/invoke.hpp"
 #include "tools/common/problem.hpp"
 #include "tools/mhc-bench/measure.hpp"
@@ -18,11 +20,14 @@ public:
                  std::int64_t sets);
 
     std::size_t count() const { return by_set_.size(); }
+    /// Where the parameters lie that all tokens share, gradients of them too.
+    std::vector<jit::memory_range> shared() const;
     void call(const jit::compiled_layer& layer, std::size_t set, void* stream) const;
 
 private:
     void* make(jit::device& on, const operand& one, const jit::layer_spec& spec, random_source& random);
 
+    jit::layer_spec spec_;
     problem problem_;
     std::vector<buffer> buffers_;
     std::vector<pointers> by_set_;

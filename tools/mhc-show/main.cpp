@@ -21,7 +21,7 @@ struct arguments {
     std::int64_t tokens = 1024;
     bool is_source = false, is_assembly = false, is_json = false, is_toolchains = false, is_support = false,
          is_roofline = false;
-    std::string extract;
+    std::string extract, gpu;
     engine_flags engine;
 };
 
@@ -35,6 +35,7 @@ Example:
   mhc-show --op post_fwd --hidden-dim 4096 --n-streams 4 --dtype bf16 --target gfx942
   mhc-show --op pre_fwd --hidden-dim 7168 --n-streams 4 --dtype bf16 --target gfx942 --set preset=deepseek --json
   mhc-show --op post_fwd --hidden-dim 4096 --tokens 512 --target gfx942 --roofline
+  mhc-show --op post_fwd --hidden-dim 4096 --tokens 512 --gpu mi308x --roofline
 
 Exit codes: 0 done; 1 the operation failed; 2 bad arguments, or a target that cannot be compiled for here.)";
 
@@ -57,11 +58,15 @@ void declare(CLI::App& app, arguments& args)
     app.add_flag("--toolchains", args.is_toolchains, "Print the compilers found here and what they can compile for");
     app.add_flag("--support", args.is_support,
                  "Print which operators, types and shapes exist for which target, and what has run");
-    app.add_flag("--roofline", args.is_roofline,
-                 "Emulate and count the operator, and print what bounds it by a model of the AMD GPU")
-        ->excludes(source)
-        ->excludes(assembly)
-        ->excludes(extract);
+    CLI::Option* roofline =
+        app.add_flag("--roofline", args.is_roofline,
+                     "Emulate and count the operator, and print what bounds it by a model of the AMD GPU")
+            ->excludes(source)
+            ->excludes(assembly)
+            ->excludes(extract);
+    app.add_option("--gpu", args.gpu, "The product that --roofline is of, such as mi308x; --target may then be left out")
+        ->type_name("NAME")
+        ->needs(roofline);
     add_target_flag(app, args.engine);
     add_cache_flag(app, args.engine);
     add_compiler_flags(app, args.engine);
@@ -127,8 +132,12 @@ std::string output(const arguments& args, const shown_operator& shown)
     return text.empty() ? report_text(shown) : text;
 }
 
-int show(const arguments& args)
+int show(arguments args)
 {
+    if (!args.gpu.empty()) {
+        const std::string processor = processor_of_gpu(args.gpu);
+        if (!args.engine.target) args.engine.target = processor;
+    }
     const jit::engine_options options = options_of(args.engine);
     if (args.is_toolchains) {
         print(args.is_json ? toolchains_json(options) : toolchains_text(options));
@@ -150,7 +159,7 @@ int show(const arguments& args)
             shown.assembly.push_back(jit::disassemble(shown.description.target, launch.code_object, options).value());
     if (!args.extract.empty()) extract(args.extract, shown);
     if (args.is_roofline) {
-        print(args.is_json ? roofline_json(shown, options) : roofline_text(shown, options));
+        print(args.is_json ? roofline_json(shown, options, args.gpu) : roofline_text(shown, options, args.gpu));
         return exit_ok;
     }
     print(output(args, shown));

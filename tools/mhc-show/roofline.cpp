@@ -50,19 +50,32 @@ struct roofline {
     double ideal_seconds;  ///< of the bytes that cannot be avoided
 };
 
-roofline made(const shown_operator& shown, const jit::engine_options& options)
+const processor_facts& product_of(const std::string& gpu)
+{
+    std::string known;
+    for (const processor_facts& each : emulator::products()) {
+        if (each.gpu == gpu) return each;
+        known += fmt::format("{}{}", known.empty() ? "" : ", ", each.gpu);
+    }
+    fail_usage(fmt::format("--gpu {}: known are {}", gpu, known));
+}
+
+roofline made(const shown_operator& shown, const jit::engine_options& options, const std::string& gpu)
 {
     if (shown.tokens == 0) fail_usage("--roofline with --tokens 0: nothing is executed; give 1 or more");
     const std::string& target = shown.description.target;
     const std::string processor = target.substr(0, target.find(':'));
     if (!processor.starts_with("gfx"))
         fail_usage(fmt::format("--roofline with --target {}: it is of AMD GPUs, such as gfx942", options.target));
+    const processor_facts& facts = gpu.empty() ? emulator::facts_of(processor) : product_of(gpu);
+    if (facts.name != processor) fail_usage(fmt::format("--gpu {} has {}, not {}", gpu, facts.name, processor));
     jit::engine_options emulated = options;
     emulated.target = "emu:" + processor;
     bench_target on = open_target(emulated);
     random_source random;
-    roofline of{&emulator::facts_of(processor),
-                count(on, {.op = shown.op, .spec = shown.spec, .tokens = shown.tokens}, random, {}),
+    roofline of{&facts,
+                count(on, {.op = shown.op, .spec = shown.spec, .tokens = shown.tokens}, random,
+                      {.cache_bytes = static_cast<std::int64_t>(facts.cache_bytes)}),
                 {},
                 0};
     of.times = times_of(of.row.counts, *of.on);
@@ -72,9 +85,11 @@ roofline made(const shown_operator& shown, const jit::engine_options& options)
 
 }  // namespace
 
-std::string roofline_text(const shown_operator& shown, const jit::engine_options& options)
+std::string processor_of_gpu(const std::string& gpu) { return std::string(product_of(gpu).name); }
+
+std::string roofline_text(const shown_operator& shown, const jit::engine_options& options, const std::string& gpu)
 {
-    const roofline of = made(shown, options);
+    const roofline of = made(shown, options, gpu);
     std::string text =
         fmt::format("{} on {} ({}): hidden_dim {}, n_streams {}, {}, {} token(s). A model, of emulated counts.\n\n",
                     jit::to_string(shown.op), of.on->name, of.on->product, shown.spec.hidden_dim, shown.spec.n_streams,
@@ -96,11 +111,12 @@ std::string roofline_text(const shown_operator& shown, const jit::engine_options
                               1e6 * bound.seconds, bound.seconds / of.ideal_seconds, 1e6 * of.ideal_seconds);
 }
 
-std::string roofline_json(const shown_operator& shown, const jit::engine_options& options)
+std::string roofline_json(const shown_operator& shown, const jit::engine_options& options, const std::string& gpu)
 {
-    const roofline of = made(shown, options);
+    const roofline of = made(shown, options, gpu);
     json report = counted_json(of.row);
     report["processor"] = {{"name", of.on->name},
+                           {"gpu", of.on->gpu},
                            {"product", of.on->product},
                            {"compute_units", of.on->compute_units},
                            {"simds_of_unit", of.on->simds_of_unit},

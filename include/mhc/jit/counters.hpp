@@ -1,7 +1,9 @@
 // mhc/jit/counters.hpp -- what kernels executed and moved, counted by a device that can: an emulated one.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include <mhc/jit/result.hpp>
 
@@ -27,6 +29,7 @@ struct execution_counts {
     std::uint64_t bytes_read = 0;         ///< of memory, asked for by active lanes
     std::uint64_t bytes_written = 0;      ///< likewise
     std::uint64_t scalar_bytes_read = 0;  ///< by scalar loads, but for the kernel's arguments
+    std::uint64_t shared_bytes = 0;       ///< of these three, those in the ranges that `start` was told of
     std::uint64_t lines_touched = 0;      ///< distinct cache lines of those accesses
     std::uint64_t lines_missed = 0;       ///< requests of lines that the modelled last-level cache does not hold
 
@@ -46,6 +49,7 @@ inline execution_counts& execution_counts::operator+=(const execution_counts& ot
     barriers += other.barriers;
     lds_cycles += other.lds_cycles, lds_conflict_cycles += other.lds_conflict_cycles;
     bytes_read += other.bytes_read, bytes_written += other.bytes_written, scalar_bytes_read += other.scalar_bytes_read;
+    shared_bytes += other.shared_bytes;
     lines_touched += other.lines_touched, lines_missed += other.lines_missed;
     return *this;
 }
@@ -56,6 +60,12 @@ struct modelled_cache {
     std::int64_t line_bytes = 0;
 };
 
+/// Memory of the device.
+struct memory_range {
+    const void* begin = nullptr;
+    std::size_t bytes = 0;
+};
+
 /// Counts the launches of one device, those of all its streams. For counts that repeat, launch from one thread. Thread-safe.
 class execution_counter {
 public:
@@ -64,8 +74,9 @@ public:
     /// What the device's processor has.
     virtual modelled_cache cache() const = 0;
     /// From now on launches are counted, from zero and with an empty cache of `cache_bytes`, a multiple of the line's size
-    /// (negative: the processor's own size). Errors: bad_spec, naming what is allowed.
-    virtual result<void> start(std::int64_t cache_bytes = -1) = 0;
+    /// (negative: the processor's own size). Accesses to `shared`, tensors that all tokens use, are also counted apart.
+    /// Errors: bad_spec, naming what is allowed.
+    virtual result<void> start(std::int64_t cache_bytes = -1, std::span<const memory_range> shared = {}) = 0;
     /// The counts since `start`, of launches that did not fail; none are counted any more.
     virtual execution_counts stop() = 0;
 };
