@@ -262,6 +262,38 @@ kernel_plan plan_matrix_sums(const facts& f, const feeds& from, std::int64_t row
     return k;
 }
 
+bool has_gradient_tiles(const facts& f) { return f.has_tiles && f.units.gradient_columns != 0; }
+
+bool has_input_tiles(const facts& f) { return has_gradient_tiles(f) && !f.spec.norm_weight; }
+
+kernel_plan plan_gradient_tiles(const facts& f, const std::string& family, const feeds& from, std::int64_t rows_max)
+{
+    constexpr std::int64_t waves = 4;
+    kernel_plan k = start(f, family, arguments_of(family, from), static_cast<std::int32_t>(waves * f.wave));
+    const std::int64_t channels = waves * 8 * f.units.gradient_columns;  // of all streams
+    k.grid.tokens_per_unit = tokens_of_matrix_sum;
+    k.grid.items_per_unit = ceil_div(f.C, channels / f.n);
+    // gradient_tile of templates/device/gradient_tiles.hpp, which checks it: octets of fn, of d_proj by token and by row,
+    // scalars, and three tiles of x in lane_queue.
+    const std::int64_t octets = 2 * ceil_div(rows_max, 8), chunk = f.units.gradient_tokens;
+    const std::int64_t words = octets * (channels + 2) + octets * (chunk + 2) + octets * chunk +
+                               ceil_div(chunk * (f.n + 1), 4) + (f.units.has_overlap ? 3 * 8 * k.block : 0);
+    if (f.units.has_overlap) k.lds_bytes = static_cast<std::int32_t>(words * 16);
+    add(k, rows_of(f, round_up(f.C, f.vector)));
+    k.bindings["slice"] = fmt::to_string(f.project_slice);  // whose split a gradient belongs to
+    add(k, {{"matrix", f.units.header},
+            {"rows_max", fmt::to_string(rows_max)},
+            {"channels", fmt::to_string(channels / f.n)},
+            {"lds_words", fmt::to_string(words)},
+            {"tokens_per_sum", fmt::to_string(tokens_of_matrix_sum)}});
+    if (family != "matrix_tiles") {
+        add_weight(f, k);
+        k.bindings["fn_dtype"] = to_string(f.arranges_fn() ? jit::dtype::fp32 : f.spec.weight_dtype);
+    }
+    finish(f, k, true);
+    return k;
+}
+
 kernel_plan plan_sum_rows(const facts& f, feeds from, std::int64_t tokens_per_row, std::int64_t width)
 {
     from.push_back(constant(slot::tokens_per_row, tokens_per_row));

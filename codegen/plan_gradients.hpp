@@ -44,6 +44,12 @@ kernel_plan plan_input_bwd(const facts& f, const std::string& family, const feed
 /// The gradient of fn, summed over some tokens each.
 kernel_plan plan_matrix_sums(const facts& f, const feeds& from, std::int64_t rows_max);
 
+/// Whether matrix units make the gradient of fn: plan_gradient_tiles of "matrix_tiles". And whether the kernel that does
+/// makes that of x as well: "pre_tiles_bwd", "post_pre_tiles_bwd" or "project_tiles_bwd".
+bool has_gradient_tiles(const facts& f);
+bool has_input_tiles(const facts& f);
+kernel_plan plan_gradient_tiles(const facts& f, const std::string& family, const feeds& from, std::int64_t rows_max);
+
 /// Sums of rows of `width` numbers, each of which stands for some tokens.
 kernel_plan plan_sum_rows(const facts& f, feeds from, std::int64_t tokens_per_row, std::int64_t width);
 

@@ -9,6 +9,7 @@ using uint4 = u32 __attribute__((ext_vector_type(4)));
 template <int Words, int Block>
 struct lane_queue {
     static constexpr int stages = 1, room = 0;
+    static constexpr bool stays = false;  ///< a set's words are taken before the next one is asked for
     uint4 words[Words];
 
     explicit MHC_MEMBER lane_queue(uint4*) {}
@@ -28,6 +29,24 @@ struct lane_queue {
 
 /// The upper halves of two floats, the first in the low half.
 MHC_DEVICE u32 upper_halves(u32 low, u32 high) { return __builtin_amdgcn_perm(high, low, 0x07060302U); }
+
+MHC_DEVICE u32 lower_halves(u32 low, u32 high) { return __builtin_amdgcn_perm(high, low, 0x05040100U); }
+
+/// The i-th of four words.
+MHC_DEVICE u32 word_of(const uint4& v, int i) { return v[i]; }
+
+/// The 8 values of 16 bytes of bf16.
+MHC_DEVICE vec<float, 8> widen_bf16(uint4 v)
+{
+    return widen<8>(__builtin_bit_cast(vec<u16, 8>, v), static_cast<const bf16*>(nullptr));
+}
+
+/// 16 bytes at `p`, a multiple of Align, that other waves read too.
+template <int Align>
+MHC_DEVICE uint4 load_words_of(const bf16* p)
+{
+    return reinterpret_cast<const packed_vector<u32, 4, smaller(Align, 16)>*>(p)->v;
+}
 
 /// The upper halves of eight floats.
 MHC_DEVICE uint4 upper_halves(vec<u32, 8> bits)

@@ -51,6 +51,41 @@ MHC_DEVICE void add_product(product_sums& sums, const left_piece* a, const uint4
     add_step(sums, low.z, high.z, low.w, high.w, b->z, b->w);
 }
 
+/// Products of 16 tokens by the 8 channels that each of 8 lanes has: channels are the rows, two of a lane's at a time, so
+/// that a lane's sums are of the tokens that it has in a product over tokens.
+struct token_products {
+    static constexpr int tokens = 4;  ///< of 16, in a lane
+    product_sums at[2][4];
+    static MHC_MEMBER int token(int group, int k) { return k / 2 * 8 + group * 2 + k % 2; }
+    /// weights(channel): of a lane's channel, in rows of fn; tokens_from(first): of the token `column` after it.
+    template <class Weights, class Tokens>
+    MHC_MEMBER void add(Weights weights, Tokens tokens_from)
+    {
+        const uint4 right[2] = {tokens_from(0), tokens_from(8)};
+#pragma unroll
+        for (int j = 0; j < 4; ++j) {
+            const left_piece left = {{weights(2 * j), weights(2 * j + 1)}};
+            add_product(at[0][j], &left, right);
+            add_product(at[1][j], &left, right + 1);
+        }
+    }
+    MHC_MEMBER float get(int k, int channel) const { return at[k / 2][channel / 2].at[channel % 2 * 2 + k % 2]; }
+};
+
+/// The lower or the upper halves of two words, those of the first one in the low half.
+MHC_DEVICE u32 lower_halves(u32 low, u32 high) { return __byte_perm(low, high, 0x5410); }
+MHC_DEVICE u32 upper_halves(u32 low, u32 high) { return __byte_perm(low, high, 0x7632); }
+
+/// The i-th of four words.
+MHC_DEVICE u32 word_of(const uint4& v, int i) { return i < 2 ? (i == 0 ? v.x : v.y) : (i == 2 ? v.z : v.w); }
+
+/// 16 bytes at `p`, a multiple of Align, that other waves read too.
+template <int Align>
+MHC_DEVICE uint4 load_words_of(const bf16* p)
+{
+    return load_words<uint4, Align>(p);
+}
+
 /// Sum over the four lanes that share g, in each of them.
 MHC_DEVICE float quad_sum(float v)
 {
@@ -149,6 +184,7 @@ MHC_DEVICE void copies_but()
 template <int Words, int Block>
 struct lane_queue {
     static constexpr int stages = 3, room = stages * Words * Block;
+    static constexpr bool stays = true;  ///< a set's words are there until the next one is asked for
     uint4* lds;  ///< [stages, Words, Block]
 
     explicit MHC_MEMBER lane_queue(uint4* room) : lds(room) {}
