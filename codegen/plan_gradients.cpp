@@ -314,11 +314,12 @@ kernel_plan plan_gradient_tiles(const facts& f, const std::string& family, const
     k.bindings["slice"] = fmt::to_string(f.project_slice);  // whose split a gradient belongs to
     // Three of four waves fit a multiprocessor by their LDS, where a lane has 168 registers; d_x in float and d_out want
     // more.
-    const int resident = waves > 6 ? 1 : family == "post_pre_tiles_bwd" || waves > 4 ? 2 : 3;
+    const int resident = waves > 6 ? 1 : family == "post_pre_tiles_bwd" || waves > 4 ? 2 : 2;
     add(k, {{"matrix", f.units.header},
             {"resident", fmt::to_string(resident)},
             {"rows_max", fmt::to_string(rows_max)},
             {"channels", fmt::to_string(channels)},
+            {"chunk_tokens", fmt::to_string(chunk)},
             {"lds_words", fmt::to_string(words)},
             {"tokens_per_sum", fmt::to_string(tokens_of_matrix_sum)}});
     if (family != "matrix_tiles") {

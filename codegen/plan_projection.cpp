@@ -26,7 +26,7 @@ constexpr matrix_units hopper(bool has_clusters)
             .waves = 8,
             .groups = 132,
             .gradient_columns = 8,
-            .gradient_tokens = 64,
+            .gradient_tokens = 256,
             .has_overlap = true,
             .has_clusters = has_clusters};
 }

@@ -17,22 +17,22 @@
 namespace mhc {
 
 /// What a work-group has, and where that is in LDS, in words of 16 bytes.
-template <class Rows_, int n_, int RowsMax, int Channels, class Grid>
+template <class Rows_, int n_, int RowsMax, int Channels, int Chunk, class Grid>
 struct gradient_tile {
     using Rows = Rows_;
     using unit = matrix_unit;
     using queue_of_tiles = lane_queue<8, Grid::block, 2>;
     static constexpr int n = n_, rows = RowsMax, channels = Channels, wave_size = Grid::wave_size;
-    static constexpr int octets = ceil_div(RowsMax, 8);         ///< of rows, in each of two parts
-    static constexpr int tokens = 8 * unit::groups;             ///< of a tile: those of one product over tokens
-    static constexpr int chunk = unit::tiles_at_once * tokens;  ///< whose d_proj is there at once
+    static constexpr int octets = ceil_div(RowsMax, 8);          ///< of rows, in each of two parts
+    static constexpr int tokens = 8 * unit::groups;              ///< of a tile: those of one product over tokens
+    static constexpr int chunk = Chunk, tiles = Chunk / tokens;  ///< whose d_proj is there at once
     static constexpr int wave_channels = 8 * unit::columns;
     // Two words more than there are: lanes that read neighbouring octets at once meet in no bank.
     static constexpr int column_words = Grid::waves * wave_channels + 2, token_words = chunk + 2;
     /// Of a tile: left factors of fn's rows, what each lane of a wave has of one together.
     static constexpr int row_words = factors<RowsMax> * unit::left_rows * Grid::wave_size;
     static constexpr int by_token = 2 * octets * column_words, by_row = by_token + 2 * octets * token_words,
-                         scalars = by_row + unit::tiles_at_once * row_words, queue = scalars + ceil_div(chunk, 2),
+                         scalars = by_row + tiles * row_words, queue = scalars + ceil_div(chunk, 2),
                          room = queue + queue_of_tiles::room;
     static_assert(Rows::W == 8 && Channels == Grid::waves * wave_channels, "waves share the channels");
 };
@@ -130,7 +130,7 @@ MHC_DEVICE void keep_d_proj(Grid at, uint4* lds, const float* d_proj, int left, 
         word[0] = parts.high;
         word[octets * Tile::token_words] = parts.low;
     }
-    for (int e = thread / Grid::wave_size; e < steps * matrix_unit::tiles_at_once; e += Grid::waves) {
+    for (int e = thread / Grid::wave_size; e < steps * Tile::tiles; e += Grid::waves) {
         const int tile = e / steps;
         keep_by_row<Tile>(lds + Tile::by_row + tile * Tile::row_words, d_proj + tile * Tile::tokens * fn_rows, e % steps,
                           thread % Grid::wave_size, left - tile * Tile::tokens, fn_rows);
@@ -313,7 +313,7 @@ MHC_DEVICE void gradient_of_slice(Grid at, uint4* lds, const gradient_sources<Da
                                            from.p + chunk * from.coefficients_token + stream, int(from.coefficients_token),
                                            left);
         barrier();
-        for (int k = 0; k < matrix_unit::tiles_at_once && left > 0; ++k, left -= Tile::tokens) {
+        for (int k = 0; k < Tile::tiles && left > 0; ++k, left -= Tile::tokens) {
             lane_rows here;
             queue.wait();
 #pragma unroll
