@@ -118,8 +118,8 @@ MHC_DEVICE void keep_d_proj(Grid at, uint4* lds, const float* d_proj, int left, 
 #pragma unroll
     for (int turn = 0; turn < (ByToken ? ceil_div(octets * Tile::chunk, Grid::block) : 0); ++turn) {
         const u32 e = u32(turn * Grid::block + thread);
-        const int token = int(e % Tile::chunk), octet = int(e / Tile::chunk);
-        if (octet >= octets) break;
+        const int token = int(e / octets), octet = int(e % octets);  // neighbours in memory
+        if (token >= Tile::chunk) break;
         vec<float, 8> v = splat<8>(0.0f);
         const float* const from = d_proj + token * fn_rows + octet * 8;
 #pragma unroll
