@@ -141,18 +141,21 @@ void add_rmsnorm_matmul(const facts& f, operator_plan& made, areas& space)
     made.kernels.back().only_if = slot::d_weight;
 }
 
-/// Sums over some tokens of d_proj x, alone.
-kernel_plan plan_matrix(const facts& f, const feeds& from, std::int64_t rows)
-{
-    return has_gradient_tiles(f) ? plan_gradient_tiles(f, "matrix_tiles", from, rows) : plan_matrix_sums(f, from, rows);
-}
-
 /// d_x from d_proj by the kernel `input`_input_bwd, to which `weight_sums` are fed; d_fn, and that of its norm's weight.
 void add_inputs(const facts& f, operator_plan& made, areas& space, feeds from, const std::string& input, std::int64_t rows,
                 const feeds& weight_sums = {})
 {
     const feed sums = space.of_sums(slot::sums, rows * f.n * f.C, tokens_of_matrix_sum);
-    if (has_input_tiles(f)) {  // one kernel, which d_x is always asked of
+    if (has_gradient_tiles(f)) {  // one kernel, which d_x is always asked of
+        if (f.spec.norm_weight && input != "project") {
+            feed d_row = space.of_tokens(slot::d_row, f.C);
+            d_row.is_f32 = true;
+            feeds of_row = from;
+            of_row.insert(of_row.end(), weight_sums.begin(), weight_sums.end());
+            of_row.push_back(d_row);
+            made.kernels.push_back(plan_row_bwd(f, "pre_row_bwd", of_row));
+            from.push_back(as(slot::d_layer_input, d_row));
+        }
         from.push_back(sums);
         made.kernels.push_back(plan_gradient_tiles(f, input + "_tiles_bwd", from, rows));
     } else {
@@ -160,7 +163,7 @@ void add_inputs(const facts& f, operator_plan& made, areas& space, feeds from, c
         of_input.insert(of_input.end(), weight_sums.begin(), weight_sums.end());
         made.kernels.push_back(plan_input_bwd(f, input + "_input_bwd", of_input));
         from.push_back(sums);
-        made.kernels.push_back(plan_matrix(f, from, rows));
+        made.kernels.push_back(plan_matrix_sums(f, from, rows));
         made.kernels.back().only_if = f.arranges_fn() ? slot::fn_is_wanted : slot::d_fn;
     }
     if (f.arranges_fn()) {
@@ -293,8 +296,15 @@ void add_dynamic_layer(const facts& f, operator_plan& made, areas& space)
     made.kernels.push_back(plan_layer_products(f, {coefficients, norm, d_coefficients}));
     made.kernels.push_back(plan_coefficients_bwd(f, "dynamic_coefficients_bwd",
                                                  {proj, sqsum, d_coefficients, history, d_proj, d_sqsum, affine}, false));
-    made.kernels.push_back(plan_input_bwd(f, "dynamic_input_bwd", {coefficients, norm, d_proj, d_sqsum, weight_sums}));
-    made.kernels.push_back(plan_matrix(f, {d_proj, matrix, one_split}, f.m));
+    if (has_gradient_tiles(f)) {
+        const feed d_row = space.of_tokens(slot::d_row, f.C);
+        made.kernels.push_back(plan_row_bwd(f, "layer_row_bwd", {coefficients, norm, weight_sums, d_row}));
+        made.kernels.push_back(
+            plan_gradient_tiles(f, "dynamic_tiles_bwd", {d_row, coefficients, d_proj, d_sqsum, matrix, one_split}, f.m));
+    } else {
+        made.kernels.push_back(plan_input_bwd(f, "dynamic_input_bwd", {coefficients, norm, d_proj, d_sqsum, weight_sums}));
+        made.kernels.push_back(plan_matrix_sums(f, {d_proj, matrix, one_split}, f.m));
+    }
     const std::int64_t K = f.n * f.C;
     for (const column_range& part : {column_range{.to = slot::d_phi_pre, .first = 0, .length = f.n},
                                      column_range{.to = slot::d_phi_post, .first = f.n, .length = f.n},

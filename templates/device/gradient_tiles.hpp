@@ -17,7 +17,7 @@
 namespace mhc {
 
 /// What a work-group has, and where that is in LDS, in words of 16 bytes.
-template <class Rows_, int n_, int RowsMax, int Channels, int Chunk, class Grid>
+template <class Rows_, int n_, int RowsMax, int Channels, int Chunk, int Scalars, class Grid>
 struct gradient_tile {
     using Rows = Rows_;
     using unit = matrix_unit;
@@ -32,7 +32,7 @@ struct gradient_tile {
     /// Of a tile: left factors of fn's rows, what each lane of a wave has of one together.
     static constexpr int row_words = factors<RowsMax> * unit::left_rows * Grid::wave_size;
     static constexpr int by_token = 2 * octets * column_words, by_row = by_token + 2 * octets * token_words,
-                         scalars = by_row + tiles * row_words, queue = scalars + ceil_div(chunk, 2),
+                         scalars = by_row + tiles * row_words, queue = scalars + ceil_div(chunk * Scalars, 4),
                          room = queue + queue_of_tiles::room;
     static_assert(Rows::W == 8 && Channels == Grid::waves * wave_channels, "waves share the channels");
 };
@@ -110,13 +110,13 @@ MHC_DEVICE void keep_by_row(uint4* to, const float* d_proj, int step, int lane, 
 
 /// d_proj of a chunk's tokens, of which there are `left`, twice: octets of rows by token, and octets of tokens by row. Zeros
 /// where there is no such row or token. d_proj is where the first one's is.
-template <class Tile, bool ByToken, class Grid>
+template <class Tile, class Grid>
 MHC_DEVICE void keep_d_proj(Grid at, uint4* lds, const float* d_proj, int left, int fn_rows)
 {
     constexpr int octets = Tile::octets, steps = full_factors<Tile::rows> / 2 + 1;
     const int thread = made_anew(at.thread());
 #pragma unroll
-    for (int turn = 0; turn < (ByToken ? ceil_div(octets * Tile::chunk, Grid::block) : 0); ++turn) {
+    for (int turn = 0; turn < ceil_div(octets * Tile::chunk, Grid::block); ++turn) {
         const u32 e = u32(turn * Grid::block + thread);
         const int token = int(e / octets), octet = int(e % octets);  // neighbours in memory
         if (token >= Tile::chunk) break;
@@ -137,14 +137,24 @@ MHC_DEVICE void keep_d_proj(Grid at, uint4* lds, const float* d_proj, int left, 
     }
 }
 
-/// What the elementwise parts of a token are multiplied by: 2 d_sqsum, and p of the stream.
-template <class Tile, bool HasSum, class Grid>
-MHC_DEVICE void keep_scalars(Grid at, float* to, const float* d_sqsum, const float* p, int p_token, int left)
+/// What the elementwise parts of a token are multiplied by: 2 d_sqsum, p of the stream, and M[o] of it for each o.
+template <class Parts, int n>
+constexpr int scalars_of = Parts::mix ? 2 + n : 2;
+
+template <class Tile, class Parts, class Grid>
+MHC_DEVICE void keep_scalars(Grid at, float* to, const float* d_sqsum, const float* p, const float* mix, int stream,
+                             int coefficients_token, int left)
 {
+    constexpr int n = Tile::n, width = scalars_of<Parts, n>;
     for (int token = made_anew(at.thread()); token < Tile::chunk; token += Grid::block) {
         if (token >= left) break;
-        to[2 * token] = 2.0f * d_sqsum[token];
-        if constexpr (HasSum) to[2 * token + 1] = p[token * p_token];
+        to[width * token] = 2.0f * d_sqsum[token];
+        if constexpr (Parts::sum) to[width * token + 1] = p[token * coefficients_token + stream];
+        if constexpr (Parts::mix) {
+#pragma unroll
+            for (int o = 0; o < n; ++o)
+                to[width * token + 2 + o] = weight_of<Parts::out_layout, n>(mix + token * coefficients_token, o, stream);
+        }
     }
 }
 
@@ -237,38 +247,59 @@ MHC_DEVICE token_products multiply_rows(const uint4* fn, const uint4* d_proj, in
     return sums;
 }
 
-/// What a lane's 8 channels of one stream are in, at the first token of a tile that its group has.
-template <class Out, class Data>
+/// 8 channels of a row as they are kept until they are used, and their values.
+template <int Align>
+MHC_DEVICE uint4 keep_row(const bf16* row)
+{
+    return load_words_of<Align>(row);
+}
+template <int>
+MHC_DEVICE vec<float, 8> keep_row(const float* row)
+{
+    return load<8, 16>(row);
+}
+MHC_DEVICE vec<float, 8> values_of(uint4 row) { return widen_bf16(row); }
+MHC_DEVICE vec<float, 8> values_of(const vec<float, 8>& row) { return row; }
+
+/// What a lane's 8 channels of one stream are in, at the first token of a tile that its group has. d_out is stream 0's where
+/// streams are mixed.
+template <class Out, class Data, class Row>
 struct lane_place {
     const Data* x;
-    const Data* d_row;
+    const Row* d_row;
     const Data* d_out;
     Out* d_x;
     const float* scalars;
 };
 
 /// d_x of a lane's word k of a tile: its products, and the elementwise parts.
-template <class Tile, class Parts, class Out, class Data, class Weight, class Matrix>
-MHC_DEVICE void store_input(const gradient_sources<Data, Weight, Matrix>& from, const lane_place<Out, Data>& at, int k,
-                            const token_products& sums, uint4 x, uint4 row, i64 d_x_token, bool adds)
+template <class Tile, class Parts, class Out, class Data, class Row, class Kept, class Weight, class Matrix>
+MHC_DEVICE void store_input(const gradient_sources<Data, Weight, Matrix>& from, const lane_place<Out, Data, Row>& at, int k,
+                            const token_products& sums, uint4 x, const Kept& row, i64 d_x_token, bool adds)
 {
     using Rows = typename Tile::Rows;
     const int token = token_of_word(k);
-    const float* const by = at.scalars + token * 2;
+    const float* const by = at.scalars + token * scalars_of<Parts, Tile::n>;
     vec<float, 8> v = splat<8>(0.0f);
 #pragma unroll
     for (int i = 0; i < 8; ++i) v[i] = sums.get(k % token_products::tokens, i);
     v = fma<8>(splat<8>(by[0]), widen_bf16(x), v);
-    if constexpr (Parts::sum) v = fma<8>(splat<8>(by[1]), widen_bf16(row), v);
-    if (at.d_out) v = v + Rows::load(at.d_out + token * from.g_token, 0);
+    if constexpr (Parts::sum) v = fma<8>(splat<8>(by[1]), values_of(row), v);
+    if constexpr (Parts::mix) {
+#pragma unroll
+        for (int o = 0; o < Tile::n; ++o)
+            v = fma<8>(splat<8>(by[2 + o]), Rows::load(at.d_out + token * from.g_token + o * from.g_stream, 0), v);
+    } else {
+        if (at.d_out) v = v + Rows::load(at.d_out + token * from.g_token, 0);
+    }
     store_gradient<Rows>(at.d_x + token * d_x_token, 0, v, adds);
 }
 
 /// The tokens [first, end) and the channels of a stream from first_channel on. d_proj and d_sqsum are where the split of
 /// these begins.
-template <class Tile, class Parts, int WeightAlign, class Grid, class Out, class Data, class Weight, class Matrix>
-MHC_DEVICE void gradient_of_slice(Grid at, uint4* lds, const gradient_sources<Data, Weight, Matrix>& from, Out* d_x,
-                                  float* to, int stream, int first_channel, i64 first, i64 end, i64 d_x_token,
+template <class Tile, class Parts, int WeightAlign, class Grid, class Row, class Out, class Data, class Weight, class Matrix>
+MHC_DEVICE void gradient_of_slice(Grid at, uint4* lds, const gradient_sources<Data, Weight, Matrix>& from, const Row* d_row,
+                                  Out* d_x, float* to, int stream, int first_channel, i64 first, i64 end, i64 d_x_token,
                                   i64 d_x_stream, bool adds)
 {
     using Rows = typename Tile::Rows;
@@ -278,13 +309,11 @@ MHC_DEVICE void gradient_of_slice(Grid at, uint4* lds, const gradient_sources<Da
     const int c = begin + column * 8, own_token = token_of_word(matrix_unit::group(lane), 0);
     const bool has_channels = Rows::C % Tile::channels == 0 || c < Rows::C;
     const i64 t = first + own_token;
-    lane_place<Out, Data> place = {};
+    lane_place<Out, Data, Row> place = {};
     place.x = from.x + t * from.x_token + stream * from.x_stream + c;
-    if constexpr (Parts::sum) place.d_row = from.d_row + t * Rows::C + c;
-    if constexpr (Parts::input) {
-        if (from.d_out) place.d_out = from.d_out + t * from.g_token + stream * from.g_stream + c;
-        place.d_x = d_x + t * d_x_token + stream * d_x_stream + c;
-    }
+    if constexpr (Parts::sum) place.d_row = d_row + t * Rows::C + c;
+    if (from.d_out) place.d_out = from.d_out + t * from.g_token + (Parts::mix ? 0 : stream * from.g_stream) + c;
+    place.d_x = d_x + t * d_x_token + stream * d_x_stream + c;
     using tile_words = typename Tile::queue_of_tiles;
     tile_words queue(lds + Tile::queue);
     const Data* next = place.x;
@@ -299,7 +328,7 @@ MHC_DEVICE void gradient_of_slice(Grid at, uint4* lds, const gradient_sources<Da
         queue.end_set();
     };
     for (int stage = 0; stage < tile_words::stages; ++stage) fetch(stage);
-    if constexpr (Parts::input) keep_fn<Tile, WeightAlign>(at, lds, from.fn, stream, first_channel, from.fn_rows);
+    keep_fn<Tile, WeightAlign>(at, lds, from.fn, stream, first_channel, from.fn_rows);
     const uint4* const fn = lds + wave * Tile::wave_channels + column;
     float* const scalars = reinterpret_cast<float*>(lds + Tile::scalars);
     fn_sums<Tile::rows> sums = {};
@@ -307,11 +336,9 @@ MHC_DEVICE void gradient_of_slice(Grid at, uint4* lds, const gradient_sources<Da
     for (int left = int(end - first); left > 0;) {
         const i64 chunk = end - left;
         barrier();  // before what the last chunk's tiles read is overwritten
-        keep_d_proj<Tile, Parts::input>(at, lds, from.d_proj + chunk * from.fn_rows, left, from.fn_rows);
-        if constexpr (Parts::input)
-            keep_scalars<Tile, Parts::sum>(at, scalars, from.d_sqsum + chunk,
-                                           from.p + chunk * from.coefficients_token + stream, int(from.coefficients_token),
-                                           left);
+        keep_d_proj<Tile>(at, lds, from.d_proj + chunk * from.fn_rows, left, from.fn_rows);
+        keep_scalars<Tile, Parts>(at, scalars, from.d_sqsum + chunk, from.p + chunk * from.coefficients_token,
+                                  from.mix + chunk * from.coefficients_token, stream, int(from.coefficients_token), left);
         barrier();
         for (int k = 0; k < Tile::tiles && left > 0; ++k, left -= Tile::tokens) {
             lane_rows here;
@@ -320,33 +347,30 @@ MHC_DEVICE void gradient_of_slice(Grid at, uint4* lds, const gradient_sources<Da
             for (int w = 0; w < 8; ++w) here.at[w] = queue.word(stage, w, at.thread());
             if constexpr (!tile_words::stays) fetch(stage);
             add_tokens<Tile>(sums, lds + Tile::by_row + k * Tile::row_words, here, lane);
-            if constexpr (Parts::input) {
-                place.scalars = scalars + (k * Tile::tokens + own_token) * 2;
+            place.scalars = scalars + (k * Tile::tokens + own_token) * scalars_of<Parts, Tile::n>;
 #pragma unroll
-                for (int w = 0; w < 8; w += each) {
-                    auto is_there = [=](int j)
-                                        MHC_INLINE { return has_channels && own_token + token_of_word(w + j) < left; };
-                    uint4 rows[each] = {};
+            for (int w = 0; w < 8; w += each) {
+                auto is_there = [=](int j) MHC_INLINE { return has_channels && own_token + token_of_word(w + j) < left; };
+                decltype(keep_row<Rows::align>(place.d_row)) rows[each] = {};
 #pragma unroll
-                    for (int j = 0; j < each; ++j)
-                        if (Parts::sum && is_there(j))
-                            rows[j] = load_words_of<Rows::align>(place.d_row + token_of_word(w + j) * Rows::C);
-                    const int token = k * Tile::tokens + w / each * 16;
-                    const token_products products = multiply_rows<Tile>(fn, lds + Tile::by_token + token + column, lane);
-                    if constexpr (tile_words::stays) {  // registers are full of sums
-                        queue.wait();
+                for (int j = 0; j < each; ++j)
+                    if (Parts::sum && is_there(j))
+                        rows[j] = keep_row<Rows::align>(place.d_row + token_of_word(w + j) * Rows::C);
+                const int token = k * Tile::tokens + w / each * 16;
+                const token_products products = multiply_rows<Tile>(fn, lds + Tile::by_token + token + column, lane);
+                if constexpr (tile_words::stays) {  // registers are full of sums
+                    queue.wait();
 #pragma unroll
-                        for (int j = 0; j < each; ++j) here.at[w + j] = queue.word(stage, w + j, at.thread());
-                    }
-#pragma unroll
-                    for (int j = 0; j < each; ++j)
-                        if (is_there(j))
-                            store_input<Tile, Parts>(from, place, w + j, products, here.at[w + j], rows[j], d_x_token, adds);
+                    for (int j = 0; j < each; ++j) here.at[w + j] = queue.word(stage, w + j, at.thread());
                 }
-                if constexpr (Parts::sum) place.d_row += Tile::tokens * Rows::C;
-                if (place.d_out) place.d_out += Tile::tokens * from.g_token;
-                place.d_x += Tile::tokens * d_x_token;
+#pragma unroll
+                for (int j = 0; j < each; ++j)
+                    if (is_there(j))
+                        store_input<Tile, Parts>(from, place, w + j, products, here.at[w + j], rows[j], d_x_token, adds);
             }
+            if constexpr (Parts::sum) place.d_row += Tile::tokens * Rows::C;
+            if (place.d_out) place.d_out += Tile::tokens * from.g_token;
+            place.d_x += Tile::tokens * d_x_token;
             if constexpr (tile_words::stays) fetch(stage);
             stage = stage + 1 == tile_words::stages ? 0 : stage + 1;
         }
@@ -356,17 +380,20 @@ MHC_DEVICE void gradient_of_slice(Grid at, uint4* lds, const gradient_sources<Da
     barrier();  // before another slice's words come
 }
 
-/// Which parts there are beside the sums for d_fn: d_x, and in it the sum of streams.
-template <bool HasInput_, bool HasSum_>
-struct tile_parts_of {
-    static constexpr bool input = HasInput_, sum = HasSum_;
+/// Which parts d_x has beside the projection: the mix, and the sum of streams.
+template <bool HasMix_, bool HasSum_, layout L = layout::out_in>
+struct parts_of_tiles {
+    static constexpr bool mix = HasMix_, sum = HasSum_;
+    static constexpr layout out_layout = L;
 };
 
-/// d_x, and sums[s, r, i*C + c] over the s-th Slice tokens, as matrix_sums has them. A work item is a slice of tokens and
-/// Tile::channels channels of a stream. Of all `tokens` the first `valid` are read and written.
-template <class Tile, class Parts, int Slice, int WeightAlign, class Grid, class Out, class Data, class Weight, class Matrix>
-MHC_DEVICE void gradient_tiles(Grid at, uint4* lds, const gradient_sources<Data, Weight, Matrix>& from, Out* d_x,
-                               float* sums, i64 tokens, i64 valid, i64 d_x_token, i64 d_x_stream, bool adds)
+/// d_x, d_a being the rows of d_row, and sums[s, r, i*C + c] over the s-th Slice tokens, as matrix_sums has them. A work
+/// item is a slice of tokens and Tile::channels channels of a stream. Of all `tokens` the first `valid` are read and
+/// written.
+template <class Tile, class Parts, int Slice, int WeightAlign, class Grid, class Row, class Out, class Data, class Weight,
+          class Matrix>
+MHC_DEVICE void gradient_tiles(Grid at, uint4* lds, const gradient_sources<Data, Weight, Matrix>& from, const Row* d_row,
+                               Out* d_x, float* sums, i64 tokens, i64 valid, i64 d_x_token, i64 d_x_stream, bool adds)
 {
     using Rows = typename Tile::Rows;
     static_assert(Slice % Tile::chunk == 0, "chunks of a slice are whole");
@@ -379,9 +406,10 @@ MHC_DEVICE void gradient_tiles(Grid at, uint4* lds, const gradient_sources<Data,
         gradient_sources<Data, Weight, Matrix> own = from;
         const i64 split = split_of<Rows>(first_channel, from.splits) * tokens;
         own.d_proj = from.d_proj + split * from.fn_rows;
-        if constexpr (Parts::input) own.d_sqsum = from.d_sqsum + split;
-        gradient_of_slice<Tile, Parts, WeightAlign>(at, lds, own, d_x, sums + slice * from.fn_rows * (Tile::n * Rows::C),
-                                                    stream, first_channel, first, end, d_x_token, d_x_stream, adds);
+        own.d_sqsum = from.d_sqsum + split;
+        gradient_of_slice<Tile, Parts, WeightAlign>(at, lds, own, d_row, d_x,
+                                                    sums + slice * from.fn_rows * (Tile::n * Rows::C), stream, first_channel,
+                                                    first, end, d_x_token, d_x_stream, adds);
     }
 }
 

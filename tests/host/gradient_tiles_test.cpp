@@ -26,7 +26,8 @@ test_case tile_case(operation op, std::int32_t n, std::int64_t C, std::int64_t t
     made.spec.n_streams = n;
     made.spec.hidden_dim = C;
     made.spec.dtype = jit::dtype::bf16;
-    made.spec.options = reference::options_of(jit::preset::deepseek);
+    made.spec.options =
+        reference::options_of(op == operation::dynamic_layer_bwd ? jit::preset::mhc_cu : jit::preset::deepseek);
     made.spec.wanted = jit::operations{op};
     return made;
 }
@@ -40,7 +41,7 @@ void check_agreement(const test_case& of)
 }
 
 constexpr operation projections[] = {operation::pre_bwd, operation::head_bwd, operation::post_pre_bwd,
-                                     operation::pre_project_bwd};
+                                     operation::pre_project_bwd, operation::dynamic_layer_bwd};
 
 }  // namespace
 
@@ -54,9 +55,6 @@ TEST_CASE("gradient tiles: of any number of tokens and channels they agree with 
          {size{4, 64, 1}, {4, 136, 33}, {4, 264, 300}, {2, 200, 17}, {2, 328, 70}, {1, 72, 31}, {1, 600, 65}})
         for (const operation op : projections) check_agreement(tile_case(op, of.n, of.C, of.tokens));
     check_agreement(tile_case(operation::pre_bwd, 4, 1280, 16));
-    test_case of = tile_case(operation::dynamic_layer_bwd, 4, 136, 33);
-    of.spec.options = reference::options_of(jit::preset::mhc_cu);
-    check_agreement(of);
 }
 
 TEST_CASE("gradient tiles: every layout of streams, kind of fn and padding agrees with the float64 reference")
@@ -71,12 +69,17 @@ TEST_CASE("gradient tiles: every layout of streams, kind of fn and padding agree
         of.spec.alignment_bytes = 2;
         check_agreement(of);
         of.is_padded = false;
+        if (op == operation::dynamic_layer_bwd) {
+            of.spec.options.layout = jit::mix_layout::src_dst;
+            check_agreement(of);
+            continue;
+        }
         of.spec.fn_norm_weight = true;
         of.spec.fn_order = jit::fn_order::phi;
         check_agreement(of);
         of.spec.fn_norm_weight = false;
         of.spec.fn_order = jit::fn_order::fn;
-        of.spec.norm_weight = op != operation::pre_project_bwd;  // whose kernels are others
+        of.spec.norm_weight = op != operation::pre_project_bwd;
         check_agreement(of);
     }
     for (const std::int64_t splits : {3, 11}) {
@@ -92,7 +95,8 @@ TEST_CASE("gradient tiles: every layout of streams, kind of fn and padding agree
 TEST_CASE("gradient tiles: what is there is added in float, and rounded once")
 {
     session& on = session::instance();
-    for (const operation op : {operation::pre_bwd, operation::head_bwd, operation::pre_project_bwd}) {
+    for (const operation op :
+         {operation::pre_bwd, operation::head_bwd, operation::pre_project_bwd, operation::dynamic_layer_bwd}) {
         const test_case of = tile_case(op, 4, 136, 37);
         const operands plain = make_operands(of);
         operands earlier = plain;
@@ -105,7 +109,8 @@ TEST_CASE("gradient tiles: what is there is added in float, and rounded once")
         }
         const outcome alone = run(on, of.spec, plain), got = run(on, of.spec, earlier);
         CHECK(got.problems.empty());
-        for (const char* name : {"d_x", "d_fn"}) {
+        for (const std::string& name :
+             {std::string("d_x"), std::string(op == operation::dynamic_layer_bwd ? "d_phi_res" : "d_fn")}) {
             const std::vector<float>&values = got.outputs.at(name), &gradient = alone.outputs.at(name);
             const std::vector<float> before = earlier.at(name).dense();
             const bool is_exact = earlier.at(name).type == jit::dtype::fp32;
@@ -123,7 +128,7 @@ TEST_CASE("gradient tiles: what is there is added in float, and rounded once")
 TEST_CASE("gradient tiles: d_x of a token does not depend on its neighbours")
 {
     session& on = session::instance();
-    for (const operation op : {operation::pre_bwd, operation::head_bwd}) {
+    for (const operation op : {operation::pre_bwd, operation::head_bwd, operation::dynamic_layer_bwd}) {
         const test_case of = tile_case(op, 4, 136, 300);
         const operands all = make_operands(of);
         const std::vector<std::int64_t> chosen = {299, 3, 64, 17, 255, 256, 1};
