@@ -141,13 +141,31 @@ void add_rmsnorm_matmul(const facts& f, operator_plan& made, areas& space)
     made.kernels.back().only_if = slot::d_weight;
 }
 
-/// d_fn from d_proj, and that of its norm's weight.
-void add_matrix(const facts& f, operator_plan& made, areas& space, feeds from, std::int64_t rows)
+/// d_x from d_proj by the kernel `input`_input_bwd, to which `weight_sums` are fed; d_fn, and that of its norm's weight.
+void add_inputs(const facts& f, operator_plan& made, areas& space, feeds from, const std::string& input, std::int64_t rows,
+                const feeds& weight_sums = {})
 {
     const feed sums = space.of_sums(slot::sums, rows * f.n * f.C, tokens_of_matrix_sum);
-    from.push_back(sums);
-    made.kernels.push_back(plan_matrix_sums(f, from, rows));
-    made.kernels.back().only_if = f.arranges_fn() ? slot::fn_is_wanted : slot::d_fn;
+    if (has_gradient_tiles(f)) {  // one kernel, which d_x is always asked of
+        if (f.spec.norm_weight && input != "project") {
+            feed d_row = space.of_tokens(slot::d_row, f.C);
+            d_row.is_f32 = true;
+            feeds of_row = from;
+            of_row.insert(of_row.end(), weight_sums.begin(), weight_sums.end());
+            of_row.push_back(d_row);
+            made.kernels.push_back(plan_row_bwd(f, "pre_row_bwd", of_row));
+            from.push_back(as(slot::d_layer_input, d_row));
+        }
+        from.push_back(sums);
+        made.kernels.push_back(plan_gradient_tiles(f, input + "_tiles_bwd", from, rows));
+    } else {
+        feeds of_input = from;
+        of_input.insert(of_input.end(), weight_sums.begin(), weight_sums.end());
+        made.kernels.push_back(plan_input_bwd(f, input + "_input_bwd", of_input));
+        from.push_back(sums);
+        made.kernels.push_back(plan_matrix_sums(f, from, rows));
+        made.kernels.back().only_if = f.arranges_fn() ? slot::fn_is_wanted : slot::d_fn;
+    }
     if (f.arranges_fn()) {
         made.kernels.push_back(plan_finish_fn(f, {as(slot::totals, sums)}));
         made.kernels.back().only_if = slot::fn_is_wanted;
@@ -164,7 +182,8 @@ std::vector<column_range> scale_and_base(std::int64_t rows, std::int64_t scales)
     return {{.to = slot::d_base, .first = 0, .length = rows}, {.to = slot::d_scale, .first = rows, .length = scales}};
 }
 
-/// pre_bwd and head_bwd: `rows` rows of fn. `from` says where x is and where d_x goes; `input` is the last kernel's family.
+/// pre_bwd and head_bwd: `rows` rows of fn. `from` says where x is and where d_x goes; `input` begins the name of
+/// the last kernel.
 void add_pre(const facts& f, operator_plan& made, areas& space, feeds from, bool is_head, const std::string& input)
 {
     const std::int64_t rows = is_head ? f.n : f.m, scales = is_head ? 1 : 3;
@@ -194,8 +213,7 @@ void add_pre(const facts& f, operator_plan& made, areas& space, feeds from, bool
             plan_coefficients_bwd(f, "coefficients_bwd", with({as(slot::d_pre, d_pre), affine, history}), false));
     }
     const feed weight_sums = space.of_sums(slot::sums, f.spec.norm_weight ? f.C : 0, tokens_of_weight_sum);
-    made.kernels.push_back(plan_input_bwd(f, input, with({weight_sums})));
-    add_matrix(f, made, space, with({one_split}), rows);
+    add_inputs(f, made, space, with({one_split}), input, rows, {weight_sums});
     add_sums(f, made, space, affine, 1, rows + scales, slot::affine_is_wanted, scale_and_base(rows, scales));
     if (f.spec.norm_weight)
         add_sums(f, made, space, weight_sums, tokens_of_weight_sum, f.C, slot::d_norm_weight,
@@ -223,7 +241,7 @@ void add_after_post(const facts& f, operator_plan& made, areas& space, bool is_h
                         {slot::d_pre, slot::zero}}
                 : feeds{{slot::d_pre, slot::d_next_pre}, {slot::d_post, slot::d_next_post}, {slot::d_mix, slot::d_next_mix}};
     from.insert(from.end(), outputs.begin(), outputs.end());
-    add_pre(f, made, space, from, is_head, "post_pre_input_bwd");
+    add_pre(f, made, space, from, is_head, "post_pre");
     add_post(f, made, space,
              {as(slot::d_out, d_out),
               {slot::d_out_token_stride, slot::dense_token_stride},
@@ -234,9 +252,7 @@ void add_project(const facts& f, operator_plan& made, areas& space)
 {
     const feed arranged = space.arranged(f.m);
     if (f.arranges_fn()) made.kernels.push_back(plan_arrange_fn(f, {arranged}));
-    made.kernels.push_back(
-        plan_input_bwd(f, "project_input_bwd", f.arranges_fn() ? feeds{as(slot::fn, arranged)} : feeds{}));
-    add_matrix(f, made, space, {}, f.m);
+    add_inputs(f, made, space, f.arranges_fn() ? feeds{as(slot::fn, arranged)} : feeds{}, "project", f.m);
 }
 
 /// split_mixes_bwd and coeffs_bwd.
@@ -280,8 +296,15 @@ void add_dynamic_layer(const facts& f, operator_plan& made, areas& space)
     made.kernels.push_back(plan_layer_products(f, {coefficients, norm, d_coefficients}));
     made.kernels.push_back(plan_coefficients_bwd(f, "dynamic_coefficients_bwd",
                                                  {proj, sqsum, d_coefficients, history, d_proj, d_sqsum, affine}, false));
-    made.kernels.push_back(plan_input_bwd(f, "dynamic_input_bwd", {coefficients, norm, d_proj, d_sqsum, weight_sums}));
-    made.kernels.push_back(plan_matrix_sums(f, {d_proj, matrix, one_split}, f.m));
+    if (has_gradient_tiles(f)) {
+        const feed d_row = space.of_tokens(slot::d_row, f.C);
+        made.kernels.push_back(plan_row_bwd(f, "layer_row_bwd", {coefficients, norm, weight_sums, d_row}));
+        made.kernels.push_back(
+            plan_gradient_tiles(f, "dynamic_tiles_bwd", {d_row, coefficients, d_proj, d_sqsum, matrix, one_split}, f.m));
+    } else {
+        made.kernels.push_back(plan_input_bwd(f, "dynamic_input_bwd", {coefficients, norm, d_proj, d_sqsum, weight_sums}));
+        made.kernels.push_back(plan_matrix_sums(f, {d_proj, matrix, one_split}, f.m));
+    }
     const std::int64_t K = f.n * f.C;
     for (const column_range& part : {column_range{.to = slot::d_phi_pre, .first = 0, .length = f.n},
                                      column_range{.to = slot::d_phi_post, .first = f.n, .length = f.n},
@@ -322,9 +345,9 @@ bool add_gradient_kernels(const facts& of, operator_plan& made)
         case operation::post_bwd:
             return add_post(f, made, space, {}), true;
         case operation::pre_bwd:
-            return add_pre(f, made, space, {}, false, "pre_input_bwd"), true;
+            return add_pre(f, made, space, {}, false, "pre"), true;
         case operation::head_bwd:
-            return add_pre(f, made, space, {}, true, "pre_input_bwd"), true;
+            return add_pre(f, made, space, {}, true, "pre"), true;
         case operation::post_pre_bwd:
             return add_after_post(f, made, space, false), true;
         case operation::post_head_bwd:

@@ -34,6 +34,20 @@ void add_weight(const facts& f, kernel_plan& k)
     k.bindings["weight_align"] = fmt::to_string(weight_alignment_bytes(f.spec));
 }
 
+/// Floats of LDS for the factors of a token's steps, beside `floats` others; 0: they are too many, and in memory. Lanes that
+/// share a matrix follow those of the one before in LDS' 32 banks.
+std::int64_t history_room(const facts& f, std::int64_t floats)
+{
+    constexpr std::int64_t floats_max = 10240;  // of a work-group, which may declare 48 KB
+
+    std::int64_t lanes = 1;  // as in plan_matrices
+    while (lanes < f.n && lanes < f.wave) lanes *= 2;
+    std::int64_t room = history_floats(f);
+    if (f.is_host || room == 0) return 0;
+    while ((floats + room) % 32 != lanes % 32) ++room;
+    return 64 / lanes * (floats + room) <= floats_max ? room : 0;
+}
+
 /// LDS of one token: `gradient_floats` of templates/device/coefficients_gradient.hpp.
 std::int64_t gradient_floats(const facts& f) { return balance_floats(f) + f.n * f.n + f.m; }
 
@@ -142,7 +156,9 @@ kernel_plan plan_bias_sums(const facts& f, const feeds& from)
 kernel_plan plan_sinkhorn_bwd(const facts& f, const feeds& from)
 {
     const std::int64_t floats = balance_floats(f) + (is_implicit(f) ? 2 : 1) * f.n * f.n;
-    kernel_plan k = plan_matrices(f, "sinkhorn_bwd", arguments_of("sinkhorn_bwd", from), floats);
+    const std::int64_t room = history_room(f, floats);
+    kernel_plan k = plan_matrices(f, "sinkhorn_bwd", arguments_of("sinkhorn_bwd", from), floats + room);
+    k.bindings["history_room"] = fmt::to_string(room);
     add_sinkhorn_gradient(f, k.bindings);
     finish(f, k, false);
     return k;
@@ -209,13 +225,17 @@ kernel_plan plan_layer_products(const facts& f, const feeds& from)
 
 kernel_plan plan_coefficients_bwd(const facts& f, const std::string& family, const feeds& from, bool is_stage)
 {
-    kernel_plan k = plan_matrices(f, family, arguments_of(family, from), gradient_floats(f));
+    const bool has_history = family == "coefficients_bwd" || family == "dynamic_coefficients_bwd";
+    const std::int64_t floats = gradient_floats(f) + (family == "head_coefficients_bwd" ? f.n : f.m);
+    const std::int64_t room = has_history ? history_room(f, floats) : 0;
+    kernel_plan k = plan_matrices(f, family, arguments_of(family, from), floats + room);
+    if (has_history) k.bindings["history_room"] = fmt::to_string(room);
     add_sigmoids(f, k, family != "head_coefficients_bwd");
     k.bindings.erase("pre_eps");  // a constant has no gradient
     add(k, {{"hidden_dim", fmt::to_string(f.C)},
             {"rms_eps", real(f.spec.options.rms_eps)},
             {"d_splits", is_stage ? "splits" : "1"}});
-    if (family == "coefficients_bwd" || family == "dynamic_coefficients_bwd") add_sinkhorn_gradient(f, k.bindings);
+    if (has_history) add_sinkhorn_gradient(f, k.bindings);
     finish(f, k, false);
     k.hidden_dim = f.C;
     return k;
@@ -258,6 +278,15 @@ kernel_plan plan_matrix_sums(const facts& f, const feeds& from, std::int64_t row
     add(k, {{"tile_rows", fmt::to_string(tile)},
             {"rows_max", fmt::to_string(rows_max)},
             {"tokens_per_sum", fmt::to_string(tokens_of_matrix_sum)}});
+    finish(f, k, true);
+    return k;
+}
+
+kernel_plan plan_row_bwd(const facts& f, const std::string& family, const feeds& from)
+{
+    kernel_plan k = plan_slices(f, family, from, tokens_of_weight_sum);
+    add_weight(f, k);
+    add(k, {{"dtype", std::string(to_string(f.spec.dtype))}, {"weight_dtype", std::string(to_string(f.spec.weight_dtype))}});
     finish(f, k, true);
     return k;
 }

@@ -44,6 +44,14 @@ kernel_plan plan_input_bwd(const facts& f, const std::string& family, const feed
 /// The gradient of fn, summed over some tokens each.
 kernel_plan plan_matrix_sums(const facts& f, const feeds& from, std::int64_t rows_max);
 
+/// Whether matrix units make the gradients of fn and x in one kernel, plan_gradient_tiles of "pre_tiles_bwd",
+/// "post_pre_tiles_bwd", "project_tiles_bwd" or "dynamic_tiles_bwd".
+bool has_gradient_tiles(const facts& f);
+kernel_plan plan_gradient_tiles(const facts& f, const std::string& family, const feeds& from, std::int64_t rows_max);
+
+/// "pre_row_bwd", "layer_row_bwd": where there is a norm, what that kernel reads as the gradient of the sum of streams.
+kernel_plan plan_row_bwd(const facts& f, const std::string& family, const feeds& from);
+
 /// Sums of rows of `width` numbers, each of which stands for some tokens.
 kernel_plan plan_sum_rows(const facts& f, feeds from, std::int64_t tokens_per_row, std::int64_t width);
 

@@ -23,6 +23,8 @@ struct matrix_units {
     std::int64_t waves = 0;   ///< that share the weights of a slice
     std::int64_t groups = 0;  ///< that the largest such GPU runs at once
     std::int64_t tiles = 1;   ///< of 16 tokens that a group has at least, where there are as many
+    /// Of the gradients' products: tokens or channels of a right factor, and tokens whose d_proj is in LDS at once; 0: none.
+    std::int64_t gradient_columns = 0, gradient_tokens = 0;
     /// Work-groups may have the 200 KB of LDS, given by the launch, that pre_mix takes too; and kernels may overlap.
     bool has_overlap = false;
     /// Work-groups may be clusters, up to 16, with a copy engine that fills their LDS.

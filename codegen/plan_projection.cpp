@@ -22,19 +22,32 @@ struct row_of_units {
 // A walk over tiles begins with weights that are split, which takes as many instructions as four tiles do.
 constexpr matrix_units hopper(bool has_clusters)
 {
-    return {.header = "cuda_matrix", .waves = 8, .groups = 132, .has_overlap = true, .has_clusters = has_clusters};
+    return {.header = "cuda_matrix",
+            .waves = 8,
+            .groups = 132,
+            .gradient_columns = 8,
+            .gradient_tokens = 256,
+            .has_overlap = true,
+            .has_clusters = has_clusters};
 }
 constexpr matrix_units amd(const char* header, std::int64_t waves, std::int64_t compute_units)
 {
     return {.header = header, .waves = waves, .groups = 2 * compute_units, .tiles = 2};
 }
+constexpr matrix_units cdna(std::int64_t compute_units)
+{
+    matrix_units units = amd("amdgpu_mfma", 8, compute_units);
+    units.gradient_columns = 16;
+    units.gradient_tokens = 32;
+    return units;
+}
 constexpr std::array units_table{
     row_of_units{"sm_90", hopper(false)},
     row_of_units{"sm_90a", hopper(true)},
     row_of_units{"sm_100", hopper(false)},
-    row_of_units{"gfx90a", amd("amdgpu_mfma", 8, 110)},
-    row_of_units{"gfx942", amd("amdgpu_mfma", 8, 304)},
-    row_of_units{"gfx950", amd("amdgpu_mfma", 8, 256)},
+    row_of_units{"gfx90a", cdna(110)},
+    row_of_units{"gfx942", cdna(304)},
+    row_of_units{"gfx950", cdna(256)},
     row_of_units{"gfx1100", amd("amdgpu_wmma_twice", 16, 96)},
     row_of_units{"gfx1101", amd("amdgpu_wmma_twice", 16, 60)},
     row_of_units{"gfx1200", amd("amdgpu_wmma", 8, 32)},

@@ -6,9 +6,10 @@ namespace mhc {
 using uint4 = u32 __attribute__((ext_vector_type(4)));
 
 /// Words of 16 bytes on their way to a lane: in registers, where a load brings them in the background.
-template <int Words, int Block>
+template <int Words, int Block, int = 1>
 struct lane_queue {
     static constexpr int stages = 1, room = 0;
+    static constexpr bool stays = false;  ///< a set's words are taken before the next one is asked for
     uint4 words[Words];
 
     explicit MHC_MEMBER lane_queue(uint4*) {}
@@ -23,11 +24,31 @@ struct lane_queue {
     MHC_MEMBER void wait_for_all() const {}
     MHC_MEMBER uint4 word(int, int word, int) const { return words[word]; }
 };
+/// Registers are what a lane of a work-group may have.
+#define MHC_RESIDENT_KERNEL(name, block, resident, ...) MHC_KERNEL(name, block, __VA_ARGS__)
 /// LDS for `count` times 16 bytes.
 #define MHC_LARGE_LDS(name, count) static __attribute__((shared)) mhc::uint4 name[count]
 
 /// The upper halves of two floats, the first in the low half.
 MHC_DEVICE u32 upper_halves(u32 low, u32 high) { return __builtin_amdgcn_perm(high, low, 0x07060302U); }
+
+MHC_DEVICE u32 lower_halves(u32 low, u32 high) { return __builtin_amdgcn_perm(high, low, 0x05040100U); }
+
+/// The i-th of four words.
+MHC_DEVICE u32 word_of(const uint4& v, int i) { return v[i]; }
+
+/// The 8 values of 16 bytes of bf16.
+MHC_DEVICE vec<float, 8> widen_bf16(uint4 v)
+{
+    return widen<8>(__builtin_bit_cast(vec<u16, 8>, v), static_cast<const bf16*>(nullptr));
+}
+
+/// 16 bytes at `p`, a multiple of Align, that other waves read too.
+template <int Align>
+MHC_DEVICE uint4 load_words_of(const bf16* p)
+{
+    return reinterpret_cast<const packed_vector<u32, 4, smaller(Align, 16)>*>(p)->v;
+}
 
 /// The upper halves of eight floats.
 MHC_DEVICE uint4 upper_halves(vec<u32, 8> bits)
@@ -58,6 +79,9 @@ MHC_DEVICE weight_parts split_weights(vec<float, 8> w, bool has_low)
     const vec<float, 8> scaled = left * 65537.0f, low = fma<8>(minus, fma<8>(minus, left, scaled), scaled);
     return {upper_halves(high), upper_halves(__builtin_bit_cast(vec<u32, 8>, low))};
 }
+
+/// v, as if it were not known before: what follows from it is not kept in registers from one turn of a loop to the next.
+MHC_DEVICE int made_anew(int v) { return made_here(v); }
 
 /// Kernels that follow each other do not overlap.
 MHC_DEVICE void let_next_kernel_start() {}

@@ -56,38 +56,57 @@ MHC_DEVICE float z_gradient(int o, float z, const float* d_pre, const float* d_p
     return gradient[o - 2 * n];
 }
 
-template <class Options, int n>
-struct history_of {
-    static constexpr int floats = step_history<Options, n>::floats;
-};
-template <int n>
-struct history_of<void, n> {
-    static constexpr int floats = 0;
-};
+/// Sums over the splits, in their order, of Rows rows of a token's projection, in to[Rows]; and that of its squares. Loads
+/// of several rows are on their way at once.
+template <int Rows, int lanes>
+MHC_DEVICE float keep_sums(float* to, projected from, i64 t, i64 tokens, int lane)
+{
+    constexpr int together = smaller(ceil_div(Rows, lanes), 8);
+    float squares = 0.0f;
+    for (int first = lane; first < Rows; first += lanes * together) {
+        float totals[together] = {};
+        for (i64 s = 0; s < from.splits; ++s) {
+            const float* const row = from.proj + (s * tokens + t) * Rows;
+#pragma unroll
+            for (int k = 0; k < together; ++k)
+                if (first + k * lanes < Rows) totals[k] += row[first + k * lanes];
+        }
+#pragma unroll
+        for (int k = 0; k < together; ++k)
+            if (first + k * lanes < Rows) to[first + k * lanes] = totals[k];
+    }
+    for (i64 s = 0; s < from.splits; ++s) squares += from.sqsum[s * tokens + t];
+    wave_sync();
+    return squares;
+}
 
 /// d_proj [S, T, m] and d_sqsum [S, T], the same for each split since the splits are summed, and sums [T, affine_width].
-/// Of all `tokens` the first `valid` are read and written.
-template <matrix M, class Options, int n, int K, class Grid>
+/// Of all `tokens` the first `valid` are read and written. LDS of a token: gradient_floats, the projection's rows, and Room.
+template <matrix M, class Options, int n, int K, int Room, class Grid>
 MHC_DEVICE void token_coefficients_gradient(Grid at, float* shared, projected from, affine by, coefficient_gradients given,
                                             float* history, float* d_proj, float* d_sqsum, i64 splits, float* sums,
                                             i64 tokens, i64 valid, coefficient_constants k)
 {
     constexpr int m = rows_of_z<M, n>, lanes = lanes_of(n, Grid::wave_size), width = affine_width<M, n>;
-    for_each_matrix<n, gradient_floats<n>>(at, shared, valid, [=](i64 t, bool is_live, balance<n> s, int lane) MHC_INLINE {
+    constexpr int floats = gradient_floats<n> + m;
+    for_each_matrix<n, floats + Room>(at, shared, valid, [=](i64 t, bool is_live, balance<n> s, int lane) MHC_INLINE {
         float *const gradient = s.entries + balance<n>::floats, *const products = gradient + n * n;
-        const float squares = sum_of_splits(from.sqsum + t, tokens, from.splits);
+        float* const projections = s.entries + gradient_floats<n>;
+        const float squares = keep_sums<m, lanes>(projections, from, t, tokens, lane);
         const float r = 1.0f / square_root(squares * (1.0f / float(K)) + k.rms_eps);
         auto scale_of = [=](int o) MHC_INLINE { return o < n ? *by.scale_pre : o < 2 * n ? *by.scale_post : *by.scale_res; };
-        auto normalised = [=](int o)
-                              MHC_INLINE { return sum_of_splits(from.proj + t * m + o, tokens * m, from.splits) * r; };
+        auto normalised = [=](int o) MHC_INLINE { return projections[o] * r; };
         auto z = [=](int o) MHC_INLINE {
             const float base = o < n ? by.base_pre[o] : o < 2 * n ? by.base_post[o - n] : by.base_res[o - 2 * n];
             return fma(normalised(o), scale_of(o), base);
         };
         auto row = [=](const float* all, i64 token) MHC_INLINE { return all ? all + t * token : nullptr; };
-        if constexpr (M != matrix::none)
-            matrix_gradient<M, Options, n, lanes>(s, gradient, row(given.mix, given.mix_token),
-                                                  history + t * history_of<Options, n>::floats, lane, k.sinkhorn_eps, z);
+        if constexpr (M != matrix::none) {
+            float* kept = nullptr;
+            if constexpr (M == matrix::balanced) kept = history_place<Options, n, Room>(s.entries + floats, history, t);
+            matrix_gradient<M, Options, n, lanes>(s, gradient, row(given.mix, given.mix_token), kept, lane, k.sinkhorn_eps,
+                                                  z);
+        }
         for (int o = lane; o < m; o += lanes) {
             const float d_z = z_gradient<n>(o, z(o), row(given.pre, given.pre_token), row(given.post, given.post_token),
                                             gradient, k.post_mult);

@@ -51,6 +51,71 @@ MHC_DEVICE void add_product(product_sums& sums, const left_piece* a, const uint4
     add_step(sums, low.z, high.z, low.w, high.w, b->z, b->w);
 }
 
+/// A left piece whose words are in the order of add_step, which are then in registers that follow each other.
+MHC_DEVICE left_piece in_order(uint4 low, uint4 high)
+{
+    return {{{low.x, high.x, low.y, high.y}, {low.z, high.z, low.w, high.w}}};
+}
+MHC_DEVICE left_piece in_order(const left_piece& rows) { return in_order(rows.rows[0], rows.rows[1]); }
+MHC_DEVICE void add_in_order(product_sums& sums, const left_piece& a, const uint4& b)
+{
+    add_step(sums, a.rows[0].x, a.rows[0].y, a.rows[0].z, a.rows[0].w, b.x, b.y);
+    add_step(sums, a.rows[1].x, a.rows[1].y, a.rows[1].z, a.rows[1].w, b.z, b.w);
+}
+
+/// Products of 16 tokens by the 8 channels that each of 8 lanes has: channels are the rows, two of a lane's at a time, so
+/// that a lane's sums are of the tokens that it has in a product over tokens.
+struct token_products {
+    static constexpr int tokens = 4;  ///< of 16, in a lane
+    product_sums at[2][4];
+    static MHC_MEMBER int token(int group, int k) { return k / 2 * 8 + group * 2 + k % 2; }
+    /// Puts what a lane's 8 channels have of some rows of fn `distance` words apart, as add takes it: the words of one
+    /// instruction together.
+    static MHC_MEMBER void keep(uint4* to, int distance, const uint4 (&channels)[8])
+    {
+#pragma unroll
+        for (int j = 0; j < 8; j += 2) {
+            const left_piece pair = in_order(channels[j], channels[j + 1]);
+            to[j * distance] = pair.rows[0];
+            to[(j + 1) * distance] = pair.rows[1];
+        }
+    }
+    /// weights(i): the i-th word that keep has put; tokens_from(first): of the token `column` after it.
+    template <class Weights, class Tokens>
+    MHC_MEMBER void add(Weights weights, Tokens tokens_from)
+    {
+        const uint4 right[2] = {tokens_from(0), tokens_from(8)};
+#pragma unroll
+        for (int j = 0; j < 4; ++j) {
+            const left_piece left = {{weights(2 * j), weights(2 * j + 1)}};
+            add_in_order(at[0][j], left, right[0]);
+            add_in_order(at[1][j], left, right[1]);
+        }
+    }
+    MHC_MEMBER float get(int k, int channel) const { return at[k / 2][channel / 2].at[channel % 2 * 2 + k % 2]; }
+};
+
+/// The lower or the upper halves of two words, those of the first one in the low half.
+MHC_DEVICE u32 lower_halves(u32 low, u32 high) { return __byte_perm(low, high, 0x5410); }
+MHC_DEVICE u32 upper_halves(u32 low, u32 high) { return __byte_perm(low, high, 0x7632); }
+
+/// The i-th of four words.
+MHC_DEVICE u32 word_of(const uint4& v, int i) { return i < 2 ? (i == 0 ? v.x : v.y) : (i == 2 ? v.z : v.w); }
+
+/// 16 bytes at `p`, a multiple of Align, that other waves read too.
+template <int Align>
+MHC_DEVICE uint4 load_words_of(const bf16* p)
+{
+    return load_words<uint4, Align>(p);
+}
+
+/// v, as if it were not known before: what follows from it is not kept in registers from one turn of a loop to the next.
+MHC_DEVICE int made_anew(int v)
+{
+    asm volatile("" : "+r"(v));
+    return v;
+}
+
 /// Sum over the four lanes that share g, in each of them.
 MHC_DEVICE float quad_sum(float v)
 {
@@ -146,10 +211,11 @@ MHC_DEVICE void copies_but()
 }
 
 /// Words of 16 bytes on their way to a lane, a few sets of them in LDS: more than registers hold.
-template <int Words, int Block>
+template <int Words, int Block, int Stages = 3>
 struct lane_queue {
-    static constexpr int stages = 3, room = stages * Words * Block;
-    uint4* lds;  ///< [stages, Words, Block]
+    static constexpr int stages = Stages, room = stages * Words * Block;
+    static constexpr bool stays = true;  ///< a set's words are there until the next one is asked for
+    uint4* lds;                          ///< [stages, Words, Block]
 
     explicit MHC_MEMBER lane_queue(uint4* room) : lds(room) {}
     template <int Align>

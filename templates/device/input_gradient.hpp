@@ -40,6 +40,28 @@ struct gradient_sources {
 /// Tokens whose weight gradients one lane adds up before they are stored.
 constexpr int tokens_of_weight_sum = 8;
 
+/// d_a of W channels at c of token t, and what the weight of the norm gets from it where `is_live`, added to `weight_sum`.
+template <class Parts, class Rows, int n, int WeightAlign, class Data, class Weight, class Matrix>
+MHC_DEVICE typename Rows::lanes sum_gradient(const gradient_sources<Data, Weight, Matrix>& from, i64 t, int c, bool is_live,
+                                             typename Rows::lanes& weight_sum)
+{
+    constexpr int W = Rows::W;
+    using lanes = typename Rows::lanes;
+    lanes h = splat<W>(0.0f);
+    if constexpr (Parts::mix)
+        h = weighted_sum<Rows, n>(from.d_out + t * from.g_token, from.g_stream, from.q + t * from.coefficients_token, c);
+    else
+        h = Rows::load(from.d_row + t * Rows::C, c);
+    if constexpr (Parts::norm) {
+        const lanes a =
+            weighted_sum<Rows, n>(from.x + t * from.x_token, from.x_stream, from.p + t * from.coefficients_token, c);
+        const float e0 = from.norm[2 * t], e1 = from.norm[2 * t + 1];
+        if (is_live) weight_sum = fma<W>(h * e0, a, weight_sum);
+        h = fma<W>(a, splat<W>(-e1), h * weight_at<Rows, WeightAlign>(from.weight, c) * e0);
+    }
+    return h;
+}
+
 /// One tile of tokens and W channels at c: d_x, and what the weight of the norm gets from it, added to `weight_sum`.
 template <class Parts, class Rows, int n, layout L, int TileTokens, int WeightAlign, class Out, class Data, class Weight,
           class Matrix>
@@ -54,20 +76,7 @@ MHC_DEVICE void tile_gradient(const gradient_sources<Data, Weight, Matrix>& from
 #pragma unroll
         for (int k = 0; k < TileTokens; ++k) {
             const i64 t = first + k < valid ? first + k : valid - 1;
-            lanes h = splat<W>(0.0f);
-            if constexpr (Parts::mix)
-                h = weighted_sum<Rows, n>(from.d_out + t * from.g_token, from.g_stream, from.q + t * from.coefficients_token,
-                                          c);
-            else
-                h = Rows::load(from.d_row + t * Rows::C, c);
-            if constexpr (Parts::norm) {
-                const lanes a =
-                    weighted_sum<Rows, n>(from.x + t * from.x_token, from.x_stream, from.p + t * from.coefficients_token, c);
-                const float e0 = from.norm[2 * t], e1 = from.norm[2 * t + 1];
-                if (first + k < valid) weight_sum = fma<W>(h * e0, a, weight_sum);
-                h = fma<W>(a, splat<W>(-e1), h * weight_at<Rows, WeightAlign>(from.weight, c) * e0);
-            }
-            d_a[k] = h;
+            d_a[k] = sum_gradient<Parts, Rows, n, WeightAlign>(from, t, c, first + k < valid, weight_sum);
         }
     }
     for (int i = 0; i < n; ++i) {
@@ -125,6 +134,26 @@ MHC_DEVICE void input_gradient(Grid at, const gradient_sources<Data, Weight, Mat
                 tile_gradient<Parts, Rows, n, L, TileTokens, WeightAlign>(copy, d_x, d_x_token, d_x_stream, t, tokens, valid,
                                                                           c, adds, weight_sum);
             if constexpr (Parts::norm) Rows::store(weight_sums + slice * Rows::C, c, weight_sum);
+        });
+    }
+}
+
+/// d_a alone [T, C], and weight_sums as input_gradient has them.
+template <class Parts, class Rows, int n, int WeightAlign, class Grid, class Data, class Weight, class Matrix>
+MHC_DEVICE void row_gradient(Grid at, const gradient_sources<Data, Weight, Matrix>& from, float* d_a, float* weight_sums,
+                             i64 valid)
+{
+    constexpr int each = tokens_of_weight_sum;
+    const gradient_sources<Data, Weight, Matrix> copy = from;
+    const i64 items = ceil_div_long(valid, each) * Rows::chunks;
+    for (i64 item = at.group; item < items; item += at.groups) {
+        const int begin = int(item % Rows::chunks) * Rows::chunk;
+        const i64 slice = item / Rows::chunks, first = slice * each;
+        for_each_vector<Rows>(at, begin, smaller(begin + Rows::chunk, Rows::C), [=](int c) MHC_INLINE {
+            typename Rows::lanes weight_sum = splat<Rows::W>(0.0f);
+            for (i64 t = first; t < first + each && t < valid; ++t)
+                Rows::store(d_a + t * Rows::C, c, sum_gradient<Parts, Rows, n, WeightAlign>(copy, t, c, true, weight_sum));
+            Rows::store(weight_sums + slice * Rows::C, c, weight_sum);
         });
     }
 }

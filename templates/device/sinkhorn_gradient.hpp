@@ -45,6 +45,16 @@ struct step_history {
     MHC_MEMBER bool taken(int k, int line) const { return Options::mode != eps_mode::thresh || factors(k)[line] > 0.0f; }
 };
 
+/// Where a token's history is: beside its matrix in LDS where Room floats are there for it, which a step back waits for
+/// less, else in memory.
+template <class Options, int n, int Room>
+MHC_DEVICE float* history_place(float* beside, float* in_memory, i64 t)
+{
+    constexpr int floats = step_history<Options, n>::floats;
+    static_assert(Room == 0 || Room >= floats, "all steps have room");
+    return Room > 0 ? beside : in_memory + t * floats;
+}
+
 /// Gradients [n, n] on lines of either axis.
 template <axis A, int n>
 MHC_DEVICE float& line_entry(float* matrix, int line, int k)
@@ -178,25 +188,25 @@ MHC_DEVICE void balanced_gradient(balance<n> s, float* gradient, float* history,
     }
 }
 
-/// d_logits[t] from d_mix[t]; `history` has room for the factors of every token.
-template <class Options, int n, class Grid>
+/// d_logits[t] from d_mix[t]; `history` has room for the factors of every token, if not Room floats of `shared` have.
+template <class Options, int n, int Room, class Grid>
 MHC_DEVICE void sinkhorn_gradients(Grid at, float* shared, const float* logits, const float* d_mix, float* d_logits,
                                    float* history, i64 tokens, float eps)
 {
     constexpr int lanes = lanes_of(n, Grid::wave_size);
-    using steps = step_history<Options, n>;
-    for_each_matrix<n, balance<n>::floats + (Options::is_implicit ? 2 : 1) * n * n>(
-        at, shared, tokens, [=](i64 t, bool is_live, balance<n> s, int lane) MHC_INLINE {
-            float* const gradient = s.entries + balance<n>::floats;
-            for (int e = lane; e < n * n; e += lanes) {
-                s.entries[e] = logits[t * (n * n) + e];
-                gradient[e] = d_mix[t * (n * n) + e];
-            }
-            balanced_gradient<Options, n, lanes>(s, gradient, history + t * steps::floats, gradient + n * n, lane, eps,
-                                                 [=](int e) MHC_INLINE { return logits[t * (n * n) + e]; });
-            if (is_live)
-                for (int e = lane; e < n * n; e += lanes) d_logits[t * (n * n) + e] = gradient[e];
-        });
+    constexpr int floats = balance<n>::floats + (Options::is_implicit ? 2 : 1) * n * n;
+    for_each_matrix<n, floats + Room>(at, shared, tokens, [=](i64 t, bool is_live, balance<n> s, int lane) MHC_INLINE {
+        float* const gradient = s.entries + balance<n>::floats;
+        for (int e = lane; e < n * n; e += lanes) {
+            s.entries[e] = logits[t * (n * n) + e];
+            gradient[e] = d_mix[t * (n * n) + e];
+        }
+        float* const kept = history_place<Options, n, Room>(s.entries + floats, history, t);
+        balanced_gradient<Options, n, lanes>(s, gradient, kept, gradient + n * n, lane, eps,
+                                             [=](int e) MHC_INLINE { return logits[t * (n * n) + e]; });
+        if (is_live)
+            for (int e = lane; e < n * n; e += lanes) d_logits[t * (n * n) + e] = gradient[e];
+    });
 }
 
 }  // namespace mhc

@@ -1,4 +1,5 @@
-// mhc/device/square_products.hpp -- sums of squares by matrix units: the diagonal of a product with itself.
+// mhc/device/square_products.hpp -- what follows from products of 16 by 16 whose factors lie in lanes alike: sums of
+// squares, the diagonal of a product with itself; and products whose sums lie as factors of the next ones do.
 #pragma once
 
 namespace mhc {
@@ -29,6 +30,36 @@ struct column_squares {
         }
         if (has_diagonal) put(matrix_unit::column(lane), sum);
     }
+};
+
+/// A left piece as add_in_order takes it.
+MHC_DEVICE left_piece in_order(const left_piece& rows) { return rows; }
+MHC_DEVICE void add_in_order(product_sums& sums, const left_piece& a, const uint4& b) { add_product(sums, &a, &b); }
+
+/// Products of 16 tokens by the 8 channels that each of 16 lanes has: tokens are the rows, so that a lane's sums are of the
+/// tokens that it has in a product over tokens.
+struct token_products {
+    static constexpr int tokens = matrix_unit::sums;  ///< of 16, in a lane
+    product_sums at[8];
+    static MHC_MEMBER int token(int group, int k) { return group * tokens + k; }
+    /// Puts what a lane's 8 channels have of some rows of fn `distance` words apart, as add takes it.
+    static MHC_MEMBER void keep(uint4* to, int distance, const uint4 (&channels)[8])
+    {
+#pragma unroll
+        for (int c = 0; c < 8; ++c) to[c * distance] = channels[c];
+    }
+    /// weights(i): the i-th word that keep has put; tokens_from(first): of the token `column` after it.
+    template <class Weights, class Tokens>
+    MHC_MEMBER void add(Weights weights, Tokens tokens_from)
+    {
+        const left_piece left = {{tokens_from(0)}};
+#pragma unroll
+        for (int c = 0; c < 8; ++c) {
+            const uint4 right = weights(c);
+            add_product(at[c], &left, &right);
+        }
+    }
+    MHC_MEMBER float get(int k, int channel) const { return at[channel].at[k]; }
 };
 
 }  // namespace mhc
