@@ -11,6 +11,7 @@
 #define MHC_FUSED true
 #define MHC_BRANCH_ON_NAN true
 
+/// Of how many work-groups are there at once the registers follow, not the other way round.
 #define MHC_RESIDENT_KERNEL(name, block, resident, ...) MHC_KERNEL(name, block, __VA_ARGS__)
 #define MHC_KERNEL(name, block, ...) \
     extern "C" __attribute__((global, amdgpu_flat_work_group_size(block, block))) void name(__VA_ARGS__)

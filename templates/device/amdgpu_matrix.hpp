@@ -24,8 +24,6 @@ struct lane_queue {
     MHC_MEMBER void wait_for_all() const {}
     MHC_MEMBER uint4 word(int, int word, int) const { return words[word]; }
 };
-/// Registers are what a lane of a work-group may have.
-#define MHC_RESIDENT_KERNEL(name, block, resident, ...) MHC_KERNEL(name, block, __VA_ARGS__)
 /// LDS for `count` times 16 bytes.
 #define MHC_LARGE_LDS(name, count) static __attribute__((shared)) mhc::uint4 name[count]
 

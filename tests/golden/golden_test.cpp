@@ -29,7 +29,8 @@ json pin(const codegen::kernel_plan& k, const codegen::target& on)
     json pinned;
     pinned["key"] = cache::to_hex(cache::sha256(key));
     // The stub is what follows the last header; the headers are pinned by the key's digest.
-    const std::string stub = source.substr(source.rfind("MHC_KERNEL("));
+    const std::size_t plain = source.rfind("\nMHC_KERNEL("), resident = source.rfind("\nMHC_RESIDENT_KERNEL(");
+    const std::string stub = source.substr((plain == std::string::npos ? resident : plain) + 1);
     for (std::size_t at = 0; at < stub.size(); at = stub.find('\n', at) + 1)
         pinned["stub"].push_back(stub.substr(at, stub.find('\n', at) - at));
     for (const codegen::argument& arg : k.args)
