@@ -104,7 +104,7 @@ kernel_plan plan_layer_ahead(const facts& f)
     while (resident > 1 && layer_stages(f, resident) < 2) --resident;
     const std::int64_t stages = layer_stages(f, resident);
     k.lds_bytes = static_cast<std::int32_t>(stages * f.slices() * f.slice * f.n * size_of(f.spec.dtype));
-    k.grid.groups_max = f.units.groups * resident;
+    k.grid.groups_max = f.units.groups() * resident;
     k.may_overlap = true;
     add(k, {{"resident", fmt::to_string(resident)},
             {"stages", fmt::to_string(stages)},
@@ -156,7 +156,7 @@ kernel_plan plan_pre_mix(const facts& f, const feeds& from)
                                       : std::clamp<std::int64_t>(lds_bytes / (3 * stage_bytes), 1, 5);
     const std::int64_t stages = std::clamp<std::int64_t>(lds_bytes / (resident * stage_bytes), 1, 6);
     k.lds_bytes = static_cast<std::int32_t>(stages * stage_bytes);
-    k.grid.groups_max = f.units.groups * resident;
+    k.grid.groups_max = f.units.groups() * resident;
     add(k, {{"resident", fmt::to_string(resident)}, {"stages", fmt::to_string(stages)}});
     add(k, rows_of(f, f.vector));
     add_sigmoids(f, k, true);

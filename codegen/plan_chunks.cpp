@@ -91,7 +91,8 @@ void add_chunks(const facts& f, operator_plan& made)
         return;
     }
     // A quarter of the cache is left to the weights, and to what its sets cannot hold of the rest.
-    const std::int64_t fitting = f.on.last_level_bytes / 4 * 3 / bytes_of_token(f, made) / chunk_unit * chunk_unit;
+    const std::int64_t own = f.on.last_level_bytes / partitions_of(f.on);
+    const std::int64_t fitting = own / 4 * 3 / bytes_of_token(f, made) / chunk_unit * chunk_unit;
     if (fitting >= chunk_tokens_min)
         made.chunk_tokens_max = fitting;
     else

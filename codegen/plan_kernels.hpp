@@ -19,18 +19,25 @@ inline constexpr std::int64_t channels_of_tiles = 1024;
 
 /// What a target's matrix units ask of the plan of project_tiles.
 struct matrix_units {
-    const char* header = "";  ///< of templates/device, without the end; empty: none that projections use
-    std::int64_t waves = 0;   ///< that share the weights of a slice
-    std::int64_t groups = 0;  ///< that the largest such GPU runs at once
-    std::int64_t tiles = 1;   ///< of 16 tokens that a group has at least, where there are as many
+    const char* header = "";         ///< of templates/device, without the end; empty: none that projections use
+    std::int64_t waves = 0;          ///< that share the weights of a slice
+    std::int64_t compute_units = 0;  ///< of the largest product; the device's, where it is known
+    std::int64_t groups_each = 1;    ///< that one of them runs at once
+    std::int64_t tiles = 1;          ///< of 16 tokens that a group has at least, where there are as many
     /// Of the gradients' products: tokens or channels of a right factor, and tokens whose d_proj is in LDS at once; 0: none.
     std::int64_t gradient_columns = 0, gradient_tokens = 0;
     /// Work-groups may have the 200 KB of LDS, given by the launch, that pre_mix takes too; and kernels may overlap.
     bool has_overlap = false;
     /// Work-groups may be clusters, up to 16, with a copy engine that fills their LDS.
     bool has_clusters = false;
+
+    /// That the GPU runs at once.
+    std::int64_t groups() const { return groups_each * compute_units; }
 };
 matrix_units matrix_units_of(const target& on);
+/// How many devices like this one the largest product is split into, as an MI300X in CPX mode is into 8 of 38 compute
+/// units; 1 where the numbers are of no such split.
+std::int64_t partitions_of(const target& on);
 
 /// Channels of a stream in a slice of a projection that work-groups of NVIDIA GPUs keep the weights of: a power of two of
 /// slices, up to 16, that a cluster has; 1536 channels of all streams at most, 1792 where 16 are not enough otherwise.

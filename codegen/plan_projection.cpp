@@ -24,7 +24,7 @@ constexpr matrix_units hopper(bool has_clusters)
 {
     return {.header = "cuda_matrix",
             .waves = 8,
-            .groups = 132,
+            .compute_units = 132,
             .gradient_columns = 8,
             .gradient_tokens = 256,
             .has_overlap = true,
@@ -32,7 +32,7 @@ constexpr matrix_units hopper(bool has_clusters)
 }
 constexpr matrix_units amd(const char* header, std::int64_t waves, std::int64_t compute_units)
 {
-    return {.header = header, .waves = waves, .groups = 2 * compute_units, .tiles = 2};
+    return {.header = header, .waves = waves, .compute_units = compute_units, .groups_each = 2, .tiles = 2};
 }
 constexpr matrix_units cdna(std::int64_t compute_units)
 {
@@ -59,8 +59,20 @@ constexpr std::array units_table{
 matrix_units matrix_units_of(const target& on)
 {
     for (const row_of_units& row : units_table)
-        if (row.processor == on.processor) return row.units;
+        if (row.processor == on.processor) {
+            matrix_units units = row.units;
+            if (on.compute_units > 0) units.compute_units = on.compute_units;
+            return units;
+        }
     return {};
+}
+
+std::int64_t partitions_of(const target& on)
+{
+    for (const row_of_units& row : units_table)
+        if (row.processor == on.processor && on.compute_units > 0 && row.units.compute_units % on.compute_units == 0)
+            return row.units.compute_units / on.compute_units;
+    return 1;
 }
 
 std::int64_t channels_of_ranks(std::int64_t n, std::int64_t hidden_dim)
@@ -99,7 +111,7 @@ kernel_plan plan_project_tiles(const facts& f, const std::string& family, const 
     k.grid = {.tokens_per_unit = 16 * f.units.tiles,
               .items_per_unit = slices,
               .items_per_group = 1,
-              .groups_max = std::max(f.units.groups / slices, std::int64_t{1}) * slices};
+              .groups_max = std::max(f.units.groups() / slices, std::int64_t{1}) * slices};
     add(k, rows_of(f, f.vector));
     k.bindings["matrix"] = f.units.header;
     k.bindings["slice"] = fmt::to_string(f.project_slice);

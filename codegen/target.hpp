@@ -12,6 +12,7 @@ namespace mhc::codegen {
 
 enum class target_kind { host, amdgpu, cuda };
 
+/// All but compute_units and code_object_version is the table's.
 struct target {
     target_kind kind = target_kind::host;
     std::string name;       ///< as keys and rows have it: "gfx942", "gfx90a:sramecc+:xnack-", "sm_90", "host:<hash>"
@@ -24,6 +25,9 @@ struct target {
     /// none.
     std::int64_t last_level_bytes = 0;
     std::int32_t code_object_version = 5;  ///< AMD: 4 where a HIP 5 runtime will load the object
+    /// Compute units or multiprocessors of the device, which grids are sized by; 0: those of the largest that the table
+    /// knows. No kernel and no bit of a result depends on it.
+    std::int32_t compute_units = 0;
 };
 
 /// "gfx942", "gfx90a:sramecc+:xnack-", "sm_90", "host:x86-64-v2|3|4". A bare "host" is `host_target(features)`.

@@ -182,6 +182,7 @@ public:
         return check(errc::launch_failed, count > 0 ? "cuLaunchKernelEx" : "cuLaunchKernel", status);
     }
 
+    std::int32_t compute_units() const override { return multiprocessors_; }
     bool write_map(const streams_in_memory& of, void* to) const override
     {
         // What is smaller, as a share of a GPU is, may have no 16 multiprocessors that a cluster can be on.

@@ -34,6 +34,8 @@ public:
     }
     /// As loaded_kernel::write_map.
     virtual bool write_map(const streams_in_memory&, void*) const { return false; }
+    /// Compute units (multiprocessors) of this device, of a partition its own; 0: not known.
+    virtual std::int32_t compute_units() const { return 0; }
     /// Code object version that this runtime loads for certain: 4 for HIP 5, 5 from HIP 6; 0 on CUDA.
     virtual int code_object_version() const = 0;
 };

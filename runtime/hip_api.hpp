@@ -41,13 +41,13 @@ inline constexpr std::uintptr_t launch_param_buffer_pointer = 1;
 inline constexpr std::uintptr_t launch_param_buffer_size = 2;
 inline constexpr std::uintptr_t launch_param_end = 3;
 
-/// Where the texts that are read lie in hipDeviceProp_t, which HIP 6 laid out anew under a function of another name.
-/// Both are 256 bytes long.
+/// Where what is read lies in hipDeviceProp_t, which HIP 6 laid out anew under a function of another name. Both texts are
+/// 256 bytes long; the number of compute units, multiProcessorCount, is an int.
 struct properties_layout {
-    std::size_t name, arch_name, size;
+    std::size_t name, compute_units, arch_name, size;
 };
-inline constexpr properties_layout properties_r0000{0, 396, 792};    // hipGetDeviceProperties: HIP 5
-inline constexpr properties_layout properties_r0600{0, 1160, 1472};  // hipGetDevicePropertiesR0600: HIP 6 and 7
+inline constexpr properties_layout properties_r0000{0, 336, 396, 792};    // hipGetDeviceProperties: HIP 5
+inline constexpr properties_layout properties_r0600{0, 388, 1160, 1472};  // hipGetDevicePropertiesR0600: HIP 6 and 7
 inline constexpr std::size_t properties_text_bytes = 256;
 
 /// The runtime's functions. What stands behind `// optional` may be null.

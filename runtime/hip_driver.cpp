@@ -54,10 +54,11 @@ struct loaded_module {
 
 class hip_driver final : public gpu_driver {
 public:
-    hip_driver(const api& from, int ordinal, int version, std::string id, std::string name)
+    hip_driver(const api& from, int ordinal, int version, int compute_units, std::string id, std::string name)
         : api_(from),
           ordinal_(ordinal),
           version_(version),
+          compute_units_(compute_units),
           id_(std::move(id)),
           name_(std::move(name)),
           version_text_(hip::version_text(version))
@@ -67,6 +68,7 @@ public:
     const std::string& id() const override { return id_; }
     const std::string& name() const override { return name_; }
     const std::string& driver_version() const override { return version_text_; }
+    std::int32_t compute_units() const override { return compute_units_; }
     int code_object_version() const override { return hip::major_version(version_) < 6 ? 4 : 5; }
 
     jit::result<void*> allocate(std::size_t bytes) override
@@ -233,16 +235,17 @@ private:
     }
 
     const api& api_;
-    int ordinal_, version_;
+    int ordinal_, version_, compute_units_;
     std::string id_, name_, version_text_;
 };
 
 /// What was read of hipDeviceProp_t.
-struct device_texts {
+struct device_properties {
     std::string id, name;
+    int compute_units = 0;  ///< 0: what stands there is no number of them
 };
 
-jit::result<device_texts> read_properties(const api& from, int ordinal)
+jit::result<device_properties> read_properties(const api& from, int ordinal)
 {
     // Larger than any version's structure: what a later one adds is written behind what is read.
     alignas(16) std::array<char, 16384> properties{};
@@ -251,7 +254,10 @@ jit::result<device_texts> read_properties(const api& from, int ordinal)
     const auto text_at = [&](std::size_t offset) {
         return std::string(&properties[offset], ::strnlen(&properties[offset], hip::properties_text_bytes));
     };
-    device_texts read{text_at(from.properties->arch_name), text_at(from.properties->name)};
+    device_properties read{text_at(from.properties->arch_name), text_at(from.properties->name)};
+    constexpr int compute_units_max = 4096;
+    std::memcpy(&read.compute_units, &properties[from.properties->compute_units], sizeof read.compute_units);
+    if (read.compute_units < 0 || read.compute_units > compute_units_max) read.compute_units = 0;
     const bool is_plausible =
         read.id.size() < 64 && std::all_of(read.id.begin(), read.id.end(), [](char c) { return c > ' ' && c < 127; });
     if (!read.id.starts_with("gfx") || !is_plausible)
@@ -284,10 +290,10 @@ jit::result<std::shared_ptr<gpu_driver>> open_hip_device(const hip::api& from, i
     int version = 0;
     if (const status error = from.runtime_get_version(&version); error != hip::success)
         return refused("hipRuntimeGetVersion", error);
-    auto texts = read_properties(from, ordinal);
-    if (!texts) return texts.error();
-    return std::shared_ptr<gpu_driver>(
-        std::make_shared<hip_driver>(from, ordinal, version, std::move(texts->id), std::move(texts->name)));
+    auto read = read_properties(from, ordinal);
+    if (!read) return read.error();
+    return std::shared_ptr<gpu_driver>(std::make_shared<hip_driver>(from, ordinal, version, read->compute_units,
+                                                                    std::move(read->id), std::move(read->name)));
 }
 
 jit::result<std::shared_ptr<gpu_driver>> open_hip(int ordinal)

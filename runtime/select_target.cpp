@@ -64,11 +64,14 @@ jit::result<codegen::target> target_of(const gpu_driver& driver)
 selected_target on_device(codegen::target on, std::shared_ptr<gpu_driver> driver)
 {
     selected_target chosen{.on = std::move(on), .driver = std::move(driver), .exact = {}, .notes = {}};
+    // HIP counts those of gfx10 and later in pairs, or not, by its version: there the table's stand.
+    if (!chosen.on.processor.starts_with("gfx1")) chosen.on.compute_units = chosen.driver->compute_units();
     if (chosen.on.kind != target_kind::amdgpu) return chosen;
     chosen.on.code_object_version = chosen.driver->code_object_version();
     if (auto exact = codegen::parse_target(chosen.driver->id());
         exact && chosen.on.features.empty() && !exact->features.empty()) {
         exact->code_object_version = chosen.on.code_object_version;
+        exact->compute_units = chosen.on.compute_units;
         chosen.exact = std::move(*exact);
     }
     return chosen;

@@ -14,6 +14,8 @@ using namespace mhc::fake_hip;
 TEST_CASE("HIP declarations: texts are read where each structure has them")
 {
     CHECK(hip::properties_r0000.name == offsetof(properties_r0000, name));
+    CHECK(hip::properties_r0000.compute_units == offsetof(properties_r0000, processors));
+    CHECK(hip::properties_r0600.compute_units == offsetof(properties_r0600, processors));
     CHECK(hip::properties_r0000.arch_name == offsetof(properties_r0000, arch_name));
     CHECK(hip::properties_r0000.size == sizeof(properties_r0000));
     CHECK(hip::properties_r0600.name == offsetof(properties_r0600, name));

@@ -44,6 +44,34 @@ TEST_CASE("HIP engine: a layer loads each kernel once, on the engine's device")
     }
 }
 
+TEST_CASE("HIP engine: grids that fill a GPU are sized by the device's compute units, where it says them")
+{
+    const fake_runtime& fake = fresh_fake();
+    if (!can_compile()) return;
+    // Channels of one slice, and more tokens than the projection's groups take at once.
+    test_case of;
+    of.op = operation::pre_fwd;
+    of.tokens = 20000;
+    of.spec.hidden_dim = 8;
+    of.spec.wanted = jit::operations{of.op};
+    const operands made = make_operands(of);
+    const auto groups_with = [&](int compute_units) {
+        fake.control.set_compute_units(compute_units);
+        const auto layer = jit::engine::create(options_with(MHC_TEST_CACHE_DIR)).value()->layer(of.spec).value();
+        const operand_memory memory(layer, made);
+        fake.control.take_record();
+        REQUIRE(launch_with(layer, made, memory).has_value());
+        for (const call& one : fake.control.take_record())
+            if (one.name == "hipModuleLaunchKernel") return one.grid;
+        return 0U;
+    };
+    CHECK(groups_with(80) == 160);  // two for each
+    const unsigned of_table = groups_with(304);
+    CHECK(of_table == 608);
+    CHECK(groups_with(0) == of_table);  // what no GPU can have, here as in any field that is not set
+    CHECK(groups_with(5000) == of_table);
+}
+
 TEST_CASE("HIP engine: a stored object that HIP will not load is set aside and compiled again")
 {
     const fake_runtime& fake = fresh_fake();

@@ -93,10 +93,11 @@ TEST_CASE("HIP header: constants and enumerators have its values")
     CHECK(reinterpret_cast<void*>(hip::launch_param_end) == HIP_LAUNCH_PARAM_END);
 }
 
-TEST_CASE("HIP header: the texts of device properties lie where it has them")
+TEST_CASE("HIP header: what is read of device properties lies where it has them")
 {
     const hip::properties_layout& layout = HIP_VERSION_MAJOR < 6 ? hip::properties_r0000 : hip::properties_r0600;
     CHECK(layout.name == offsetof(hipDeviceProp_t, name));
+    CHECK(layout.compute_units == offsetof(hipDeviceProp_t, multiProcessorCount));
     CHECK(layout.arch_name == offsetof(hipDeviceProp_t, gcnArchName));
     CHECK(layout.size == sizeof(hipDeviceProp_t));
     CHECK(hip::properties_text_bytes == sizeof(hipDeviceProp_t::name));

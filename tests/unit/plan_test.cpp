@@ -98,6 +98,26 @@ TEST_CASE("plan: kernels that read a tensor again take chunks of tokens that the
     CHECK(plan_of(spec_of(32, 7168), "gfx1200", operation::pre_fwd).chunk_tokens(many) == many);
 }
 
+TEST_CASE("plan: a device's compute units decide grids and chunks of tokens, and no kernel")
+{
+    const auto plan_with = [](std::int32_t compute_units) {
+        target on = parse_target("gfx942").value();
+        on.compute_units = compute_units;
+        return plan(spec_of(4, 4096), on, operation::pre_fwd).value();
+    };
+    const operator_plan largest = plan_with(0), of_80 = plan_with(80), of_partition = plan_with(38);
+    CHECK(largest.kernels.front().grid.groups(1 << 20) == 608);  // 16 slices of them
+    CHECK(of_80.kernels.front().grid.groups(1 << 20) == 160);
+    CHECK(of_partition.kernels.front().grid.groups(1 << 20) == 64);
+    CHECK(of_80.chunk_tokens_max == largest.chunk_tokens_max);
+    CHECK(of_partition.chunk_tokens_max > 0);
+    CHECK(of_partition.chunk_tokens_max <= largest.chunk_tokens_max / 8);
+    CHECK(plan_with(304).chunk_tokens_max == largest.chunk_tokens_max);
+    for (const operator_plan* other : {&of_80, &of_partition})
+        for (std::size_t i = 0; i < largest.kernels.size(); ++i)
+            CHECK(key_text_of(other->kernels[i], "gfx942") == key_text_of(largest.kernels[i], "gfx942"));
+}
+
 TEST_CASE("plan: the slices of a sum are a function of the channels and the kind of target, not of the block")
 {
     const auto slice_of = [](const jit::layer_spec& s, const char* target, operation op) {

@@ -63,6 +63,7 @@ int fill_properties(const char* name, void* into, int device)
         const std::string kind = executor() == nullptr ? "Fake" : "Emulated";
         write_text(filled.name, kind + " Instinct " + std::to_string(device));
         write_text(filled.arch_name, s.arch);
+        if (s.compute_units > 0) filled.processors = s.compute_units;
         std::memcpy(into, &filled, sizeof filled);
         return success;
     });

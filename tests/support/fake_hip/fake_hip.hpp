@@ -53,6 +53,8 @@ public:
     void set_devices(int count) const { set_devices_(count); }
     void set_arch(const std::string& arch) const { set_arch_(arch.c_str()); }
     void set_version(int version) const { set_version_(version); }
+    /// What multiProcessorCount says; without this no number that a GPU can have.
+    void set_compute_units(int count) const { set_compute_units_(count); }
     /// The k-th call of `name` from now on gives `error` and does nothing.
     void fail(const std::string& name, int k, int error) const { fail_(name.c_str(), k, error); }
     /// The calls since it was asked last.
@@ -64,6 +66,7 @@ private:
     void (*set_devices_)(int);
     void (*set_arch_)(const char*);
     void (*set_version_)(int);
+    void (*set_compute_units_)(int);
     void (*fail_)(const char*, int, int);
     void (*take_record_)(std::vector<call>*);
     void (*count_live_)(live_objects*);

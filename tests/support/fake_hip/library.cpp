@@ -27,6 +27,7 @@ library::library(const std::string& path)
     find(handle, "fake_hip_set_devices", &set_devices_);
     find(handle, "fake_hip_set_arch", &set_arch_);
     find(handle, "fake_hip_set_version", &set_version_);
+    find(handle, "fake_hip_set_compute_units", &set_compute_units_);
     find(handle, "fake_hip_fail", &fail_);
     find(handle, "fake_hip_take_record", &take_record_);
     find(handle, "fake_hip_count_live", &count_live_);

@@ -36,6 +36,7 @@ void state::reset()
     arch = default_arch;
     devices = default_devices;
     version = default_version;
+    compute_units = 0;
     faults.clear();
     record.clear();
 }
@@ -116,6 +117,11 @@ FAKE_HIP_EXPORT void fake_hip_set_version(int version)
 {
     const std::lock_guard lock(state::instance().mutex);
     state::instance().version = version;
+}
+FAKE_HIP_EXPORT void fake_hip_set_compute_units(int count)
+{
+    const std::lock_guard lock(state::instance().mutex);
+    state::instance().compute_units = count;
 }
 
 FAKE_HIP_EXPORT void fake_hip_fail(const char* name, int k, int error)

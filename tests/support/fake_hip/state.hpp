@@ -80,6 +80,7 @@ struct state {
     std::recursive_mutex mutex;
     std::string arch = default_arch;
     int devices = default_devices, version = default_version;
+    int compute_units = 0;  ///< 0: as of all that is not set
     std::vector<fault> faults;
     std::vector<call> record;
 
