@@ -82,6 +82,11 @@ TEST_CASE("gradient tiles: every layout of streams, kind of fn and padding agree
         of.spec.norm_weight = op != operation::pre_project_bwd;
         check_agreement(of);
     }
+    for (const std::int32_t n : {1, 2}) {  // whose slices are longer
+        test_case of = tile_case(operation::pre_project_bwd, n, 1280, 3);
+        of.splits = 2;
+        check_agreement(of);
+    }
     for (const std::int64_t splits : {3, 11}) {
         test_case of = tile_case(operation::pre_project_bwd, 4, 1288, 33);
         of.splits = splits;
