@@ -86,13 +86,24 @@ kernel_plan plan_apply_post(const facts& f, const feeds& from)
     return k;
 }
 
+namespace {
+
 /// LDS of a multiprocessor that kernels with coming tokens in it share out.
 constexpr std::int64_t lds_of_coming = 200 * 1024;
+
+/// LDS of a layer's token: whole slices of all streams.
+std::int64_t layer_stage_bytes(const facts& f) { return f.slices() * f.slice * f.n * size_of(f.spec.dtype); }
 
 /// How many tokens of a layer are on their way to a work-group's LDS; below 2 it is not worth it.
 std::int64_t layer_stages(const facts& f, std::int64_t resident)
 {
-    return std::min<std::int64_t>(lds_of_coming / (resident * f.slices() * f.slice * f.n * size_of(f.spec.dtype)), 6);
+    return std::min<std::int64_t>(lds_of_coming / (resident * layer_stage_bytes(f)), 6);
+}
+
+void add_layer_options(const facts& f, kernel_plan& k)
+{
+    add(k, {{"layout", std::string(to_string(f.spec.options.layout))},
+            {"reference_rounding", f.spec.options.reference_rounding ? "true" : "false"}});
 }
 
 kernel_plan plan_layer_ahead(const facts& f)
@@ -103,16 +114,16 @@ kernel_plan plan_layer_ahead(const facts& f)
     std::int64_t resident = std::clamp<std::int64_t>(640 / k.block, 1, f.tuned.resident != 0 ? f.tuned.resident : 4);
     while (resident > 1 && layer_stages(f, resident) < 2) --resident;
     const std::int64_t stages = layer_stages(f, resident);
-    k.lds_bytes = static_cast<std::int32_t>(stages * f.slices() * f.slice * f.n * size_of(f.spec.dtype));
+    k.lds_bytes = static_cast<std::int32_t>(stages * layer_stage_bytes(f));
     k.grid.groups_max = f.units.groups() * resident;
     k.may_overlap = true;
-    add(k, {{"resident", fmt::to_string(resident)},
-            {"stages", fmt::to_string(stages)},
-            {"layout", std::string(to_string(f.spec.options.layout))},
-            {"reference_rounding", f.spec.options.reference_rounding ? "true" : "false"}});
+    add(k, {{"resident", fmt::to_string(resident)}, {"stages", fmt::to_string(stages)}});
+    add_layer_options(f, k);
     finish(f, k, true);
     return k;
 }
+
+}  // namespace
 
 kernel_plan plan_layer(const facts& f)
 {
@@ -122,9 +133,8 @@ kernel_plan plan_layer(const facts& f)
     // AMD GPUs: a wave for each slice, whose lanes keep x in 64 registers, in 128 where a wave has 32 lanes.
     const bool keeps = f.on.kind == target_kind::amdgpu && f.slices() <= 16 && f.n * f.slice <= 4096;
     if (keeps) set_block(k, static_cast<std::int32_t>(f.slices() * f.wave));
-    add(k, {{"body", keeps ? "layer_in_registers" : "layer"},
-            {"layout", std::string(to_string(f.spec.options.layout))},
-            {"reference_rounding", f.spec.options.reference_rounding ? "true" : "false"}});
+    add(k, {{"body", keeps ? "layer_in_registers" : "layer"}});
+    add_layer_options(f, k);
     finish(f, k, true);
     return k;
 }
@@ -148,9 +158,9 @@ kernel_plan plan_pre_mix(const facts& f, const feeds& from)
     const std::int64_t vectors = ceil_div(f.C, f.vector), turns = vectors > 256 ? ceil_div(vectors, 1024) * 2 : 1;
     const std::int64_t block = round_up(ceil_div(vectors, turns), f.wave) + f.wave;
     kernel_plan k = start(f, "pre_mix", arguments_of("pre_mix", from), static_cast<std::int32_t>(block));
-    // Tokens ahead of their use take 200 KB of a multiprocessor's LDS; at least three of a work-group, of which up to five
-    // are there. A grid that fits an H200 at once.
-    const std::int64_t lds_bytes = 200 * 1024, stage_bytes = (block - f.wave) * turns * f.n * 16;
+    // At least three tokens of a work-group are ahead of their use, and up to five groups there. A grid that fits an H200 at
+    // once.
+    const std::int64_t lds_bytes = lds_of_coming, stage_bytes = (block - f.wave) * turns * f.n * 16;
     const std::int64_t resident = f.tuned.resident != 0
                                       ? std::clamp<std::int64_t>(lds_bytes / stage_bytes, 1, f.tuned.resident)
                                       : std::clamp<std::int64_t>(lds_bytes / (3 * stage_bytes), 1, 5);

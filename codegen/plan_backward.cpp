@@ -146,22 +146,20 @@ void add_inputs(const facts& f, operator_plan& made, areas& space, feeds from, c
                 const feeds& weight_sums = {})
 {
     const feed sums = space.of_sums(slot::sums, rows * f.n * f.C, tokens_of_matrix_sum);
+    feeds with_weight_sums = from;
+    with_weight_sums.insert(with_weight_sums.end(), weight_sums.begin(), weight_sums.end());
     if (has_gradient_tiles(f)) {  // one kernel, which d_x is always asked of
         if (f.spec.norm_weight && input != "project") {
             feed d_row = space.of_tokens(slot::d_row, f.C);
             d_row.is_f32 = true;
-            feeds of_row = from;
-            of_row.insert(of_row.end(), weight_sums.begin(), weight_sums.end());
-            of_row.push_back(d_row);
-            made.kernels.push_back(plan_row_bwd(f, "pre_row_bwd", of_row));
+            with_weight_sums.push_back(d_row);
+            made.kernels.push_back(plan_row_bwd(f, "pre_row_bwd", with_weight_sums));
             from.push_back(as(slot::d_layer_input, d_row));
         }
         from.push_back(sums);
         made.kernels.push_back(plan_gradient_tiles(f, input + "_tiles_bwd", from, rows));
     } else {
-        feeds of_input = from;
-        of_input.insert(of_input.end(), weight_sums.begin(), weight_sums.end());
-        made.kernels.push_back(plan_input_bwd(f, input + "_input_bwd", of_input));
+        made.kernels.push_back(plan_input_bwd(f, input + "_input_bwd", with_weight_sums));
         from.push_back(sums);
         made.kernels.push_back(plan_matrix_sums(f, from, rows));
         made.kernels.back().only_if = f.arranges_fn() ? slot::fn_is_wanted : slot::d_fn;

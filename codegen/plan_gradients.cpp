@@ -39,9 +39,7 @@ void add_weight(const facts& f, kernel_plan& k)
 std::int64_t history_room(const facts& f, std::int64_t floats)
 {
     constexpr std::int64_t floats_max = 10240;  // of a work-group, which may declare 48 KB
-
-    std::int64_t lanes = 1;  // as in plan_matrices
-    while (lanes < f.n && lanes < f.wave) lanes *= 2;
+    const std::int64_t lanes = matrix_lanes(f);
     std::int64_t room = history_floats(f);
     if (f.is_host || room == 0) return 0;
     while ((floats + room) % 32 != lanes % 32) ++room;

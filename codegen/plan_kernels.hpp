@@ -76,11 +76,9 @@ struct facts {
     {
         // At most 64 slices, so that their sums fit a small array for any C. Waves of NVIDIA GPUs share out short ones: a
         // token then has waves enough to hide what one waits for.
-        const bool is_cuda = t.kind == target_kind::cuda;
-        slice = sliced(is_host ? 4096 : !is_cuda ? 1024 : C <= 2048 ? 256 : 512);
-        project_slice = !has_tiles          ? sliced(is_host ? 4096 : 1024)
-                        : units.has_overlap ? channels_of_ranks(n, C)
-                                            : channels_of_tiles / n;
+        const std::int64_t long_slice = sliced(is_host ? 4096 : 1024);
+        slice = t.kind == target_kind::cuda ? sliced(C <= 2048 ? 256 : 512) : long_slice;
+        project_slice = !has_tiles ? long_slice : units.has_overlap ? channels_of_ranks(n, C) : channels_of_tiles / n;
     }
 
     /// Channels of a slice that is a multiple of `unit`.

@@ -104,13 +104,18 @@ kernel_plan plan_tokens(const facts& f, std::string family, std::vector<argument
     return k;
 }
 
+std::int64_t matrix_lanes(const facts& f)
+{
+    std::int64_t lanes = 1;
+    while (lanes < f.n && lanes < f.wave) lanes *= 2;
+    return lanes;
+}
+
 kernel_plan plan_matrices(const facts& f, std::string family, std::vector<argument> args, std::int64_t floats)
 {
     const std::int32_t block = f.is_host ? 1 : 64;
     kernel_plan k = start(f, std::move(family), std::move(args), block);
-    std::int64_t lanes = 1;  // as lanes_of in templates/device/sinkhorn.hpp
-    while (lanes < f.n && lanes < f.wave) lanes *= 2;
-    k.grid.tokens_per_unit = block / lanes;
+    k.grid.tokens_per_unit = block / matrix_lanes(f);
     k.bindings["lds_floats"] = fmt::to_string(k.grid.tokens_per_unit * floats);
     return k;
 }

@@ -38,6 +38,8 @@ kernel_plan plan_chunks(const facts& f, std::string family, std::vector<argument
 kernel_plan plan_tokens(const facts& f, std::string family, std::vector<argument> args);
 /// Floats of a matrix and its lines: `balance` of templates/device/sinkhorn.hpp.
 inline std::int64_t balance_floats(const facts& f) { return f.n * f.n + 4 * f.n; }
+/// Lanes of a GPU's wave that share a matrix, as lanes_of in templates/device/sinkhorn.hpp.
+std::int64_t matrix_lanes(const facts& f);
 /// A group of lanes has a token's n x n matrix, in `floats` floats of LDS: sinkhorn and the coefficients.
 kernel_plan plan_matrices(const facts& f, std::string family, std::vector<argument> args, std::int64_t floats);
 

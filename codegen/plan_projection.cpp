@@ -54,25 +54,26 @@ constexpr std::array units_table{
     row_of_units{"gfx1201", amd("amdgpu_wmma", 8, 64)},
 };
 
+matrix_units units_of_largest(const target& on)
+{
+    for (const row_of_units& row : units_table)
+        if (row.processor == on.processor) return row.units;
+    return {};
+}
+
 }  // namespace
 
 matrix_units matrix_units_of(const target& on)
 {
-    for (const row_of_units& row : units_table)
-        if (row.processor == on.processor) {
-            matrix_units units = row.units;
-            if (on.compute_units > 0) units.compute_units = on.compute_units;
-            return units;
-        }
-    return {};
+    matrix_units units = units_of_largest(on);
+    if (on.compute_units > 0) units.compute_units = on.compute_units;
+    return units;
 }
 
 std::int64_t partitions_of(const target& on)
 {
-    for (const row_of_units& row : units_table)
-        if (row.processor == on.processor && on.compute_units > 0 && row.units.compute_units % on.compute_units == 0)
-            return row.units.compute_units / on.compute_units;
-    return 1;
+    const std::int64_t all = units_of_largest(on).compute_units, own = on.compute_units;
+    return all > 0 && own > 0 && all % own == 0 ? all / own : 1;
 }
 
 std::int64_t channels_of_ranks(std::int64_t n, std::int64_t hidden_dim)
