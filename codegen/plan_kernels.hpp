@@ -136,6 +136,9 @@ kernel_plan plan_apply_mix(const facts& f, const feeds& from, bool is_of_layer);
 kernel_plan plan_apply_post(const facts& f, const feeds& from);
 /// mHC.cu's layer, from coefficients in the workspace.
 kernel_plan plan_layer(const facts& f);
+/// "dynamic_coefficients" and that layer in one kernel, where has_dynamic_layer: waves that balance 1, 2 or 4 streams.
+bool has_dynamic_layer(const facts& f);
+kernel_plan plan_dynamic_layer(const facts& f, const feeds& from);
 
 /// x . fn^T and the sum of x^2 in splits: "project" on one matrix, "project_three" on three; "project_post" on the streams
 /// that post would store, for a head's rows.

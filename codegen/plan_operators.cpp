@@ -111,14 +111,16 @@ void add_static_layer(const facts& f, operator_plan& made)
     made.kernels.push_back(plan_layer(f));
 }
 
-/// The workspace begins with the coefficients [T, n*n + 2n].
+/// The workspace begins with the coefficients [T, n*n + 2n], where the layer's kernel does not make them.
 void add_dynamic_layer(const facts& f, operator_plan& made)
 {
-    const sums_in_workspace sums(f, f.m, f.m * 4);
+    const bool is_one = has_dynamic_layer(f);
+    const sums_in_workspace sums(f, f.m, is_one ? 0 : f.m * 4);
     feeds from;
     sums.add_to(from);
     made.workspace_bytes_per_token = sums.end;
     made.kernels.push_back(plan_project(f, "project_three", from));
+    if (is_one) return made.kernels.push_back(plan_dynamic_layer(f, from));
     made.kernels.push_back(plan_coefficients(f, "dynamic_coefficients", from));
     made.kernels.push_back(plan_layer(f));
 }

@@ -68,7 +68,14 @@ MHC_DEVICE float sum_of_splits(const float* first, i64 distance, i64 splits)
     return total;
 }
 
-/// z = (sum of a row's splits) * r * scale + base with r = 1 / sqrt(sum of squares / K + rms_eps), then `coefficients`.
+/// r = 1 / sqrt(sum of squares / K + rms_eps)
+template <int K>
+MHC_DEVICE float inverse_rms(float squares, coefficient_constants k)
+{
+    return 1.0f / square_root(squares * (1.0f / float(K)) + k.rms_eps);
+}
+
+/// z = (sum of a row's splits) * r * scale + base with r = inverse_rms, then `coefficients`.
 /// The projection is of all `tokens`, of which the first `valid` are read; it has Rows rows, of which the first are read.
 template <matrix M, class Options, int n, int K, int Rows = rows_of_z<M, n>, class Grid>
 MHC_DEVICE void token_coefficients(Grid at, float* shared, projected from, affine by, float* pre, float* post, float* mix,
@@ -77,8 +84,7 @@ MHC_DEVICE void token_coefficients(Grid at, float* shared, projected from, affin
 {
     constexpr int lanes = lanes_of(n, Grid::wave_size);
     for_each_matrix<n>(at, shared, valid, [=](i64 t, bool is_live, balance<n> s, int lane) MHC_INLINE {
-        const float squares = sum_of_splits(from.sqsum + t, tokens, from.splits);
-        const float r = 1.0f / square_root(squares * (1.0f / float(K)) + k.rms_eps);
+        const float r = inverse_rms<K>(sum_of_splits(from.sqsum + t, tokens, from.splits), k);
         auto z = [=](int o) MHC_INLINE {
             const float product = sum_of_splits(from.proj + t * Rows + o, tokens * Rows, from.splits);
             const float scale = o < n ? *by.scale_pre : o < 2 * n ? *by.scale_post : *by.scale_res;

@@ -283,6 +283,15 @@ MHC_DEVICE float load_fresh(const float* p)
     return v;
 }
 
+/// The first Lanes lanes of the block, whose warps meet without the others.
+template <int Lanes>
+struct first_waves {
+    MHC_MEMBER void meet() const { asm volatile("bar.sync 1, %0;" ::"n"(Lanes) : "memory"); }
+};
+
+/// True, but not before v is here; false for one of all NaNs.
+MHC_DEVICE bool has_come(float v) { return __float_as_uint(v) != 0xffffffffU; }
+
 /// The next kernel of the stream may start, and wait for this one.
 MHC_DEVICE void let_next_kernel_start() { asm volatile("griddepcontrol.launch_dependents;"); }
 /// The kernel before has ended, and what it wrote is seen.

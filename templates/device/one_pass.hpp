@@ -7,9 +7,8 @@
 // which is still in LDS. While that goes round, the next tiles come and are multiplied.
 #pragma once
 
-#include <mhc/device/coefficients.hpp>
+#include <mhc/device/lane_coefficients.hpp>
 #include <mhc/device/one_pass_room.hpp>
-#include <mhc/device/sinkhorn_lanes.hpp>
 
 namespace mhc {
 
@@ -148,12 +147,8 @@ MHC_DEVICE void make_coefficients(typename Pass::memory& lds, tiles_of of, int l
 {
     constexpr int words = Pass::sums / 4, n = Pass::n, K = n * Pass::Rows::C;
     static_assert(n == 4, "lanes");
-    const float scale_pre = *by.scale_pre, scale_post = *by.scale_post, scale_res = *by.scale_res;
     const int token = lane / 4, o = lane % 4;
-    const float base_pre = by.base_pre[o], base_post = by.base_post[o];
-    float base_res[4];
-#pragma unroll
-    for (int b = 0; b < 4; ++b) base_res[b] = by.base_res[o * 4 + b];
+    const lane_affine<n> own(by, o);
     if (lane == 0) lds.weights_here.arrive();
     ring<Pass::rooms> room;
     int turn = 0;
@@ -173,8 +168,7 @@ MHC_DEVICE void make_coefficients(typename Pass::memory& lds, tiles_of of, int l
         wave_sync();
         if (lane == 0) lds.arrived_here[slot].expect(Pass::ranks * Pass::sums * 4);
         const float* const totals = reinterpret_cast<const float*>(lds.totals) + token * Pass::width;
-        const float r = 1.0f / square_root(totals[Pass::m] * (1.0f / float(K)) + k.rms_eps);
-        const float p = sigmoid(fma(totals[o] * r, scale_pre, base_pre)) + k.pre_eps;
+        const float r = inverse_rms<K>(totals[Pass::m], k), p = own.pre(totals[o] * r, k);
         const float4 all = {of_lane<4>(p, 0), of_lane<4>(p, 1), of_lane<4>(p, 2), of_lane<4>(p, 3)};
         const int stage = j % Pass::stages;
         const u32 to = lds_address(&lds.pre[stage][Pass::token_of(token)]), told = lds_address(&lds.pre_here[stage]);
@@ -185,12 +179,12 @@ MHC_DEVICE void make_coefficients(typename Pass::memory& lds, tiles_of of, int l
         const i64 t = i64(of.first + j * of.step) * Pass::tokens + Pass::token_of(token);
         if (t < valid) {
             pre[t * n + o] = p;
-            post[t * n + o] = k.post_mult * sigmoid(fma(totals[n + o] * r, scale_post, base_post));
+            post[t * n + o] = own.post(totals[n + o] * r, k);
         }
         if (room.turn > 0) lds.logits_gone[room.at].wait(room.turn - 1);
         float* const entries = lds.matrices[room.at] + token * balance<n>::floats;
 #pragma unroll
-        for (int b = 0; b < 4; ++b) entries[o * 4 + b] = fma(totals[2 * n + o * 4 + b] * r, scale_res, base_res[b]);
+        for (int b = 0; b < 4; ++b) entries[o * 4 + b] = fma(totals[2 * n + o * 4 + b] * r, own.scale_res, own.base_res[b]);
         wave_sync();
         if (lane == 0) lds.logits_here[room.at].arrive();
         room.next();

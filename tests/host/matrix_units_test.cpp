@@ -1,5 +1,6 @@
 // tests/host/matrix_units_test.cpp -- pre_fwd where matrix units and clusters of work-groups may make it, of sizes around
-// their slices and tiles, against the float64 reference. Pairs of factors rarely have all that such a path asks for.
+// their slices and tiles, and kernels whose groups take tokens in parts, of as many tokens as make them take several,
+// against the float64 reference. Pairs of factors rarely have all that such a path asks for.
 #include <doctest/doctest.h>
 
 #include <string>
@@ -29,10 +30,10 @@ constexpr path_size path_sizes[] = {
     {4096, 1000, jit::preset::deepseek, jit::dtype::fp32}, {7168, 8, jit::preset::paper, jit::dtype::bf16}};
 constexpr std::size_t small_sizes = 3;
 
-test_case path_case(const path_size& size, stride_kind x_strides)
+test_case path_case(operation op, const path_size& size, stride_kind x_strides)
 {
     test_case made;
-    made.op = operation::pre_fwd;
+    made.op = op;
     made.name = "path n=4 C=" + std::to_string(size.hidden_dim) + " T=" + std::to_string(size.tokens);
     made.seed = seed_of(made.name);
     made.tokens = size.tokens;
@@ -42,25 +43,44 @@ test_case path_case(const path_size& size, stride_kind x_strides)
     made.spec.weight_dtype = size.weight;
     made.spec.alignment_bytes = 16;
     made.spec.options = reference::options_of(size.preset);
-    made.spec.wanted = jit::operations{operation::pre_fwd};
+    made.spec.wanted = jit::operations{op};
     return made;
 }
+
+void check(operation op, const path_size& size)
+{
+    for (const stride_kind strides : {stride_kind::dense, stride_kind::interleaved}) {
+        const test_case of = path_case(op, size, strides);
+        if (of.name.find(case_filter()) == std::string::npos) continue;
+        const operands made = make_operands(of);
+        const agreement found = compare_with_reference(of.spec, made, run(session::instance(), of.spec, made));
+        for (const std::string& problem : found.problems) FAIL_CHECK("MHC_TEST_CASE='" << of.name << "': " << problem);
+        CHECK(found.problems.empty());
+        add_to_summary("matrix units", of, found, 0);
+    }
+}
+
+bool is_small() { return environment("MHC_TEST_SMALL", "0") != "0"; }
 
 }  // namespace
 
 TEST_CASE("matrix units: pre_fwd agrees with the float64 reference around slices, tiles and clusters")
 {
-    std::size_t left = environment("MHC_TEST_SMALL", "0") != "0" ? small_sizes : std::size(path_sizes);
+    std::size_t left = is_small() ? small_sizes : std::size(path_sizes);
     for (const path_size& size : path_sizes) {
         if (left-- == 0) break;
-        for (const stride_kind strides : {stride_kind::dense, stride_kind::interleaved}) {
-            const test_case of = path_case(size, strides);
-            if (of.name.find(case_filter()) == std::string::npos) continue;
-            const operands made = make_operands(of);
-            const agreement found = compare_with_reference(of.spec, made, run(session::instance(), of.spec, made));
-            for (const std::string& problem : found.problems) FAIL_CHECK("MHC_TEST_CASE='" << of.name << "': " << problem);
-            CHECK(found.problems.empty());
-            add_to_summary("matrix units", of, found, 0);
-        }
+        check(operation::pre_fwd, size);
+    }
+}
+
+TEST_CASE("matrix units: tokens in parts agree with the float64 reference, of one token, of some, and several to a group")
+{
+    // An H200 runs 528 groups of dynamic_layer_fwd and 1584 of pre_big_fuse of 64 channels at once; a part is 8 tokens at
+    // most.
+    for (const std::int64_t tokens : {100, 2000, 5000, 14000}) {
+        if (is_small() && tokens > 100) break;
+        for (const operation op : {operation::dynamic_layer_fwd, operation::pre_big_fuse})
+            check(op, {64, tokens, op == operation::pre_big_fuse ? jit::preset::deepseek : jit::preset::mhc_cu,
+                       jit::dtype::fp32});
     }
 }
