@@ -27,6 +27,7 @@ constexpr matrix_units hopper(bool has_clusters)
             .compute_units = 132,
             .gradient_columns = 8,
             .gradient_tokens = 256,
+            .has_wide = true,
             .has_overlap = true,
             .has_clusters = has_clusters};
 }
@@ -39,6 +40,7 @@ constexpr matrix_units cdna(std::int64_t compute_units)
     matrix_units units = amd("amdgpu_mfma", 8, compute_units);
     units.gradient_columns = 16;
     units.gradient_tokens = 32;
+    units.has_wide = true;
     return units;
 }
 constexpr std::array units_table{
@@ -125,6 +127,30 @@ kernel_plan plan_project_tiles(const facts& f, const std::string& family, const 
     return k;
 }
 
+/// Eight waves of 32 tokens, and at most 6 tiles of 16 rows, whose sums a lane of NVIDIA's has 96 registers for.
+kernel_plan plan_project_wide(const facts& f, const std::string& family, const feeds& from, std::int64_t rows)
+{
+    constexpr std::int64_t waves = 8, tokens = 32 * waves;
+    kernel_plan k = start(f, family + "_wide", arguments_of(family, from), static_cast<std::int32_t>(waves * f.wave));
+    const std::int64_t all_tiles = ceil_div(rows, 16), blocks = ceil_div(all_tiles, 6), tiles = ceil_div(all_tiles, blocks);
+    // Of x in lane_queue, 64 channels each. Two groups of few rows fit a multiprocessor.
+    const std::int64_t resident = tiles <= 2 ? 2 : 1, stages = resident == 2 ? 3 : 4;
+    k.grid = {.tokens_per_unit = tokens,
+              .items_per_unit = f.project_slices() * blocks,
+              .items_per_group = 1,
+              .groups_max = f.groups_max()};
+    add(k, rows_of(f, f.vector));
+    k.bindings["matrix"] = f.units.header;
+    k.bindings["slice"] = fmt::to_string(f.project_slice);
+    add(k, {{"rows_max", fmt::to_string(rows)},
+            {"row_tiles", fmt::to_string(tiles)},
+            {"stages", fmt::to_string(stages)},
+            {"resident", fmt::to_string(resident)}});
+    // What the kernel cannot declare: wide_room of templates/device/project_wide.hpp.
+    if (f.units.has_overlap) k.lds_bytes = static_cast<std::int32_t>(stages * tokens * 64 * 2 + 2 * tiles * 16 * 64 * 4);
+    return k;
+}
+
 kernel_plan plan_project_waves(const facts& f, const std::string& family, const feeds& from)
 {
     const std::int32_t block = f.is_host ? 1 : 256;
@@ -147,9 +173,11 @@ kernel_plan plan_project_waves(const facts& f, const std::string& family, const 
     return k;
 }
 
-kernel_plan plan_project(const facts& f, const std::string& family, const feeds& from)
+kernel_plan plan_project(const facts& f, const std::string& family, const feeds& from, std::int64_t rows)
 {
-    kernel_plan k = f.has_tiles ? plan_project_tiles(f, family, from) : plan_project_waves(f, family, from);
+    kernel_plan k = f.has_tiles  ? plan_project_tiles(f, family, from)
+                    : f.has_wide ? plan_project_wide(f, family, from, rows != 0 ? rows : f.m)
+                                 : plan_project_waves(f, family, from);
     const bool rounds = family == "project_three" && f.spec.options.reference_rounding;
     add(k, {{"weight_align", fmt::to_string(weight_alignment_bytes(f.spec))},
             {"weight_dtype", std::string(to_string(f.spec.weight_dtype))},
@@ -174,15 +202,15 @@ kernel_plan plan_arrange_fn(const facts& f, const feeds& from)
     return k;
 }
 
-void add_projection(const facts& f, operator_plan& made, feeds from, const feed& place)
+void add_projection(const facts& f, operator_plan& made, feeds from, const feed& place, std::int64_t rows)
 {
-    if (!f.arranges_fn()) return made.kernels.push_back(plan_project(f, "project", from));
+    if (!f.arranges_fn()) return made.kernels.push_back(plan_project(f, "project", from, rows));
     made.kernels.push_back(
         plan_arrange_fn(f, {{slot::arranged_fn, slot::workspace, place.bytes_per_token, place.bytes_fixed}}));
     jit::layer_spec in_float = f.spec;
     in_float.weight_dtype = jit::dtype::fp32;
     from.push_back({slot::fn, slot::workspace, place.bytes_per_token, place.bytes_fixed});
-    made.kernels.push_back(plan_project(facts(in_float, f.on, f.tuned), "project", from));
+    made.kernels.push_back(plan_project(facts(in_float, f.on, f.tuned), "project", from, rows));
     made.kernels.back().may_overlap = false;  // it waits for x alone, after it has read fn
 }
 

@@ -46,6 +46,46 @@ test_case path_case(const path_size& size, stride_kind x_strides)
     return made;
 }
 
+// Of projections on many rows: slices of 64 channels and more, the last one short; work-groups with 256 tokens and with some
+// waves that have none; blocks of up to 96 rows, heads' too. The first ones are emulated.
+struct wide_size {
+    operation op;
+    std::int32_t n;
+    std::int64_t hidden_dim, tokens;
+    jit::dtype data, weight;
+    std::int64_t splits;  ///< of pre_project_fwd
+};
+constexpr wide_size wide_sizes[] = {{operation::pre_fwd, 8, 136, 33, jit::dtype::bf16, jit::dtype::fp32, 1},
+                                    {operation::pre_project_fwd, 3, 200, 3, jit::dtype::bf16, jit::dtype::bf16, 2},
+                                    {operation::dynamic_layer_fwd, 5, 72, 40, jit::dtype::bf16, jit::dtype::fp32, 1},
+                                    {operation::head_fwd, 16, 64, 17, jit::dtype::bf16, jit::dtype::fp16, 1},
+                                    {operation::pre_fwd, 32, 64, 2, jit::dtype::bf16, jit::dtype::fp32, 1},
+                                    {operation::pre_fwd, 6, 1288, 300, jit::dtype::bf16, jit::dtype::fp32, 1},
+                                    {operation::pre_project_fwd, 7, 1032, 65, jit::dtype::bf16, jit::dtype::fp32, 20},
+                                    {operation::pre_fwd, 16, 1280, 513, jit::dtype::bf16, jit::dtype::bf16, 1},
+                                    {operation::post_pre_fwd, 8, 4096, 257, jit::dtype::bf16, jit::dtype::fp32, 1}};
+constexpr std::size_t small_wide_sizes = 5;
+
+test_case wide_case(const wide_size& size)
+{
+    test_case made;
+    made.op = size.op;
+    made.name = "wide " + std::string(name_of(size.op)) + " n=" + std::to_string(size.n) +
+                " C=" + std::to_string(size.hidden_dim) + " T=" + std::to_string(size.tokens) + " " +
+                std::string(jit::to_string(size.data));
+    made.seed = seed_of(made.name);
+    made.tokens = size.tokens;
+    made.splits = size.splits;
+    made.spec.n_streams = size.n;
+    made.spec.hidden_dim = size.hidden_dim;
+    made.spec.dtype = size.data;
+    made.spec.weight_dtype = size.weight;
+    made.spec.options =
+        reference::options_of(size.op == operation::dynamic_layer_fwd ? jit::preset::mhc_cu : jit::preset::deepseek);
+    made.spec.wanted = jit::operations{size.op};
+    return made;
+}
+
 }  // namespace
 
 TEST_CASE("matrix units: pre_fwd agrees with the float64 reference around slices, tiles and clusters")
@@ -62,5 +102,19 @@ TEST_CASE("matrix units: pre_fwd agrees with the float64 reference around slices
             CHECK(found.problems.empty());
             add_to_summary("matrix units", of, found, 0);
         }
+    }
+}
+
+TEST_CASE("matrix units: projections on many rows agree with the float64 reference")
+{
+    std::size_t left = environment("MHC_TEST_SMALL", "0") != "0" ? small_wide_sizes : std::size(wide_sizes);
+    for (const wide_size& size : wide_sizes) {
+        if (left-- == 0) break;
+        const test_case of = wide_case(size);
+        if (of.name.find(case_filter()) == std::string::npos) continue;
+        const agreement found = check_case(session::instance(), of);
+        for (const std::string& problem : found.problems) FAIL_CHECK("MHC_TEST_CASE='" << of.name << "': " << problem);
+        CHECK(found.problems.empty());
+        add_to_summary("matrix units", of, found, 0);
     }
 }

@@ -50,7 +50,7 @@ TEST_CASE("plan: every operator has kernels on every kind of target, and its arg
                 for (const kernel_plan& k : p.kernels) {
                     CHECK(k.argument_bytes <= 256);
                     CHECK(k.block % p.on.wave_size == 0);
-                    CHECK(k.block <= (k.family.ends_with("_tiles") ? 512 : 256));
+                    CHECK(k.block <= (k.family.ends_with("_tiles") || k.family.ends_with("_wide") ? 512 : 256));
                     std::uint32_t end = 0;
                     for (const argument& arg : k.args) {
                         CHECK(arg.offset >= end);
@@ -129,8 +129,11 @@ TEST_CASE("plan: the slices of a sum are a function of the channels and the kind
             s.dtype = type;
             const bool has_tiles = type == jit::dtype::bf16 && n <= 4;  // whose slice is 1024 channels of all streams
             for (const char* target : {"gfx942", "gfx1100", "gfx1200"}) {
+                const bool has_wide = type == jit::dtype::bf16 && n > 4 && std::string_view(target) == "gfx942";
                 CHECK(slice_of(s, target, operation::rmsnorm_fwd) == "1024");
-                CHECK(slice_of(s, target, operation::pre_fwd) == (has_tiles ? std::to_string(1024 / n) : "1024"));
+                CHECK(slice_of(s, target, operation::pre_fwd) == (has_tiles  ? std::to_string(1024 / n)
+                                                                  : has_wide ? "448"  // sixteen slices of whole steps
+                                                                             : "1024"));
             }
         }
 }
@@ -167,7 +170,16 @@ TEST_CASE("plan: matrix units make projections of bf16, in NVIDIA's with the mix
     other.norm_weight = true;
     CHECK(families(other, "sm_90", operation::pre_fwd) == names{"project_tiles", "coefficients", "apply_mix_norm"});
     for (const std::int32_t n : {1, 2, 4}) CHECK(families(spec_of(n, 1288), "sm_90", operation::pre_fwd) == tiles);
-    for (const std::int32_t n : {3, 8}) CHECK(families(spec_of(n, 1288), "sm_90", operation::pre_fwd) == portable);
+    for (const std::int32_t n : {3, 8, 32})
+        for (const char* target : {"sm_90", "gfx90a", "gfx942", "gfx950"})
+            CHECK(families(spec_of(n, 1288), target, operation::pre_fwd) ==
+                  names{"project_wide", "coefficients", "apply_mix"});
+    for (const char* target : {"sm_80", "gfx1100", "gfx1200"})
+        CHECK(families(spec_of(8, 1288), target, operation::pre_fwd) == portable);
+    CHECK(families(spec_of(8, 1288), "sm_90", operation::dynamic_layer_fwd).front() == "project_three_wide");
+    // A head's kernel has a block of its own rows, not of all.
+    CHECK(plan_of(spec_of(8, 1280), "sm_90", operation::head_fwd).kernels.front().bindings.at("row_tiles") == "1");
+    CHECK(plan_of(spec_of(8, 1280), "sm_90", operation::pre_fwd).kernels.front().bindings.at("row_tiles") == "5");
     CHECK(families(spec_of(4, 1284), "sm_90", operation::pre_fwd) == portable);
 
     const std::map<std::int64_t, std::int64_t> slices{{8, 1},     {1280, 4},  {1920, 8},  {4096, 16},
@@ -292,12 +304,14 @@ TEST_CASE("plan: streams that nobody keeps are stored only where they are many o
         for (const kernel_plan& k : plan_of(s, target, operation::post_head_fwd).kernels) all.push_back(k.family);
         return all;
     };
-    for (const char* target : {"gfx942", "gfx1100", "sm_80", "host:x86-64-v3"}) {
+    for (const char* target : {"gfx1100", "sm_80", "host:x86-64-v3"}) {
         CHECK(families(spec_of(8, 4096), target) == names{"project_post", "head_coefficients", "apply_post"});
         CHECK(families(spec_of(9, 4096), target) == names{"post", "project", "head_coefficients", "apply_mix"});
     }
-    for (const char* target : {"sm_90", "gfx942"})
+    for (const char* target : {"sm_90", "gfx942"}) {
         CHECK(families(spec_of(4, 4096), target) == names{"post", "project_tiles", "head_coefficients", "apply_mix"});
+        CHECK(families(spec_of(8, 4096), target) == names{"post", "project_wide", "head_coefficients", "apply_mix"});
+    }
     jit::layer_spec chosen = spec_of(4, 4096);
     chosen.norm_weight = true;
     CHECK(families(chosen, "sm_80") == names{"project_post", "head_coefficients", "apply_post_norm"});
