@@ -28,6 +28,7 @@ constexpr matrix_units hopper(bool has_clusters)
             .gradient_columns = 8,
             .gradient_tokens = 256,
             .has_wide = true,
+            .has_fp32 = true,
             .has_overlap = true,
             .has_clusters = has_clusters};
 }
@@ -40,7 +41,7 @@ constexpr matrix_units cdna(std::int64_t compute_units)
     matrix_units units = amd("amdgpu_mfma", 8, compute_units);
     units.gradient_columns = 16;
     units.gradient_tokens = 32;
-    units.has_wide = true;
+    units.has_wide = units.has_fp32 = true;
     return units;
 }
 constexpr std::array units_table{
@@ -86,6 +87,14 @@ std::int64_t channels_of_ranks(std::int64_t n, std::int64_t hidden_dim)
     return 1792 / n;
 }
 
+std::int64_t channels_of_split(std::int64_t n, std::int64_t hidden_dim)
+{
+    const std::int64_t most = 1024 / n;
+    for (std::int64_t ranks = 1; ranks <= 16; ranks *= 2)
+        if (const std::int64_t slice = round_up(ceil_div(hidden_dim, ranks), 256 / n); slice <= most) return slice;
+    return most;
+}
+
 struct tile {
     std::int64_t tokens, rows;
 };
@@ -118,23 +127,28 @@ kernel_plan plan_project_tiles(const facts& f, const std::string& family, const 
     add(k, rows_of(f, f.vector));
     k.bindings["matrix"] = f.units.header;
     k.bindings["slice"] = fmt::to_string(f.project_slice);
-    // What the kernel cannot declare: three tiles of 16 tokens in lane_queue; four times tile_floats, every row of fn in
-    // blocks of 8, and the squares.
+    k.bindings["dtype"] = to_string(f.spec.dtype);
+    // What the kernel cannot declare: tiles of 16 tokens in lane_queue; four times tile_floats, every row of fn in blocks of
+    // 8, and the squares.
+    const std::int64_t bytes = size_of(f.spec.dtype), stages = bytes == 4 ? 2 : 3;
     if (f.units.has_overlap)
-        k.lds_bytes = static_cast<std::int32_t>(3 * 16 * f.project_slice * f.n * 2 +
+        k.lds_bytes = static_cast<std::int32_t>(stages * 16 * f.project_slice * f.n * bytes +
                                                 4 * f.units.waves * 16 * (round_up(f.m, 8) + 1) * 4);
     k.may_overlap = f.units.has_overlap;
     return k;
 }
 
-/// Eight waves of 32 tokens, and at most 6 tiles of 16 rows, whose sums a lane of NVIDIA's has 96 registers for.
+/// Eight waves of 32 tokens, and at most 6 tiles of 16 rows, whose sums a lane of NVIDIA's has 96 registers for; 4 of data
+/// that is split.
 kernel_plan plan_project_wide(const facts& f, const std::string& family, const feeds& from, std::int64_t rows)
 {
     constexpr std::int64_t waves = 8, tokens = 32 * waves;
     kernel_plan k = start(f, family + "_wide", arguments_of(family, from), static_cast<std::int32_t>(waves * f.wave));
-    const std::int64_t all_tiles = ceil_div(rows, 16), blocks = ceil_div(all_tiles, 6), tiles = ceil_div(all_tiles, blocks);
+    const std::int64_t tiles_max = f.spec.dtype == jit::dtype::bf16 ? 6 : 4, all_tiles = ceil_div(rows, 16),
+                       blocks = ceil_div(all_tiles, tiles_max), tiles = ceil_div(all_tiles, blocks);
     // Of x in lane_queue, 64 channels each. Two groups of few rows fit a multiprocessor.
-    const std::int64_t resident = tiles <= 2 ? 2 : 1, stages = resident == 2 ? 3 : 4;
+    const std::int64_t bytes = size_of(f.spec.dtype), resident = tiles <= 2 && bytes == 2 ? 2 : 1;
+    const std::int64_t stages = bytes == 4 ? 2 : resident == 2 ? 3 : 4;
     k.grid = {.tokens_per_unit = tokens,
               .items_per_unit = f.project_slices() * blocks,
               .items_per_group = 1,
@@ -145,9 +159,10 @@ kernel_plan plan_project_wide(const facts& f, const std::string& family, const f
     add(k, {{"rows_max", fmt::to_string(rows)},
             {"row_tiles", fmt::to_string(tiles)},
             {"stages", fmt::to_string(stages)},
-            {"resident", fmt::to_string(resident)}});
+            {"resident", fmt::to_string(resident)},
+            {"dtype", std::string(to_string(f.spec.dtype))}});
     // What the kernel cannot declare: wide_room of templates/device/project_wide.hpp.
-    if (f.units.has_overlap) k.lds_bytes = static_cast<std::int32_t>(stages * tokens * 64 * 2 + 2 * tiles * 16 * 64 * 4);
+    if (f.units.has_overlap) k.lds_bytes = static_cast<std::int32_t>(stages * tokens * 64 * bytes + 2 * tiles * 16 * 64 * 4);
     return k;
 }
 

@@ -78,7 +78,7 @@ MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave
     constexpr int m = Pass::m, loads = tile_loads<typename Pass::Rows, Pass::n>;
     const tile_place place = place_of<typename Pass::Rows, Pass::n>(int(of.rank), wave);
     tile_weights<m, loads> weights;
-    load_tile_weights<typename Pass::Rows, WeightAlign, RoundAsReference>(weights, fn, place, lane, m);
+    load_tile_weights<bf16, typename Pass::Rows, WeightAlign, RoundAsReference>(weights, fn, place, lane, m);
     const u32 known = bits_of(weights);
     if (lane == 0) lds.weights_here.arrive_after(known);
     ring<Pass::stages> from;

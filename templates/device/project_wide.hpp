@@ -36,20 +36,19 @@ struct wide_weights {
     vec<float, 8> coming[turns][unit::left_rows];  ///< those that this lane splits, on their way
 
     /// Asks for the weights of a step. Rows past the end stand for the last, since nothing of them is stored.
-    template <int C, int WeightAlign, class Matrix>
+    template <class Data, int C, int WeightAlign, class Matrix>
     MHC_MEMBER void fetch(Grid at, int wave, Matrix fn, wide_place from, int first_row, int fn_rows)
     {
 #pragma unroll
         for (int turn = 0; turn < turns; ++turn) {
-            const int piece = turn * Grid::waves + wave;
-            const int c = from.channel + piece % wide_loads * load_channels + unit::group(at.lane()) * 8;
+            const int piece = turn * Grid::waves + wave, begin = from.channel + piece % wide_loads * load_channels;
             if (pieces % Grid::waves != 0 && piece >= pieces) break;
 #pragma unroll
             for (int item = 0; item < unit::left_rows; ++item) {
                 const int row = first_row + piece / wide_loads * 16 + unit::left_row(at.lane(), item);
-                coming[turn][item] = splat<8>(0.0f);
-                if (C % wide_channels == 0 || c < C)
-                    coming[turn][item] = load<8, WeightAlign>(fn.row(smaller(row, fn_rows - 1)) + from.stream * C + c);
+                coming[turn][item] = load_weights<Data, WeightAlign>(
+                    fn.row(smaller(row, fn_rows - 1)) + from.stream * C + begin, unit::group(at.lane()),
+                    [=](int c) MHC_INLINE { return C % wide_channels == 0 || begin + c < C; });
             }
         }
     }
@@ -89,14 +88,15 @@ struct wide_weights {
 };
 
 /// The tokens of a wave, `first` and those after it, on their way.
-template <class Rows, int Stages, class Grid>
+template <class Data, class Rows, int Stages, class Grid>
 struct wide_rows {
-    using queue_of_words = lane_queue<wide_parts * wide_loads, Grid::block, Stages>;
+    static constexpr int words = data_words<Data>;
+    using queue_of_words = lane_queue<wide_parts * wide_loads * words, Grid::block, Stages>;
     queue_of_words queue;
-    const bf16* x;
+    const Data* x;
     i64 row[wide_parts], stream;  ///< where this lane's tokens begin, and the distance of their streams
 
-    MHC_MEMBER wide_rows(Grid at, uint4* lds, const bf16* x_, i64 first, i64 valid, i64 x_token, i64 x_stream)
+    MHC_MEMBER wide_rows(Grid at, uint4* lds, const Data* x_, i64 first, i64 valid, i64 x_token, i64 x_stream)
         : queue(lds), x(x_), stream(x_stream)
     {
 #pragma unroll
@@ -110,12 +110,16 @@ struct wide_rows {
         if (is_there) {
 #pragma unroll
             for (int load = 0; load < wide_loads; ++load) {
-                const int c = from.channel + load * load_channels + matrix_unit::group(at.lane()) * 8;
 #pragma unroll
-                for (int part = 0; part < wide_parts; ++part)
-                    queue.template ask<Rows::align>(stage, part * wide_loads + load, at.thread(),
-                                                    x + row[part] + from.stream * stream + c,
-                                                    Rows::C % wide_channels == 0 || c < Rows::C);
+                for (int word = 0; word < words; ++word) {
+                    const int c =
+                        from.channel + load * load_channels + place_in_load<Data>(matrix_unit::group(at.lane()), word);
+#pragma unroll
+                    for (int part = 0; part < wide_parts; ++part)
+                        queue.template ask<Rows::align>(stage, (part * wide_loads + load) * words + word, at.thread(),
+                                                        x + row[part] + from.stream * stream + c,
+                                                        Rows::C % wide_channels == 0 || c < Rows::C);
+                }
             }
         }
         queue.end_set();
@@ -128,25 +132,34 @@ struct wide_sums {
     column_squares<wide_loads> squares[wide_parts];
 
     /// Adds a step's products, of the words of one stage.
-    template <class Grid, class Queue>
+    template <class Data, bool RoundAsReference, class Grid, class Queue>
     MHC_MEMBER void add(Grid at, const Queue& x, int stage, const uint4* weights)
     {
         using all_weights = wide_weights<Tiles, Grid>;
+        using piece = right_piece<Data, RoundAsReference>;
+        constexpr int words = data_words<Data>;
 #pragma unroll
         for (int load = 0; load < wide_loads; ++load) {
-            uint4 right[wide_parts];
+            piece right[wide_parts];
 #pragma unroll
             for (int part = 0; part < wide_parts; ++part) {
-                right[part] = x.word(stage, part * wide_loads + load, at.thread());
-                squares[part].add(load, right + part);
+                uint4 taken[words];
+#pragma unroll
+                for (int word = 0; word < words; ++word)
+                    taken[word] = x.word(stage, (part * wide_loads + load) * words + word, at.thread());
+                right[part].take(taken, load, squares[part]);
             }
 #pragma unroll
             for (int tile = 0; tile < Tiles; ++tile) {
 #pragma unroll
-                for (int low = 0; low < 2; ++low) {
-                    const left_piece left = all_weights::get(weights, tile, load, low, at.lane());
+                for (int part_of_weights = 0; part_of_weights < 2; ++part_of_weights) {
+                    const left_piece left = all_weights::get(weights, tile, load, part_of_weights, at.lane());
 #pragma unroll
-                    for (int part = 0; part < wide_parts; ++part) add_in_order(products[tile][part], left, right[part]);
+                    for (int part = 0; part < wide_parts; ++part) {
+                        add_in_order(products[tile][part], left, right[part].high[0]);
+                        if constexpr (piece::has_low)
+                            if (part_of_weights == 0) add_in_order(products[tile][part], left, right[part].low[0]);
+                    }
                 }
             }
         }
@@ -178,16 +191,17 @@ struct wide_sums {
 };
 
 /// 16 bytes of LDS that a work-group takes.
-template <int Tiles, int Stages, class Grid>
+template <class Data, int Tiles, int Stages, class Grid>
 constexpr int wide_room =
-    lane_queue<wide_parts * wide_loads, Grid::block, Stages>::room + 2 * wide_weights<Tiles, Grid>::words;
+    lane_queue<wide_parts * wide_loads * data_words<Data>, Grid::block, Stages>::room + 2 * wide_weights<Tiles, Grid>::words;
 
 /// proj[t, r] and sqsum[t] of one slice, for the tokens of this work-group from `first` on and the rows from first_row on.
-template <class Rows, int n, int Tiles, int Stages, int WeightAlign, bool RoundAsReference, class Grid, class Matrix>
-MHC_DEVICE void project_wide_slice(Grid at, uint4* lds, const bf16* x, Matrix fn, float* proj, float* sqsum, int first_row,
+template <class Rows, int n, int Tiles, int Stages, int WeightAlign, bool RoundAsReference, class Grid, class Data,
+          class Matrix>
+MHC_DEVICE void project_wide_slice(Grid at, uint4* lds, const Data* x, Matrix fn, float* proj, float* sqsum, int first_row,
                                    int fn_rows, int slice, bool is_first, i64 first, i64 valid, i64 x_token, i64 x_stream)
 {
-    using rows_of_wave = wide_rows<Rows, Stages, Grid>;
+    using rows_of_wave = wide_rows<Data, Rows, Stages, Grid>;
     using queue_of_words = typename rows_of_wave::queue_of_words;
     using all_weights = wide_weights<Tiles, Grid>;
     const int wave = at.wave(), begin = slice * Rows::slice;
@@ -197,7 +211,7 @@ MHC_DEVICE void project_wide_slice(Grid at, uint4* lds, const bf16* x, Matrix fn
 
     all_weights weights;
     uint4* const shared = lds + queue_of_words::room;
-    weights.template fetch<Rows::C, WeightAlign>(at, wave, fn, next_weights, first_row, fn_rows);
+    weights.template fetch<Data, Rows::C, WeightAlign>(at, wave, fn, next_weights, first_row, fn_rows);
     rows_of_wave rows(at, lds, x, own, valid, x_token, x_stream);
     auto fetch_rows = [&](int stage) MHC_INLINE {
         rows.fetch(at, stage, next_rows, has_tokens && next_rows.stream < n);
@@ -212,11 +226,11 @@ MHC_DEVICE void project_wide_slice(Grid at, uint4* lds, const bf16* x, Matrix fn
     do {
         next_weights.advance();
         if (next_weights.stream < n)
-            weights.template fetch<Rows::C, WeightAlign>(at, wave, fn, next_weights, first_row, fn_rows);
+            weights.template fetch<Data, Rows::C, WeightAlign>(at, wave, fn, next_weights, first_row, fn_rows);
         rows.queue.wait();
         const queue_of_words taken = rows.queue;
         if constexpr (!queue_of_words::stays) fetch_rows(stage);
-        if (has_tokens) sums.add(at, taken, stage, shared + room);
+        if (has_tokens) sums.template add<Data, RoundAsReference>(at, taken, stage, shared + room);
         if constexpr (queue_of_words::stays) fetch_rows(stage);
         stage = stage + 1 == queue_of_words::stages ? 0 : stage + 1;
         room = all_weights::words - room;
@@ -229,8 +243,8 @@ MHC_DEVICE void project_wide_slice(Grid at, uint4* lds, const bf16* x, Matrix fn
 
 /// proj[s, t, r] and sqsum[s, t] as in project.hpp, of the first RowsMax rows of fn at most.
 template <class Rows, int n, int RowsMax, int Tiles, int Stages, int WeightAlign, bool RoundAsReference, class Grid,
-          class Matrix>
-MHC_DEVICE void project_wide(Grid at, uint4* lds, const bf16* x, Matrix fn, float* proj, float* sqsum, int fn_rows,
+          class Data, class Matrix>
+MHC_DEVICE void project_wide(Grid at, uint4* lds, const Data* x, Matrix fn, float* proj, float* sqsum, int fn_rows,
                              int splits, i64 tokens, i64 valid, i64 x_token, i64 x_stream)
 {
     static_assert(Rows::slice % wide_channels == 0 && Rows::C % 8 == 0 && matrix_unit::loads == 1, "whole steps and loads");

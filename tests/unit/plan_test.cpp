@@ -127,13 +127,14 @@ TEST_CASE("plan: the slices of a sum are a function of the channels and the kind
         for (const jit::dtype type : {jit::dtype::bf16, jit::dtype::fp32}) {
             jit::layer_spec s = spec_of(n, 7168);
             s.dtype = type;
-            const bool has_tiles = type == jit::dtype::bf16 && n <= 4;  // whose slice is 1024 channels of all streams
             for (const char* target : {"gfx942", "gfx1100", "gfx1200"}) {
-                const bool has_wide = type == jit::dtype::bf16 && n > 4 && std::string_view(target) == "gfx942";
+                const bool is_cdna = std::string_view(target) == "gfx942";
+                const bool has_tiles = n <= 4 && (is_cdna || type == jit::dtype::bf16);  // 1024 channels of all streams
                 CHECK(slice_of(s, target, operation::rmsnorm_fwd) == "1024");
-                CHECK(slice_of(s, target, operation::pre_fwd) == (has_tiles  ? std::to_string(1024 / n)
-                                                                  : has_wide ? "448"  // sixteen slices of whole steps
-                                                                             : "1024"));
+                CHECK(slice_of(s, target, operation::pre_fwd) == (has_tiles ? std::to_string(1024 / n)
+                                                                  : is_cdna && n == 8
+                                                                      ? "448"  // sixteen slices of whole steps
+                                                                      : "1024"));
             }
         }
 }
@@ -161,7 +162,14 @@ TEST_CASE("plan: matrix units make projections of bf16, in NVIDIA's with the mix
     CHECK(families(s, "sm_90", operation::dynamic_layer_fwd).front() == "project_three_tiles");
 
     jit::layer_spec other = s;
-    other.dtype = jit::dtype::fp16;
+    for (const jit::dtype type : {jit::dtype::fp16, jit::dtype::fp32}) {
+        other.dtype = type;
+        for (const char* target : {"sm_90", "sm_90a"}) CHECK(families(other, target, operation::pre_fwd) == tiles);
+        CHECK(families(other, "gfx942", operation::pre_fwd).front() == "project_tiles");
+        CHECK(families(other, "gfx1200", operation::pre_fwd).front() ==
+              (type == jit::dtype::fp16 ? "project_tiles" : "project"));
+    }
+    other.hidden_dim = 504;  // few terms: what is left out of them would count
     CHECK(families(other, "sm_90", operation::pre_fwd) == portable);
     other = s;
     other.options.arithmetic = jit::projection::strict;
