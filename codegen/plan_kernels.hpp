@@ -28,6 +28,8 @@ struct matrix_units {
     std::int64_t gradient_columns = 0, gradient_tokens = 0;
     /// Projections on many rows: templates/device/project_wide.hpp.
     bool has_wide = false;
+    /// Factors may be fp16.
+    bool has_fp16 = false;
     /// Lanes have registers for tiles of fp32.
     bool has_fp32 = false;
     /// Work-groups may have the 200 KB of LDS, given by the launch, that pre_mix takes too; and kernels may overlap.
@@ -92,13 +94,18 @@ struct facts {
         // token then has waves enough to hide what one waits for.
         const std::int64_t long_slice = sliced(is_host ? 4096 : 1024);
         slice = t.kind == target_kind::cuda ? sliced(C <= 2048 ? 256 : 512) : long_slice;
-        project_slice = has_wide                      ? channels_of_wide(n, C)
-                        : !has_tiles                  ? long_slice
-                        : !units.has_overlap          ? channels_of_tiles / n
-                        : s.dtype == jit::dtype::bf16 ? channels_of_ranks(n, C)
-                                                      : channels_of_split(n, C);
+        project_slice = has_wide             ? channels_of_wide(n, C)
+                        : !has_tiles         ? long_slice
+                        : !units.has_overlap ? channels_of_tiles / n
+                        : !splits_data()     ? channels_of_ranks(n, C)
+                                             : channels_of_split(n, C);
     }
 
+    /// Whether a number is no factor as it is.
+    bool splits_data() const
+    {
+        return spec.dtype != jit::dtype::bf16 && !(spec.dtype == jit::dtype::fp16 && units.has_fp16);
+    }
     /// Whether matrix units could make projections. A number of fp32 that is split has an error of 2^-18 or less, as its
     /// weight has; a sum of few of them may be promised more exactly.
     bool uses_units() const
@@ -120,7 +127,7 @@ struct facts {
     bool has_one_pass() const
     {
         // What one group sends itself the GPU takes for an error: a cluster has two at least.
-        return has_pre_mix() && units.has_clusters && n == 4 && spec.dtype == jit::dtype::bf16 && project_slices() > 1 &&
+        return has_pre_mix() && units.has_clusters && n == 4 && !splits_data() && project_slices() > 1 &&
                project_slices() <= 16 && !arranges_fn() && row_alignment_bytes(spec) == 16;
     }
     bool quantises() const { return spec.layer_input_quant != jit::layer_input_quant::none; }

@@ -28,6 +28,7 @@ constexpr matrix_units hopper(bool has_clusters)
             .gradient_columns = 8,
             .gradient_tokens = 256,
             .has_wide = true,
+            .has_fp16 = true,
             .has_fp32 = true,
             .has_overlap = true,
             .has_clusters = has_clusters};
@@ -250,9 +251,11 @@ kernel_plan plan_pre_one_pass(const facts& f, const feeds& from)
         if (one.parameter == k.map.token_stride) k.map.token_stride = one.what;
         if (one.parameter == k.map.stream_stride) k.map.stream_stride = one.what;
     }
-    // A lane that multiplies keeps 24 registers of weights for each 64 channels of a slice. Two lanes that have each other's
-    // place in their groups of waves share 256, begin with 128, and one may only get more and one fewer.
-    const std::int64_t more = std::clamp<std::int64_t>(24 * f.project_slice / 64 + 56, 136, 208);
+    // A lane that multiplies keeps 24 registers of weights for each 64 channels of a slice, and fp16's scales. Two lanes
+    // that have each other's place in their groups of waves share 256, begin with 128, and one may only get more and one
+    // fewer.
+    const std::int64_t others = f.spec.dtype == jit::dtype::fp16 ? 64 : 56,
+                       more = std::clamp<std::int64_t>(24 * f.project_slice / 64 + others, 136, 208);
     add(k, rows_of(f, f.vector));
     k.bindings["slice"] = fmt::to_string(f.project_slice);
     add(k, {{"stages", fmt::to_string(stages)},

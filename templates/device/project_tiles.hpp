@@ -41,6 +41,7 @@ MHC_DEVICE int row_of_parts(int row)
 template <int m, int Loads>
 struct tile_weights {
     left_piece at[factors<m>][Loads];
+    row_scales scales;  ///< of fp16: of the rows of each two factors, and of the last ones
 };
 
 /// 16 tokens of a wave's channels.
@@ -67,26 +68,51 @@ MHC_DEVICE void load_tile_weights(tile_weights<m, Loads>& to, Matrix fn, tile_pl
 {
     static_assert(m % 16 > 0 && m % 16 <= 8, "the last factor has two parts of 8 rows");
     // Rows past the end stand for the last, since nothing of them is stored.
-    auto parts_of = [=](int begin, int r) MHC_INLINE {
-        const vec<float, 8> f = load_weights<Data, WeightAlign>(
+    constexpr int last = full_factors<m>, rows = matrix_unit::left_rows;
+    auto weights_of = [=](int load, int r) MHC_INLINE {
+        const int begin = at.first + load_channels * load;
+        return load_weights<Data, WeightAlign>(
             fn.row(smaller(r, fn_rows - 1)) + at.stream * Rows::C + begin, matrix_unit::group(lane),
             [=](int c) MHC_INLINE { return Rows::C % Rows::slice == 0 || begin + c < at.end; });
-        return split_weights(f, !RoundAsReference);
+    };
+    float scales[last / 2 * rows + 1];
+    if constexpr (has_fp16_factors<Data, RoundAsReference>) {
+        to.scales.exponents = 0;
+#pragma unroll
+        for (int k = 0; k <= last / 2 * rows; ++k) {
+            const int row = matrix_unit::left_row(lane, k % rows) + k / rows * 16;
+            u32 largest = 0;
+#pragma unroll
+            for (int i = 0; i < Loads; ++i) {
+                const vec<float, 8> v = weights_of(i, row);
+#pragma unroll
+                for (int j = 0; j < 8; ++j) {
+                    const u32 bits = float_to_bits(v[j]) & 0x7fffffffU;
+                    largest = largest < bits ? bits : largest;
+                }
+            }
+            scales[k] = to.scales.add(k, row_max(largest, static_cast<const Data*>(nullptr)));
+        }
+    }
+    auto parts_of = [&](int load, int r, int k) MHC_INLINE {
+        if constexpr (has_fp16_factors<Data, RoundAsReference>)  // read again: there are no registers for all of them
+            return split_weights(weights_of(load, made_anew(r)) * scales[k], static_cast<const Data*>(nullptr));
+        else
+            return split_weights(weights_of(load, r), !RoundAsReference);
     };
 #pragma unroll
     for (int i = 0; i < Loads; ++i) {
-        const int c = at.first + load_channels * i;
 #pragma unroll
-        for (int item = 0; item < matrix_unit::left_rows; ++item) {
+        for (int item = 0; item < rows; ++item) {
             const int row = matrix_unit::left_row(lane, item);
 #pragma unroll
-            for (int factor = 0; factor < full_factors<m>; factor += 2) {
-                const weight_parts parts = parts_of(c, factor * 8 + row);
+            for (int factor = 0; factor < last; factor += 2) {
+                const weight_parts parts = parts_of(i, factor * 8 + row, factor / 2 * rows + item);
                 to.at[factor][i].rows[item] = parts.high;
                 to.at[factor + 1][i].rows[item] = parts.low;
             }
-            const weight_parts parts = parts_of(c, full_factors<m> * 8 + row_of_parts(row));
-            to.at[full_factors<m>][i].rows[item] = is_low_part(row) ? parts.low : parts.high;
+            const weight_parts parts = parts_of(i, last * 8 + row_of_parts(row), last / 2 * rows);
+            to.at[last][i].rows[item] = is_low_part(row) ? parts.low : parts.high;
         }
     }
 }
@@ -145,24 +171,27 @@ struct wave_sums {
 template <bool RoundAsReference, class Data, int m, int Loads>
 MHC_DEVICE wave_sums<m, Loads> multiply(const tile_rows<Data, Loads>& x, const tile_weights<m, Loads>& by)
 {
+    using factor_of = typename factor_type<has_fp16_factors<Data, RoundAsReference>>::type;
     wave_sums<m, Loads> sums = {};
 #pragma unroll
     for (int i = 0; i < Loads; i += matrix_unit::loads) {
         right_piece<Data, RoundAsReference> right[tile_parts];
 #pragma unroll
-        for (int part = 0; part < tile_parts; ++part)
-            right[part].take(x.at[part] + i * data_words<Data>, i, sums.squares[part]);
+        for (int part = 0; part < tile_parts; ++part) right[part].take(x.at[part] + i * data_words<Data>);
 #pragma unroll
         for (int factor = 0; factor < factors<m>; ++factor) {
 #pragma unroll
             for (int part = 0; part < tile_parts; ++part) {
                 product_sums& sum = sums.products[part][factor];
-                add_product(sum, by.at[factor] + i, right[part].high);
+                add_product(sum, by.at[factor] + i, right[part].high, static_cast<const factor_of*>(nullptr));
                 // Low parts of weights are in every second factor alone, and with high ones in the last.
                 if constexpr (right_piece<Data, RoundAsReference>::has_low)
                     if (factor % 2 == 0) add_product(sum, by.at[factor] + i, right[part].low);
             }
         }
+#pragma unroll
+        for (int part = 0; part < tile_parts; ++part)
+            right[part].add_squares(x.at[part] + i * data_words<Data>, i, sums.squares[part]);
     }
     return sums;
 }
@@ -184,8 +213,15 @@ template <class Data, class Rows, int n, class Grid>
 constexpr int tile_room =
     tile_queue<Data, tile_loads<Rows, n>, Grid>::room + 2 * tiles_at_once* tile_floats<n * n + 2 * n> / 4;
 
-template <int m, int Loads>
-MHC_DEVICE void share_sums(float* to, const wave_sums<m, Loads>& sums, int lane)
+/// A sum of a factor's products, its scale undone: number `item` of a lane's.
+template <bool IsScaled>
+MHC_DEVICE float unscaled(float sum, row_scales scales, int factor, int item)
+{
+    return IsScaled ? sum * scales.inverse(factor / 2 * matrix_unit::left_rows + item / (matrix_unit::sums / 2)) : sum;
+}
+
+template <bool IsScaled, int m, int Loads>
+MHC_DEVICE void share_sums(float* to, const wave_sums<m, Loads>& sums, row_scales scales, int lane)
 {
     using unit = matrix_unit;
     constexpr int width = tile_width<m>, last = full_factors<m>;
@@ -198,12 +234,13 @@ MHC_DEVICE void share_sums(float* to, const wave_sums<m, Loads>& sums, int lane)
         for (int factor = 0; factor < last; factor += 2) {
 #pragma unroll
             for (int i = 0; i < unit::sums; ++i)
-                sums_of(i)[factor * 8 + unit::sum_row(lane, i)] = products[factor].at[i] + products[factor + 1].at[i];
+                sums_of(i)[factor * 8 + unit::sum_row(lane, i)] =
+                    unscaled<IsScaled>(products[factor].at[i] + products[factor + 1].at[i], scales, factor, i);
         }
 #pragma unroll
         for (int i = 0; i < unit::sums / 2; ++i)
             sums_of(i)[last * 8 + row_of_parts(unit::sum_row(lane, i))] =
-                products[last].at[i] + products[last].at[i + unit::sums / 2];
+                unscaled<IsScaled>(products[last].at[i] + products[last].at[i + unit::sums / 2], scales, last, i);
         sums.squares[part].give(lane, [=](int column, float sum) MHC_INLINE {
             to[(part * unit::columns + column) * width + tile_products<m>] = sum;
         });
@@ -278,7 +315,8 @@ MHC_DEVICE void project_slice(Grid at, uint4* lds, const Data* x, Matrix fn, flo
     auto make = [&](i64 tile, float* to) MHC_INLINE {
         const wave_sums<m, loads> sums = multiply<RoundAsReference>(take_tile<Data, loads>(queue, at, stage), weights);
         fetch(stage, tile + stages * step);
-        share_sums<m>(to + wave * tile_tokens * tile_width<m>, sums, lane);
+        share_sums<has_fp16_factors<Data, RoundAsReference>>(to + wave * tile_tokens * tile_width<m>, sums, weights.scales,
+                                                             lane);
         stage = stage + 1 == stages ? 0 : stage + 1;
     };
     for (i64 tile = first_tile; tile < tiles; tile += tiles_at_once * step) {

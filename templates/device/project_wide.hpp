@@ -147,7 +147,8 @@ struct wide_sums {
 #pragma unroll
                 for (int word = 0; word < words; ++word)
                     taken[word] = x.word(stage, (part * wide_loads + load) * words + word, at.thread());
-                right[part].take(taken, load, squares[part]);
+                right[part].take(taken);
+                right[part].add_squares(taken, load, squares[part]);
             }
 #pragma unroll
             for (int tile = 0; tile < Tiles; ++tile) {
