@@ -50,7 +50,7 @@ void add_pre(const facts& f, operator_plan& made, feeds from, const feeds& sum_f
     made.workspace_bytes_per_token = sums.end;
     made.workspace_bytes_fixed = sums.fixed;
     const std::size_t first = made.kernels.size();
-    add_projection(f, made, from, first_in_workspace);
+    add_projection(f, made, from, first_in_workspace, f.m);
     add_mix(f, made, from, sum_from);
     if (!f.has_one_pass() || !sum_from.empty()) return;
     for (std::size_t i = first; i < made.kernels.size(); ++i) made.kernels[i].launches = part_of::several_passes;
@@ -82,7 +82,7 @@ void add_head(const facts& f, operator_plan& made, feeds from, bool is_of_post =
     if (is_of_post)
         made.kernels.push_back(plan_project(f, "project_post", from));
     else
-        add_projection(f, made, from, first_in_workspace);
+        add_projection(f, made, from, first_in_workspace, f.n);
     made.kernels.push_back(plan_coefficients(f, "head_coefficients", from, f.n));
     made.kernels.push_back(is_of_post ? plan_apply_post(f, from) : plan_apply_mix(f, from, true));
 }
@@ -92,7 +92,7 @@ void add_head(const facts& f, operator_plan& made, feeds from, bool is_of_post =
 /// their sums' bits are head_fwd's; and beside a copy of fn, which is float, the bias would be read as float too.
 void add_post_head(const facts& f, operator_plan& made)
 {
-    if (f.n <= 8 && !f.has_tiles && !f.arranges_fn()) return add_head(f, made, {}, true);
+    if (f.n <= 8 && !f.has_tiles && !f.has_wide && !f.arranges_fn()) return add_head(f, made, {}, true);
     const feed streams{slot::out, slot::workspace, 0, arranged_bytes(f, f.n)};
     const feeds dense_out = {
         streams, {slot::out_token_stride, slot::dense_token_stride}, {slot::out_stream_stride, slot::dense_stream_stride}};
@@ -159,7 +159,7 @@ void add_kernels(const facts& f, operator_plan& made)
             return add_post_head(f, made);
         case operation::pre_project_fwd:
             made.workspace_bytes_fixed = arranged_bytes(f, f.m);
-            return add_projection(f, made, {}, first_in_workspace);
+            return add_projection(f, made, {}, first_in_workspace, f.m);
         case operation::split_mixes_fwd:
             return made.kernels.push_back(plan_coefficients(f, "split_mixes", {}));
         case operation::coeffs_fwd:

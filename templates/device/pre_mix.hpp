@@ -58,7 +58,8 @@ struct stream_queue {
     static constexpr int turns = ceil_div(Rows::C, Lanes*Rows::W), words = turns * n;
     uint4* lds;  ///< [Stages, turns, n, Lanes]
 
-    MHC_MEMBER void fetch(int stage, int lane, const bf16* row, i64 stream, bool is_there) const
+    template <class Data>
+    MHC_MEMBER void fetch(int stage, int lane, const Data* row, i64 stream, bool is_there) const
     {
 #pragma unroll
         for (int turn = 0; turn < turns; ++turn) {
@@ -71,24 +72,25 @@ struct stream_queue {
         end_copies();
     }
     /// weighted_sum of mix.hpp, of a token that has come.
-    MHC_MEMBER void add(int stage, int lane, const float (&pre)[n], bf16* to) const
+    template <class Data>
+    MHC_MEMBER void add(int stage, int lane, const float (&pre)[n], Data* to) const
     {
 #pragma unroll
         for (int turn = 0; turn < turns; ++turn) {
             const int c = (turn * Lanes + lane) * Rows::W;
             const uint4* const from = lds + (stage * words + turn * n) * Lanes + lane;
-            typename Rows::lanes sums = widen_bf16(from[0]) * pre[0];
+            typename Rows::lanes sums = widen_word(from[0], to) * pre[0];
 #pragma unroll
-            for (int i = 1; i < n; ++i) sums = fma<Rows::W>(splat<Rows::W>(pre[i]), widen_bf16(from[i * Lanes]), sums);
+            for (int i = 1; i < n; ++i) sums = fma<Rows::W>(splat<Rows::W>(pre[i]), widen_word(from[i * Lanes], to), sums);
             if (c < Rows::C) Rows::store(to, c, sums);
         }
     }
 };
 
 /// The kernel before, which does not write x, may still run. matrices: LDS for those of a wave.
-template <class Rows, class Options, int n, int Stages, class Grid>
-MHC_DEVICE void pre_mix(Grid at, float* matrices, uint4* lds, const bf16* x, projected from, affine by, float* pre,
-                        float* post, float* mix, bf16* layer_input, i64 tokens, i64 valid, i64 x_token, i64 x_stream,
+template <class Rows, class Options, int n, int Stages, class Grid, class Data>
+MHC_DEVICE void pre_mix(Grid at, float* matrices, uint4* lds, const Data* x, projected from, affine by, float* pre,
+                        float* post, float* mix, Data* layer_input, i64 tokens, i64 valid, i64 x_token, i64 x_stream,
                         coefficient_constants k)
 {
     constexpr int K = n * Rows::C, lanes = Grid::block - Grid::wave_size;
