@@ -115,7 +115,7 @@ MHC_DEVICE void layer_in_registers(Grid at, float* slice_sums, const Data* x, co
         for (int k = 0; k < count; ++k) {
 #pragma unroll
             for (int j = 0; j < n; ++j)
-                xs[k][j] = own.has(k) ? Rows::load(row + j * x_stream, own.channel(k)) : splat<W>(0.0f);
+                xs[k][j] = own.has(k) ? last_read<Rows>::load(row + j * x_stream, own.channel(k)) : splat<W>(0.0f);
         }
 #pragma unroll
         for (int j = 0; j < n; ++j) {
