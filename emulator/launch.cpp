@@ -138,8 +138,8 @@ jit::result<launch_counts> launch(const launch_request& what, memory_map memory,
         memory.add({what.image->base + each.offset, each.size, "the code object", each.is_writable});
     memory.add({block.packet_address(), argument_block::packet_bytes, "the dispatch packet", false});
     const u32 waves = (static_cast<u32>(what.block) + kernel.wave_size - 1) / kernel.wave_size;
-    shared_state shared({what, memory, block, vectors_of(*what.image->code)},
-                        resident_groups(facts_of(what.image->processor), waves, kernel.lds_bytes));
+    const processor_facts& on = what.on != nullptr ? *what.on : facts_of(what.image->processor);
+    shared_state shared({what, memory, block, vectors_of(*what.image->code)}, resident_groups(on, waves, kernel.lds_bytes));
     if (what.record != nullptr) {
         what.record->groups.resize(static_cast<std::size_t>(what.all_groups()));
         what.record->resident = shared.resident;

@@ -65,7 +65,7 @@ std::vector<float> input()
 jit::result<std::vector<float>> run(const std::string& processor, const plant& change)
 {
     const planned_kernel of = rms_norm(processor);
-    const auto device = emulator::make_device(processor, emulator::checks::all);
+    const auto device = emulator::make_device(emulator::facts_of(processor), emulator::checks::all);
     const std::string object = emulator::testing::compile({.processor = processor, .source = source_with(of, change)});
     void* const module = device->load_module(object).value();
     const std::vector<float> x = input(), ones(channels, 1.0F);
