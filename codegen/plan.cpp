@@ -15,9 +15,20 @@ kernel_plan plan_sinkhorn(const facts& f)
     return k;
 }
 
+/// Kernels that have a token to a work-group, and whose body has a form that keeps the row in registers. On AMD GPUs a wave
+/// for each slice does, with 16 of a lane's registers, with 32 where a wave has 32 lanes.
+static kernel_plan plan_kept_tokens(const facts& f, const std::string& family, std::vector<argument> args)
+{
+    kernel_plan k = plan_tokens(f, family, std::move(args));
+    const bool keeps = f.on.kind == target_kind::amdgpu && f.slices() <= 16 && f.slice <= 1024;
+    if (keeps) set_block(k, static_cast<std::int32_t>(f.slices() * f.wave));
+    k.bindings["body"] = keeps ? family + "_in_registers" : family;
+    return k;
+}
+
 kernel_plan plan_rmsnorm(const facts& f)
 {
-    kernel_plan k = plan_tokens(f, "rmsnorm", arguments_of("rmsnorm"));
+    kernel_plan k = plan_kept_tokens(f, "rmsnorm", arguments_of("rmsnorm"));
     finish(f, k, true, false);
     return k;
 }
@@ -71,7 +82,7 @@ kernel_plan plan_apply_mix(const facts& f, const feeds& from, bool is_of_layer)
 {
     if (is_of_layer && f.quantises()) return plan_apply_mix_fp8(f, from);
     kernel_plan k = is_of_layer && f.spec.norm_weight
-                        ? plan_tokens(f, "apply_mix_norm", arguments_of("apply_mix_norm", from))
+                        ? plan_kept_tokens(f, "apply_mix_norm", arguments_of("apply_mix_norm", from))
                         : plan_chunks(f, "apply_mix", arguments_of("apply_mix", from));
     finish(f, k, true);
     return k;

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <vector>
@@ -210,9 +211,25 @@ operand hardware_register(std::string_view text)
     return made;
 }
 
+/// "gpr_idx(SRC0,DST)": a bit an operand.
+operand indexed_operands(std::string_view text)
+{
+    constexpr std::array<std::string_view, 4> names{"SRC0", "SRC1", "SRC2", "DST"};
+    operand made;
+    made.kind = operand_kind::constant;
+    made.words = 1;
+    for (const std::string_view each : split(text.substr(8, text.size() - 9), ',')) {
+        const auto* const found = std::find(names.begin(), names.end(), each);
+        if (found == names.end()) give_up("the operand", text);
+        made.value |= 1U << (found - names.begin());
+    }
+    return made;
+}
+
 operand read_operand(std::string_view text, number_type type)
 {
     if (text.starts_with("hwreg(") && text.ends_with(')')) return hardware_register(text);
+    if (text.starts_with("gpr_idx(") && text.ends_with(')')) return indexed_operands(text);
     const std::string_view whole = text;
     bool is_negated = false, is_absolute = false, is_sign_extended = false;
     const auto strip = [&](std::string_view opening, std::string_view closing, bool& flag) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "emulator/indexed.hpp"
 #include "emulator/trial.hpp"
 
 namespace mhc::emulator {
@@ -58,6 +59,15 @@ void group_checks::run(wave& w, const operation& op, u32 number)
 }
 
 void group_checks::compute(wave& w, const operation& op, const effects& e)
+{
+    if (op.is_indexed && (waves_[w.number].registers.scalar_bits(scalar::m0) & index_bits) != 0)
+        throw fault(fmt::format("the number of a register depends on {}, which nothing wrote",
+                                waves_[w.number].registers.scalar_origins[scalar::m0].text()));
+    if (op.is_indexed) return compute_exactly(w, op, indexed_effects(w, op, e));
+    compute_exactly(w, op, e);
+}
+
+void group_checks::compute_exactly(wave& w, const operation& op, const effects& e)
 {
     wave_shadow& registers = waves_[w.number].registers;
     const u64 exec = w.exec();

@@ -40,6 +40,7 @@ private:
     struct lane_access;
 
     void compute(wave& w, const operation& op, const effects& e);
+    void compute_exactly(wave& w, const operation& op, const effects& e);
     void branch(wave& w, const operation& op, const effects& e);
     void access(wave& w, const operation& op, const effects& e, u32 number);
     void access_memory(wave& w, const operation& op, const effects& e);

@@ -3,6 +3,7 @@
 
 #include "emulator/checks.hpp"
 #include "emulator/handlers.hpp"
+#include "emulator/indexed.hpp"
 #include "emulator/lanes.hpp"
 
 namespace mhc::emulator {
@@ -100,6 +101,13 @@ void set_register(wave& w, const operation& op)
     set_denormals(w, mode >> 4);
 }
 
+/// Which registers follow: indexed.hpp.
+void index_on(wave& w, const operation& op)
+{
+    const u32 chosen = (scalar_word(w, op.from[0]) & 0xFFU) | op.from[1].value << 12;
+    w.set_scalar(scalar::m0, (w.s[scalar::m0] & ~index_bits) | chosen);
+}
+
 const handler_entry entries[] = {
     {"s_nop", nothing, 0, operand_rule::ignored},
     {"s_code_end", nothing, 0, operand_rule::ignored},
@@ -155,6 +163,8 @@ const handler_entry entries[] = {
     {"s_barrier_wait", barrier_wait, 0, operand_rule::ignored},
     {"s_denorm_mode", denormal_mode, 0},
     {"s_round_mode", round_mode, 0},
+    {"s_set_gpr_idx_on", index_on, 0},
+    {"s_set_gpr_idx_off", nothing, 0, operand_rule::ignored},
     {"s_setreg_b32", set_register, 0},
     {"s_setreg_imm32_b32", set_register, 0},
 };

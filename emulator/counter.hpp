@@ -36,8 +36,9 @@ u64 resident_groups(const processor_facts& on, u32 waves, u32 lds_bytes);
 
 class counter final : public jit::execution_counter {
 public:
-    explicit counter(std::string_view processor) : facts_(facts_of(processor)) {}
+    explicit counter(const processor_facts& on) : facts_(on) {}
 
+    const processor_facts& facts() const noexcept { return facts_; }
     jit::modelled_cache cache() const override;
     jit::result<void> start(std::int64_t cache_bytes, std::span<const jit::memory_range> shared) override;
     jit::execution_counts stop() override;

@@ -22,6 +22,7 @@
 
 #include "emulator/coverage.hpp"
 #include "emulator/handlers.hpp"
+#include "emulator/indexed.hpp"
 #include "emulator/instruction_names.hpp"
 #include "emulator/read_line.hpp"
 #include "runtime/compilers/llvm_version.hpp"
@@ -133,6 +134,7 @@ jit::result<std::unique_ptr<program>> decode(std::string_view processor, std::st
         op.target = word < made->at_word.size() ? made->at_word[static_cast<std::size_t>(word)] : program::no_operation;
         if (op.target == program::no_operation) op.run = run_unknown;
     }
+    mark_indexed(*made);
     watch(*made);
     return made;
 }

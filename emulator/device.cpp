@@ -44,8 +44,8 @@ struct stream {
 
 class emulated_device final : public runtime::gpu_driver {
 public:
-    emulated_device(const std::string& processor, checks which)
-        : checks_(which), processor_(processor), id_("emu:" + processor), name_("emulated " + processor), counter_(processor)
+    emulated_device(const processor_facts& on, checks which)
+        : checks_(which), processor_(on.name), id_("emu:" + processor_), name_("emulated " + processor_), counter_(on)
     {
     }
 
@@ -53,6 +53,7 @@ public:
     const std::string& name() const override { return name_; }
     const std::string& driver_version() const override { return version_; }
     int code_object_version() const override { return 5; }
+    std::int32_t compute_units() const override { return static_cast<std::int32_t>(counter_.facts().compute_units); }
     jit::execution_counter* counter() noexcept override { return &counter_; }
 
     result<void*> allocate(std::size_t bytes) override
@@ -168,6 +169,7 @@ private:
                                             .arguments = arguments,
                                             .argument_bytes = argument_bytes,
                                             .instructions_max = instructions_max,
+                                            .on = &counter_.facts(),
                                             .checks_all = checks_ == checks::all,
                                             .record = record.get()},
                                            std::move(memory), threads_);
@@ -222,9 +224,22 @@ bool read_checks(checks& made, std::string& why)
     return false;
 }
 
-std::shared_ptr<runtime::gpu_driver> make_device(const std::string& processor, checks which)
+const processor_facts* read_product(std::string_view processor, std::string& why)
 {
-    return std::make_shared<emulated_device>(processor, which);
+    const char* const value = std::getenv("MHC_EMULATOR_GPU");
+    const std::string_view gpu = value == nullptr ? "" : value;
+    if (gpu.empty()) return &facts_of(processor);
+    const processor_facts* const named = find_product(gpu);
+    if (named == nullptr) {
+        why = fmt::format("MHC_EMULATOR_GPU is '{}'; known are {}", gpu, product_names());
+        return nullptr;
+    }
+    return named->name == processor ? named : &facts_of(processor);
+}
+
+std::shared_ptr<runtime::gpu_driver> make_device(const processor_facts& on, checks which)
+{
+    return std::make_shared<emulated_device>(on, which);
 }
 
 }  // namespace mhc::emulator

@@ -125,9 +125,11 @@ void add(std::string_view text, const operation& op, effects& to)
     to.crosses_lanes = to.crosses_lanes || crosses_lanes(name, op);
     to.ignores_exec = name.starts_with("v_mfma") || name.starts_with("v_smfmac");
     const bool leaves_scc = name.starts_with("s_mov") || name.starts_with("s_cselect") || name.starts_with("s_mul") ||
-                            name.starts_with("s_pack") || name.starts_with("s_getpc") || name.starts_with("v_");
+                            name.starts_with("s_pack") || name.starts_with("s_getpc") || name.starts_with("s_set_gpr_idx") ||
+                            name.starts_with("v_");
     const bool has_effects = to.scalar_writes.meets(every_scalar()) || to.scalar_reads.meets(every_scalar());
     to.is_scalar = !leaves_scc && has_effects;
+    if (name == "s_set_gpr_idx_on") to.scalar_reads.add(scalar::m0), to.scalar_writes.add(scalar::m0);
     if (name.starts_with("v_div_fmas")) to.scalar_reads.add(scalar::vcc, 2);
     if (name == "v_cndmask_b32" && op.from_count < 3) to.scalar_reads.add(scalar::vcc, 2);
     for (std::string_view each : {"s_cselect", "s_addc", "s_subb", "s_cmov"})

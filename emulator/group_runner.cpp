@@ -44,7 +44,7 @@ group_runner::group_runner(const group_context& in) : in_(in)
     registers_.resize(words_of_wave_ * waves + 16);
     prepare_scratch();
     if (in.what.checks_all) {
-        checks_.emplace(group_, in.what.image->code_effects, in.vectors, kernel.wave_size, kernel.lds_bytes,
+        checks_.emplace(group_, in.what.image->code_effects, in.vectors, kernel.wave_size, in.what.all_lds_bytes(),
                         scratch_bytes(kernel));
         group_.checks = &*checks_;
     }
@@ -76,7 +76,7 @@ void group_runner::begin(u32 number)
     group_.number = number;
     group_.arrived = group_.phase = 0;
     group_.alive = static_cast<u32>(group_.waves.size());
-    group_.lds.assign(kernel.lds_bytes, 0xAD);
+    group_.lds.assign(in_.what.all_lds_bytes(), 0xAD);
     std::fill(registers_.begin(), registers_.end(), unwritten);
     const auto begin = reinterpret_cast<std::uintptr_t>(registers_.data());
     u32* const aligned = registers_.data() + ((64 - begin % 64) % 64) / sizeof(u32);

@@ -126,6 +126,10 @@ jit::result<launch_counts> launch(const launch_request& what, memory_map memory,
     if (what.groups_y < 1 || what.groups_z < 1 || u64{what.groups_y} * what.groups_z > u64{0xFFFFFFFF} / what.groups)
         return fail(
             fmt::format("{} x {} x {} work-groups are none, or 2^32 or more", what.groups, what.groups_y, what.groups_z));
+    constexpr u32 lds_max = 65536;
+    if (what.lds_bytes > lds_max || what.all_lds_bytes() > lds_max)
+        return fail(fmt::format("{} bytes of LDS that the kernel declares and {} of the launch; a work-group has {}",
+                                kernel.lds_bytes, what.lds_bytes, lds_max));
     u32 explicit_bytes = 0;
     for (const runtime::metadata_argument& each : kernel.arguments)
         if (!each.value_kind.starts_with("hidden_")) explicit_bytes = std::max(explicit_bytes, each.offset + each.size);
@@ -138,8 +142,9 @@ jit::result<launch_counts> launch(const launch_request& what, memory_map memory,
         memory.add({what.image->base + each.offset, each.size, "the code object", each.is_writable});
     memory.add({block.packet_address(), argument_block::packet_bytes, "the dispatch packet", false});
     const u32 waves = (static_cast<u32>(what.block) + kernel.wave_size - 1) / kernel.wave_size;
+    const processor_facts& on = what.on != nullptr ? *what.on : facts_of(what.image->processor);
     shared_state shared({what, memory, block, vectors_of(*what.image->code)},
-                        resident_groups(facts_of(what.image->processor), waves, kernel.lds_bytes));
+                        resident_groups(on, waves, what.all_lds_bytes()));
     if (what.record != nullptr) {
         what.record->groups.resize(static_cast<std::size_t>(what.all_groups()));
         what.record->resident = shared.resident;

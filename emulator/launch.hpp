@@ -20,10 +20,13 @@ struct launch_request {
     i32 block = 1;
     const void* arguments = nullptr;
     std::size_t argument_bytes = 0;
-    u64 instructions_max = 0;         ///< of one work-group, in wave instructions
-    bool checks_all = true;           ///< false: only bounds; see README.md
-    launch_record* record = nullptr;  ///< where what is executed is counted; null: nowhere
+    u64 instructions_max = 0;             ///< of one work-group, in wave instructions
+    u32 lds_bytes = 0;                    ///< of a work-group, behind what the kernel declares
+    const processor_facts* on = nullptr;  ///< null: the product that the image's processor is counted for
+    bool checks_all = true;               ///< false: only bounds; see README.md
+    launch_record* record = nullptr;      ///< where what is executed is counted; null: nowhere
 
+    u32 all_lds_bytes() const { return kernel->lds_bytes + lds_bytes; }
     i64 all_groups() const { return groups * groups_y * groups_z; }
 };
 

@@ -1,4 +1,4 @@
-// emulator/matrix.cpp -- MFMA of gfx90a and gfx942: D = A * B + C on matrices spread over a wave's registers.
+// emulator/matrix.cpp -- MFMA of gfx90a, gfx942 and gfx950: D = A * B + C on matrices spread over a wave's registers.
 //
 // Where elements lie: MI300 ISA, "Matrix Arithmetic Instructions", of an instruction of M x N x K with `Blocks` independent
 // products. EXEC is ignored. How sums are rounded: matrix_numbers.hpp.
@@ -47,8 +47,8 @@ struct side {
         k_count = of.k;
         const u32 by_lane = of.k / (wave_lanes / (rows * of.blocks));  // consecutive k in one lane
         const u32 bits = of.source_bits;
-        row buffers[2];
-        const u32* registers[2];
+        row buffers[4];
+        const u32* registers[4];
         for (u32 word = 0; word < by_lane * bits / 32; ++word) registers[word] = read(w, op, from, word, buffers[word]);
         for (u32 block = 0; block < of.blocks; ++block)
             for (u32 r = 0; r < rows; ++r)
@@ -308,6 +308,8 @@ const handler_entry entries[] = {
     MHC_MATRIX_FP8("fp8_bf8", fp8, bf8),
     MHC_MATRIX_FP8("bf8_fp8", bf8, fp8),
     MHC_MATRIX_FP8("bf8_bf8", bf8, bf8),
+    // gfx950: nobody has published how it rounds; taken to be as gfx942
+    MHC_MATRIX("f32_16x16x32_bf16", 16, 16, 32, 1, bfloat_groups),
 };
 
 }  // namespace

@@ -83,7 +83,8 @@ struct operation {
     bool keeps_unused = false;         ///< SDWA: the bits not written stay
     bool sign_extends_unused = false;  ///< SDWA: they become copies of the sign
     part written = part::dword;
-    u8 generation = 0;  ///< 9 of gfx942, 11 of gfx1100: what one name means may depend on it
+    bool is_indexed = false;  ///< gfx9: M0 is added to its registers; itself it is `other` among `program::halves`
+    u8 generation = 0;        ///< 9 of gfx942, 11 of gfx1100: what one name means may depend on it
     lane_move move;
     u8 block_broadcast = 0, block_chosen = 0, lane_pattern = 0;  ///< of matrix instructions: cbsz, abid, blgp
     i32 offset = 0, offset_1 = 0;                                ///< bytes; in elements for LDS pairs
@@ -96,7 +97,7 @@ struct operation {
 /// A code object's instructions in order, and what they are called.
 struct program {
     std::vector<operation> operations;
-    std::vector<operation> halves;     ///< of dual issues, two after two
+    std::vector<operation> halves;     ///< of dual issues, two after two; what indexed.hpp chooses registers for
     std::vector<counting_rule> rules;  ///< an operation's, at its number
     std::vector<std::string> texts;    ///< an operation's text, at its number
     std::vector<u32> at_word;          ///< number of the operation at (address - begin) / 4; no_operation inside one

@@ -35,8 +35,10 @@ __attribute__((visibility("default"))) void mhc_emulator_open(const char* versio
     static auto& devices = *new std::map<std::string, std::shared_ptr<mhc::runtime::gpu_driver>, std::less<>>;
     const std::lock_guard lock(mutex);
     mhc::emulator::checks which{};
-    if (devices.find(processor) == devices.end() && !mhc::emulator::read_checks(which, *why)) return;
-    std::shared_ptr<mhc::runtime::gpu_driver>& one = devices[processor];
-    if (!one) one = mhc::emulator::make_device(processor, which);
-    *device = one;
+    if (devices.find(processor) == devices.end()) {
+        const mhc::emulator::processor_facts* const on = mhc::emulator::read_product(processor, *why);
+        if (on == nullptr || !mhc::emulator::read_checks(which, *why)) return;
+        devices[processor] = mhc::emulator::make_device(*on, which);
+    }
+    *device = devices[processor];
 }

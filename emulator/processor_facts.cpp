@@ -49,6 +49,18 @@ const processor_facts& facts_of(std::string_view processor)
     throw std::logic_error("no facts about " + std::string(processor));
 }
 
-std::span<const processor_facts> products() { return rows; }
+const processor_facts* find_product(std::string_view gpu)
+{
+    for (const processor_facts& row : rows)
+        if (row.gpu == gpu) return &row;
+    return nullptr;
+}
+
+std::string product_names()
+{
+    std::string names;
+    for (const processor_facts& row : rows) names += (names.empty() ? "" : ", ") + std::string(row.gpu);
+    return names;
+}
 
 }  // namespace mhc::emulator

@@ -1,7 +1,7 @@
 // emulator/processor_facts.hpp -- what the models of counts and times know of a processor.
 #pragma once
 
-#include <span>
+#include <string>
 #include <string_view>
 
 #include "emulator/integers.hpp"
@@ -29,7 +29,10 @@ struct processor_facts {
 /// Of a processor that the emulator has, the product that it is counted for.
 const processor_facts& facts_of(std::string_view processor);
 
-/// Every product that is known.
-std::span<const processor_facts> products();
+/// The product that a command line calls so; null: none.
+const processor_facts* find_product(std::string_view gpu);
+
+/// The names of all that are known, for a message.
+std::string product_names();
 
 }  // namespace mhc::emulator

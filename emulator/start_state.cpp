@@ -15,6 +15,7 @@ u64 hidden_value(std::string_view kind, const launch_request& of)
     if (kind == "hidden_block_count_y") return of.groups_y;
     if (kind == "hidden_block_count_z") return of.groups_z;
     if (kind == "hidden_group_size_y" || kind == "hidden_group_size_z") return 1;
+    if (kind == "hidden_dynamic_lds_size") return of.lds_bytes;
     if (kind == "hidden_grid_dims") return of.groups_z > 1 ? 3 : of.groups_y > 1 ? 2 : 1;
     return 0;
 }
@@ -33,7 +34,7 @@ void write_packet(u8* to, const launch_request& of, u64 arguments)
     put(16, of.groups_y);
     put(20, of.groups_z);
     put(24, of.kernel->scratch_bytes);
-    put(28, of.kernel->lds_bytes);
+    put(28, of.all_lds_bytes());
     put(40, arguments);
 }
 

@@ -129,6 +129,19 @@ namespace mhc {
 /// of no other after a barrier.
 MHC_DEVICE float load_uniform(const float* p) { return *(const float __attribute__((address_space(4)))*)p; }
 
+/// fetch of what is not read again soon: its lines are the first that caches give up, and gfx11's last level does not take
+/// them in (LLVM's AMDGPUUsage, "Memory Model"; D127405). Not in pieces of fewer bytes than 16, the next of which want the
+/// same line.
+template <int W, int Align, class T>
+MHC_DEVICE vec<typename storage<T>::element, W> fetch_once(const T* p)
+{
+    using words __attribute__((may_alias)) = vec<typename storage<T>::element, W>;
+    if constexpr (smaller(Align, int(sizeof(words))) == 16)
+        return __builtin_nontemporal_load(reinterpret_cast<const words*>(p));
+    else
+        return fetch<W, Align>(p);
+}
+
 /// v, as if it were not known before: what follows from it is not kept in registers from one turn of a loop to the next.
 MHC_DEVICE int made_here(int v)
 {

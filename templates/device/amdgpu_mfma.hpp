@@ -1,4 +1,5 @@
-// mhc/device/amdgpu_mfma.hpp -- matrix products of gfx90a, gfx942 and gfx950: MFMA of 16 x 16 by 16 x 16, in waves of 64.
+// mhc/device/amdgpu_mfma.hpp -- matrix products of gfx90a, gfx942 and gfx950: MFMA of 16 x 16 by 16 x 16, on gfx950 by
+// 32 x 16, in waves of 64.
 #pragma once
 
 #include <mhc/device/amdgpu_matrix.hpp>
@@ -40,10 +41,16 @@ struct left_piece {
 /// every column.
 MHC_DEVICE void add_product(product_sums& sums, const left_piece* a, const uint4* b)
 {
+#if __has_builtin(__builtin_amdgcn_mfma_f32_16x16x32_bf16)  // gfx950, and every compiler that knows it
+    using eight = __bf16 __attribute__((ext_vector_type(8)));
+    sums.at = __builtin_amdgcn_mfma_f32_16x16x32_bf16(__builtin_bit_cast(eight, a->rows[0]), __builtin_bit_cast(eight, *b),
+                                                      sums.at, 0, 0, 0);
+#else
     using eight = short __attribute__((ext_vector_type(8)));
     const eight left = __builtin_bit_cast(eight, a->rows[0]), right = __builtin_bit_cast(eight, *b);
     sums.at = __builtin_amdgcn_mfma_f32_16x16x16bf16_1k(left.lo, right.lo, sums.at, 0, 0, 0);
     sums.at = __builtin_amdgcn_mfma_f32_16x16x16bf16_1k(left.hi, right.hi, sums.at, 0, 0, 0);
+#endif
 }
 
 }  // namespace mhc

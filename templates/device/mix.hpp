@@ -45,7 +45,7 @@ MHC_DEVICE void apply_mix(Grid at, const Data* x, const float* pre, Data* layer_
                           i64 pre_token)
 {
     store_rows<Rows>(at, layer_input, tokens, [=](i64 t, int c) MHC_INLINE {
-        return weighted_sum<Rows, n>(x + t * x_token, x_stream, pre + t * pre_token, c);
+        return weighted_sum<last_read<Rows>, n>(x + t * x_token, x_stream, pre + t * pre_token, c);
     });
 }
 
@@ -55,7 +55,7 @@ MHC_DEVICE void expand(Grid at, const Data* h, Data* x, i64 tokens, i64 x_token,
 {
     for_each_item<Rows>(at, tokens, [=](i64 t, int begin, int end) MHC_INLINE {
         for_each_vector<Rows>(at, begin, end, [=](int c) MHC_INLINE {
-            const typename Rows::lanes v = Rows::load(h + t * Rows::C, c);
+            const typename Rows::lanes v = last_read<Rows>::load(h + t * Rows::C, c);
             for (int i = 0; i < n; ++i) Rows::store(x + t * x_token + i * x_stream, c, v);
         });
     });
@@ -109,11 +109,11 @@ MHC_DEVICE void post_vector(typename Rows::lanes y, const Data* x, i64 x_stream,
     }
 }
 
-/// y[t] + bias, or y[t] where there is no bias.
-template <class Rows, int WeightAlign, class Data, class Weight>
+/// y[t] + bias, or y[t] where there is no bias. Y: how y's rows are read.
+template <class Rows, int WeightAlign, class Y = Rows, class Data, class Weight>
 MHC_DEVICE typename Rows::lanes with_bias(const Data* y, const Weight* bias, i64 t, int c)
 {
-    const typename Rows::lanes row = Rows::load(y + t * Rows::C, c);
+    const typename Rows::lanes row = Y::load(y + t * Rows::C, c);
     return bias ? row + Rows::template load<WeightAlign>(bias, c) : row;
 }
 
@@ -122,12 +122,14 @@ template <class Rows, int n, layout L, int WeightAlign, class Grid, class Data, 
 MHC_DEVICE void post(Grid at, const Data* y, const Weight* bias, const Data* x, const float* q, const float* mix, Data* out,
                      i64 tokens, i64 x_token, i64 x_stream, i64 out_token, i64 out_stream, i64 q_token, i64 mix_token)
 {
+    using y_rows = last_read<Rows>;
+    using x_rows = last_read<Rows, n <= 8>;  // more streams are read again
     for_each_item<Rows>(at, tokens, [=](i64 t, int begin, int end) MHC_INLINE {
         for_each_vector<Rows>(at, begin, end, [=](int c) MHC_INLINE {
-            post_vector<Rows, n, L>(with_bias<Rows, WeightAlign>(y, bias, t, c), x + t * x_token, x_stream, q + t * q_token,
-                                    mix + t * mix_token, c, [=](int i, typename Rows::lanes sum) MHC_INLINE {
-                                        Rows::store(out + t * out_token + i * out_stream, c, sum);
-                                    });
+            post_vector<x_rows, n, L>(with_bias<Rows, WeightAlign, y_rows>(y, bias, t, c), x + t * x_token, x_stream,
+                                      q + t * q_token, mix + t * mix_token, c,
+                                      [=](int i, typename Rows::lanes sum)
+                                          MHC_INLINE { Rows::store(out + t * out_token + i * out_stream, c, sum); });
         });
     });
 }

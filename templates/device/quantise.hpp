@@ -120,8 +120,10 @@ MHC_DEVICE void apply_mix_e4m3(Grid at, float* shared, const Data* x, const floa
                                e4m3* layer_input, float* scales, i64 tokens, i64 x_token, i64 x_stream, i64 pre_token,
                                float eps)
 {
+    using x_rows = last_read<Rows, !HasNorm && To::block != 0>;  // in all other cases they are read again
     for_each_token(at, tokens, [=](i64 t) MHC_INLINE {
-        auto a = [=](int c) MHC_INLINE { return weighted_sum<Rows, n>(x + t * x_token, x_stream, pre + t * pre_token, c); };
+        auto a = [=](int c)
+                     MHC_INLINE { return weighted_sum<x_rows, n>(x + t * x_token, x_stream, pre + t * pre_token, c); };
         float by = 1.0f;
         if constexpr (HasNorm) by = 1.0f / root_mean_square<Rows>(at, shared, eps, a);
         auto value = [=](int c) MHC_INLINE {

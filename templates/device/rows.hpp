@@ -33,6 +33,27 @@ struct rows {
     }
 };
 
+/// The same rows, where a kernel reads their bytes once and a layer with its weights comes before whoever reads them next:
+/// so caches need not keep them. Is: whether that is so.
+template <class Rows, bool Is = true>
+struct last_read : Rows {
+    template <class T>
+    static MHC_MEMBER vec<typename storage<T>::element, Rows::W> fetch(const T* row, int c)
+    {
+        if constexpr (Rows::C % Rows::W != 0)
+            if (c + Rows::W > Rows::C) return Rows::fetch(row, c);
+        if constexpr (Is)
+            return fetch_once<Rows::W, Rows::align>(row + c);
+        else
+            return Rows::fetch(row, c);
+    }
+    template <class T>
+    static MHC_MEMBER typename Rows::lanes load(const T* row, int c)
+    {
+        return widen<Rows::W>(fetch(row, c), row);
+    }
+};
+
 /// Streams as they lie in memory: stream i of token t is the row at x + t * token + i * stream.
 template <class Rows, class Data>
 struct streams_in_memory {

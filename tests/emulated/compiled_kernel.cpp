@@ -45,7 +45,7 @@ std::string compile(const compilation& what)
 
 jit::result<std::vector<int>> run(const std::string& processor, const std::string& object, const run_of_k& what)
 {
-    const auto device = make_device(processor, what.which);
+    const auto device = make_device(facts_of(processor), what.which);
     auto module = device->load_module(object);
     if (!module) return module.error();
     struct arguments {

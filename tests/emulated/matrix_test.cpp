@@ -94,6 +94,7 @@ const std::vector<layout_case>& mfma_cases()
         {"v_mfma_f32_16x16x16_f16", 2, 4, {39, 1, 0}, {36, 1, 0}, half_2, half_3, {20, 3, 0}, single_6},
         {"v_mfma_f32_16x16x16bf16_1k", 2, 4, {39, 1, 0}, {36, 1, 0}, bfloat_2, bfloat_3, {20, 3, 0}, single_6},
         {"v_mfma_f32_16x16x16_bf16", 2, 4, {39, 1, 0}, {36, 1, 0}, bfloat_2, bfloat_3, {20, 3, 0}, single_6},
+        {"v_mfma_f32_16x16x32_bf16", 4, 4, {39, 3, 16}, {36, 3, 16}, bfloat_2, bfloat_3, {20, 3, 0}, single_6},
         {"v_mfma_f32_32x32x8f16", 2, 16, {52, 1, 16}, {62, 1, 16}, half_2, half_3, {62, 8, 0}, single_6},
         {"v_mfma_f32_32x32x8_f16", 2, 16, {52, 1, 16}, {62, 1, 16}, half_2, half_3, {62, 8, 0}, single_6},
         {"v_mfma_f32_32x32x8bf16_1k", 2, 16, {52, 1, 16}, {62, 1, 16}, bfloat_2, bfloat_3, {62, 8, 0}, single_6},
@@ -220,6 +221,16 @@ TEST_CASE("emulator: MFMA adds as the machines were measured to do")
     m.vector(c_at, 0) = bits(-(1.0F + 0x1p-22F));
     m.run("v_mfma_f32_16x16x4_f32 v[64:67], v0, v8, v[16:19]");
     CHECK(m.vector(64, 0) == bits(0x1p-46F));
+    // gfx950: 32 products of 3 * 1 in four groups of eight.
+    clear(m);
+    for (u32 word = 0; word < 4; ++word)
+        for (u32 lane = 0; lane < 64; lane += 16)
+            m.vector(a_at + word, lane) = bfloat_3 | bfloat_3 << 16, m.vector(b_at + word, lane) = 0x3F803F80U;
+    m.set_vector(c_at, bits(1.0F));
+    m.run("v_mfma_f32_16x16x32_bf16 v[64:67], v[0:3], v[8:11], v[16:19]");
+    CHECK(m.vector(64, 0) == bits(97.0F));
+    clear(m);
+    m.vector(a_at, 0) = m.vector(b_at, 0) = bits(1.0F + 0x1p-23F);
     // xf32 cuts off the last 13 bits of its sources.
     m.set_vector(c_at, 0);
     m.run("v_mfma_f32_16x16x8_xf32 v[64:67], v[0:1], v[8:9], v[16:19]");

@@ -65,7 +65,7 @@ std::vector<float> input()
 jit::result<std::vector<float>> run(const std::string& processor, const plant& change)
 {
     const planned_kernel of = rms_norm(processor);
-    const auto device = emulator::make_device(processor, emulator::checks::all);
+    const auto device = emulator::make_device(emulator::facts_of(processor), emulator::checks::all);
     const std::string object = emulator::testing::compile({.processor = processor, .source = source_with(of, change)});
     void* const module = device->load_module(object).value();
     const std::vector<float> x = input(), ones(channels, 1.0F);
@@ -154,15 +154,17 @@ TEST_CASE("planted: a missing barrier is a race for the bytes it guards")
 
 TEST_CASE("planted: a store past the end is outside the buffer")
 {
-    const plant change{.line = "Rows::store(y + t * Rows::C, c, v);", .becomes = "Rows::store(y + t * Rows::C, c + 4, v);"};
+    // Of the form that keeps the row in registers: it has the deeper indentation.
+    const plant change{.line = "\n                Rows::store(y + t * Rows::C, c, v);",
+                       .becomes = "\n                Rows::store(y + t * Rows::C, c + 4, v);"};
     for (const char* processor : processors)
         check_names(processor, change, {"work-item ", "a write of 16 bytes", "0 bytes past the end of buffer "});
 }
 
 TEST_CASE("planted: an LDS word that no wave writes is named by the store of what came of it")
 {
-    const plant change{.line = "if (at.lane() == 0) slice_sums[s] = slice_sum;",
-                       .becomes = "if (at.lane() == 0 && s != 1) slice_sums[s] = slice_sum;"};
+    const plant change{.line = "if (at.lane() == 0) slice_sums[wave] = slice_sum;",
+                       .becomes = "if (at.lane() == 0 && wave != 1) slice_sums[wave] = slice_sum;"};
     for (const char* processor : processors) check_names(processor, change, {"depends on LDS byte 4, which nothing wrote"});
 }
 

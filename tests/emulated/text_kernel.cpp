@@ -5,6 +5,7 @@
 #include <map>
 #include <sstream>
 
+#include "emulator/indexed.hpp"
 #include "emulator/instruction_names.hpp"
 #include "emulator/read_line.hpp"
 
@@ -45,6 +46,7 @@ text_kernel::text_kernel(std::string_view processor, std::string_view lines)
         const auto label = labels.find(code.texts[i].substr(code.texts[i].find(' ') + 1));
         if (label != labels.end()) op.target = label->second;
     }
+    mark_indexed(code);
     image_.code_effects = effects_of(code);
     kernel_entry made;
     made.name = "text";
@@ -70,6 +72,7 @@ jit::result<launch_counts> text_kernel::launch()
                              .arguments = &begin,
                              .argument_bytes = sizeof(begin),
                              .instructions_max = instructions_max,
+                             .lds_bytes = lds_bytes,
                              .checks_all = checks_all,
                              .record = record},
                             std::move(memory), threads);

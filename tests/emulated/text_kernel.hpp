@@ -24,6 +24,7 @@ public:
     u32 groups_y = 1, groups_z = 1;
     std::vector<u32> buffer = std::vector<u32>(1024);
     u64 instructions_max = 100'000;
+    u32 lds_bytes = 0;  ///< of the launch
     bool checks_all = true;
     launch_record* record = nullptr;
 

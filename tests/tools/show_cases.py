@@ -167,6 +167,10 @@ class Show(ToolCase):
         self.assertEqual(part["counts"], whole["counts"])
         for resource, most in (("memory", 5300 / 662), ("vector", 8), ("lds", 8)):
             self.assertAlmostEqual(part["us"][resource], whole["us"][resource] * most)
+        # The plan is for the product's compute units: 76 work-groups of a projection, not 128, ask for fn.
+        projection = ["mhc-show", "--op", "pre_fwd", "--hidden-dim", "64", "--tokens", "4096", "--roofline"]
+        whole, part = (self.good_json(*projection, "--gpu", gpu)["counts"] for gpu in ("mi300x", "mi300x-cpx"))
+        self.assertGreater(whole["shared_bytes"], part["shared_bytes"])
         self.bad(2, ["--gpu mi1", "known are", "mi308x"], *asked, "--gpu", "mi1")
         self.bad(2, ["--gpu mi210 has gfx90a, not gfx942"], *asked, "--gpu", "mi210", "--target", "gfx942")
         self.bad(2, ["--gpu requires --roofline"], *asked[:-1], "--gpu", "mi210")

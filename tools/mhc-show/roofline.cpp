@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -52,12 +53,8 @@ struct roofline {
 
 const processor_facts& product_of(const std::string& gpu)
 {
-    std::string known;
-    for (const processor_facts& each : emulator::products()) {
-        if (each.gpu == gpu) return each;
-        known += fmt::format("{}{}", known.empty() ? "" : ", ", each.gpu);
-    }
-    fail_usage(fmt::format("--gpu {}: known are {}", gpu, known));
+    if (const processor_facts* const found = emulator::find_product(gpu)) return *found;
+    fail_usage(fmt::format("--gpu {}: known are {}", gpu, emulator::product_names()));
 }
 
 roofline made(const shown_operator& shown, const jit::engine_options& options, const std::string& gpu)
@@ -71,6 +68,7 @@ roofline made(const shown_operator& shown, const jit::engine_options& options, c
     if (facts.name != processor) fail_usage(fmt::format("--gpu {} has {}, not {}", gpu, facts.name, processor));
     jit::engine_options emulated = options;
     emulated.target = "emu:" + processor;
+    ::setenv("MHC_EMULATOR_GPU", std::string(facts.gpu).c_str(), 1);  // the plan is for this one's compute units
     bench_target on = open_target(emulated);
     random_source random;
     roofline of{&facts,
