@@ -118,9 +118,15 @@ void add_sinkhorn(const facts& f, operator_plan& made, areas& space)
 
 void add_rmsnorm(const facts& f, operator_plan& made, areas& space)
 {
-    const feed norm = space.of_tokens(slot::norm, 2), sums = space.of_sums(slot::sums, f.C, tokens_of_weight_sum);
-    made.kernels.push_back(plan_rmsnorm_terms(f, {norm}));
-    made.kernels.push_back(plan_rmsnorm_bwd(f, {norm, sums}));
+    const bool is_once = reads_norm_once(f);
+    const feed norm = space.of_tokens(slot::norm, is_once ? 0 : 2);
+    const feed sums = space.of_sums(slot::sums, f.C, tokens_of_weight_sum);
+    if (is_once) {
+        made.kernels.push_back(plan_rmsnorm_once(f, {sums}));
+    } else {
+        made.kernels.push_back(plan_rmsnorm_terms(f, {norm}));
+        made.kernels.push_back(plan_rmsnorm_bwd(f, {norm, sums}));
+    }
     add_sums(f, made, space, sums, tokens_of_weight_sum, f.C, slot::d_weight,
              {{.to = slot::d_weight, .first = 0, .length = f.C, .is_weight = true}});
 }
@@ -265,14 +271,20 @@ void add_coefficients(const facts& f, operator_plan& made, areas& space, const s
 
 void add_static_layer(const facts& f, operator_plan& made, areas& space)
 {
+    const bool is_once = reads_layer_once(f);
     const feed coefficients = space.once(slot::coefficients, f.m);
-    const feed norm = space.of_tokens(slot::norm, 2), d_coefficients = space.of_tokens(slot::d_coefficients, f.m);
+    const feed norm = space.of_tokens(slot::norm, is_once ? 0 : 2),
+               d_coefficients = space.of_tokens(slot::d_coefficients, f.m);
     const feed sums = space.of_sums(slot::sums, f.C, tokens_of_weight_sum);
     const feed totals = space.of_sums(slot::totals, f.m, tokens_of_sum);
     const feed history = space.once(slot::history, history_floats(f));
     made.kernels.push_back(plan_static_coefficients(f, {as(slot::workspace, coefficients)}));
-    made.kernels.push_back(plan_layer_products(f, {coefficients, norm, d_coefficients}));
-    made.kernels.push_back(plan_input_bwd(f, "static_input_bwd", {coefficients, norm, sums}));
+    if (is_once) {
+        made.kernels.push_back(plan_layer_once(f, "static_once_bwd", {coefficients, d_coefficients, sums}));
+    } else {
+        made.kernels.push_back(plan_layer_products(f, {coefficients, norm, d_coefficients}));
+        made.kernels.push_back(plan_input_bwd(f, "static_input_bwd", {coefficients, norm, sums}));
+    }
     made.kernels.push_back(plan_sum_rows(f, {as(slot::sums, d_coefficients), totals}, 1, f.m));
     made.kernels.push_back(plan_static_coefficients_bwd(f, {totals, history}));
     add_sums(f, made, space, sums, tokens_of_weight_sum, f.C, slot::d_weight,
@@ -291,12 +303,16 @@ void add_dynamic_layer(const facts& f, operator_plan& made, areas& space)
     const feed matrix = space.of_sums(slot::sums, f.m * f.n * f.C, tokens_of_matrix_sum);
     made.kernels.push_back(plan_project(f, "project_three", {proj, sqsum}));
     made.kernels.push_back(plan_coefficients(f, "dynamic_coefficients", {proj, sqsum, as(slot::workspace, coefficients)}));
-    made.kernels.push_back(plan_layer_products(f, {coefficients, norm, d_coefficients}));
+    const bool has_tiles = has_gradient_tiles(f), is_once = has_tiles && reads_layer_once(f);
+    const feed d_row = space.of_tokens(slot::d_row, has_tiles ? f.C : 0);
+    if (is_once)
+        made.kernels.push_back(plan_layer_once(f, "layer_once_bwd", {coefficients, d_coefficients, weight_sums, d_row}));
+    else
+        made.kernels.push_back(plan_layer_products(f, {coefficients, norm, d_coefficients}));
     made.kernels.push_back(plan_coefficients_bwd(f, "dynamic_coefficients_bwd",
                                                  {proj, sqsum, d_coefficients, history, d_proj, d_sqsum, affine}, false));
-    if (has_gradient_tiles(f)) {
-        const feed d_row = space.of_tokens(slot::d_row, f.C);
-        made.kernels.push_back(plan_row_bwd(f, "layer_row_bwd", {coefficients, norm, weight_sums, d_row}));
+    if (has_tiles) {
+        if (!is_once) made.kernels.push_back(plan_row_bwd(f, "layer_row_bwd", {coefficients, norm, weight_sums, d_row}));
         made.kernels.push_back(
             plan_gradient_tiles(f, "dynamic_tiles_bwd", {d_row, coefficients, d_proj, d_sqsum, matrix, one_split}, f.m));
     } else {

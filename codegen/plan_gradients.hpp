@@ -16,6 +16,11 @@ inline constexpr std::int64_t tokens_of_sum = rows_of_sum;
 /// Floats that the factors of Sinkhorn's steps take for one token.
 std::int64_t history_floats(const facts& f);
 
+/// Channels that one wave sums before sums are added: shorter than the forward's, since a token has one work-group.
+std::int64_t product_slice(const facts& f);
+/// A work-group has a token and makes `sums` sums over its channels at once.
+kernel_plan plan_products(const facts& f, const std::string& family, const feeds& from, std::int64_t sums);
+
 kernel_plan plan_expand_bwd(const facts& f);
 kernel_plan plan_apply_mix_bwd(const facts& f, const feeds& from);
 kernel_plan plan_post_bwd(const facts& f, const feeds& from);
@@ -24,6 +29,14 @@ kernel_plan plan_bias_sums(const facts& f, const feeds& from);
 kernel_plan plan_sinkhorn_bwd(const facts& f, const feeds& from);
 kernel_plan plan_rmsnorm_terms(const facts& f, const feeds& from);
 kernel_plan plan_rmsnorm_bwd(const facts& f, const feeds& from);
+
+/// plan_rmsnorm_terms and plan_rmsnorm_bwd in one kernel, that reads rows once.
+bool reads_norm_once(const facts& f);
+kernel_plan plan_rmsnorm_once(const facts& f, const feeds& from);
+/// plan_layer_products and, of "static_once_bwd", what makes d_x, or, of "layer_once_bwd", plan_row_bwd in one kernel, that
+/// reads rows once.
+bool reads_layer_once(const facts& f);
+kernel_plan plan_layer_once(const facts& f, const std::string& family, const feeds& from);
 
 /// The gradient of a normalised row that was multiplied by a weight, and that of the weight.
 kernel_plan plan_matmul_input_bwd(const facts& f, const feeds& from);
