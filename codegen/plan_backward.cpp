@@ -32,6 +32,14 @@ public:
         made.is_f32 = true;
         return made;
     }
+    /// fn and the gradient of a projection on it as matrix units take them.
+    feed factors(std::int64_t rows)
+    {
+        const factor_bytes room = tile_factor_bytes(f_, rows);
+        feed made = take(slot::arranged_fn, ceil_div(room.chunk, room.chunk_tokens), room.once + room.chunk);
+        made.is_f32 = true;
+        return made;
+    }
     /// A tensor [T, n, C] of the data's type, or of floats.
     feed streams(slot parameter, bool is_f32)
     {
@@ -163,6 +171,11 @@ void add_inputs(const facts& f, operator_plan& made, areas& space, feeds from, c
             from.push_back(as(slot::d_layer_input, d_row));
         }
         from.push_back(sums);
+        if (input != "project") {
+            const feed factors = space.factors(rows);
+            from.push_back(factors);
+            made.kernels.push_back(plan_tile_factors(f, "tile_factors", from, rows));
+        }
         made.kernels.push_back(plan_gradient_tiles(f, input + "_tiles_bwd", from, rows));
     } else {
         made.kernels.push_back(plan_input_bwd(f, input + "_input_bwd", with_weight_sums));
@@ -313,8 +326,10 @@ void add_dynamic_layer(const facts& f, operator_plan& made, areas& space)
                                                  {proj, sqsum, d_coefficients, history, d_proj, d_sqsum, affine}, false));
     if (has_tiles) {
         if (!is_once) made.kernels.push_back(plan_row_bwd(f, "layer_row_bwd", {coefficients, norm, weight_sums, d_row}));
+        const feed factors = space.factors(f.m);
+        made.kernels.push_back(plan_tile_factors(f, "dynamic_tile_factors", {d_proj, factors}, f.m));
         made.kernels.push_back(
-            plan_gradient_tiles(f, "dynamic_tiles_bwd", {d_row, coefficients, d_proj, d_sqsum, matrix, one_split}, f.m));
+            plan_gradient_tiles(f, "dynamic_tiles_bwd", {d_row, coefficients, d_sqsum, factors, matrix}, f.m));
     } else {
         made.kernels.push_back(plan_input_bwd(f, "dynamic_input_bwd", {coefficients, norm, d_proj, d_sqsum, weight_sums}));
         made.kernels.push_back(plan_matrix_sums(f, {d_proj, matrix, one_split}, f.m));

@@ -60,6 +60,13 @@ kernel_plan plan_matrix_sums(const facts& f, const feeds& from, std::int64_t row
 /// Whether matrix units make the gradients of fn and x in one kernel, plan_gradient_tiles of "pre_tiles_bwd",
 /// "post_pre_tiles_bwd", "project_tiles_bwd" or "dynamic_tiles_bwd".
 bool has_gradient_tiles(const facts& f);
+/// fn and d_proj as the tiles take them, made by "tile_factors" or "dynamic_tile_factors" for all but "project_tiles_bwd":
+/// bytes that they take, once and for each chunk of so many tokens.
+struct factor_bytes {
+    std::int64_t once, chunk, chunk_tokens;
+};
+factor_bytes tile_factor_bytes(const facts& f, std::int64_t rows_max);
+kernel_plan plan_tile_factors(const facts& f, const std::string& family, const feeds& from, std::int64_t rows_max);
 kernel_plan plan_gradient_tiles(const facts& f, const std::string& family, const feeds& from, std::int64_t rows_max);
 
 /// "pre_row_bwd", "layer_row_bwd": where there is a norm, what that kernel reads as the gradient of the sum of streams.
