@@ -32,6 +32,14 @@ public:
         made.is_f32 = true;
         return made;
     }
+    /// fn and the gradient of a projection on it as matrix units take them.
+    feed factors(std::int64_t rows)
+    {
+        const factor_bytes room = tile_factor_bytes(f_, rows);
+        feed made = take(slot::arranged_fn, ceil_div(room.chunk, room.chunk_tokens), room.once + room.chunk);
+        made.is_f32 = true;
+        return made;
+    }
     /// A tensor [T, n, C] of the data's type, or of floats.
     feed streams(slot parameter, bool is_f32)
     {
@@ -118,9 +126,15 @@ void add_sinkhorn(const facts& f, operator_plan& made, areas& space)
 
 void add_rmsnorm(const facts& f, operator_plan& made, areas& space)
 {
-    const feed norm = space.of_tokens(slot::norm, 2), sums = space.of_sums(slot::sums, f.C, tokens_of_weight_sum);
-    made.kernels.push_back(plan_rmsnorm_terms(f, {norm}));
-    made.kernels.push_back(plan_rmsnorm_bwd(f, {norm, sums}));
+    const bool is_once = reads_norm_once(f);
+    const feed norm = space.of_tokens(slot::norm, is_once ? 0 : 2);
+    const feed sums = space.of_sums(slot::sums, f.C, tokens_of_weight_sum);
+    if (is_once) {
+        made.kernels.push_back(plan_rmsnorm_once(f, {sums}));
+    } else {
+        made.kernels.push_back(plan_rmsnorm_terms(f, {norm}));
+        made.kernels.push_back(plan_rmsnorm_bwd(f, {norm, sums}));
+    }
     add_sums(f, made, space, sums, tokens_of_weight_sum, f.C, slot::d_weight,
              {{.to = slot::d_weight, .first = 0, .length = f.C, .is_weight = true}});
 }
@@ -157,6 +171,11 @@ void add_inputs(const facts& f, operator_plan& made, areas& space, feeds from, c
             from.push_back(as(slot::d_layer_input, d_row));
         }
         from.push_back(sums);
+        if (input != "project") {
+            const feed factors = space.factors(rows);
+            from.push_back(factors);
+            made.kernels.push_back(plan_tile_factors(f, "tile_factors", from, rows));
+        }
         made.kernels.push_back(plan_gradient_tiles(f, input + "_tiles_bwd", from, rows));
     } else {
         made.kernels.push_back(plan_input_bwd(f, input + "_input_bwd", with_weight_sums));
@@ -265,14 +284,20 @@ void add_coefficients(const facts& f, operator_plan& made, areas& space, const s
 
 void add_static_layer(const facts& f, operator_plan& made, areas& space)
 {
+    const bool is_once = reads_layer_once(f);
     const feed coefficients = space.once(slot::coefficients, f.m);
-    const feed norm = space.of_tokens(slot::norm, 2), d_coefficients = space.of_tokens(slot::d_coefficients, f.m);
+    const feed norm = space.of_tokens(slot::norm, is_once ? 0 : 2),
+               d_coefficients = space.of_tokens(slot::d_coefficients, f.m);
     const feed sums = space.of_sums(slot::sums, f.C, tokens_of_weight_sum);
     const feed totals = space.of_sums(slot::totals, f.m, tokens_of_sum);
     const feed history = space.once(slot::history, history_floats(f));
     made.kernels.push_back(plan_static_coefficients(f, {as(slot::workspace, coefficients)}));
-    made.kernels.push_back(plan_layer_products(f, {coefficients, norm, d_coefficients}));
-    made.kernels.push_back(plan_input_bwd(f, "static_input_bwd", {coefficients, norm, sums}));
+    if (is_once) {
+        made.kernels.push_back(plan_layer_once(f, "static_once_bwd", {coefficients, d_coefficients, sums}));
+    } else {
+        made.kernels.push_back(plan_layer_products(f, {coefficients, norm, d_coefficients}));
+        made.kernels.push_back(plan_input_bwd(f, "static_input_bwd", {coefficients, norm, sums}));
+    }
     made.kernels.push_back(plan_sum_rows(f, {as(slot::sums, d_coefficients), totals}, 1, f.m));
     made.kernels.push_back(plan_static_coefficients_bwd(f, {totals, history}));
     add_sums(f, made, space, sums, tokens_of_weight_sum, f.C, slot::d_weight,
@@ -291,14 +316,20 @@ void add_dynamic_layer(const facts& f, operator_plan& made, areas& space)
     const feed matrix = space.of_sums(slot::sums, f.m * f.n * f.C, tokens_of_matrix_sum);
     made.kernels.push_back(plan_project(f, "project_three", {proj, sqsum}));
     made.kernels.push_back(plan_coefficients(f, "dynamic_coefficients", {proj, sqsum, as(slot::workspace, coefficients)}));
-    made.kernels.push_back(plan_layer_products(f, {coefficients, norm, d_coefficients}));
+    const bool has_tiles = has_gradient_tiles(f), is_once = has_tiles && reads_layer_once(f);
+    const feed d_row = space.of_tokens(slot::d_row, has_tiles ? f.C : 0);
+    if (is_once)
+        made.kernels.push_back(plan_layer_once(f, "layer_once_bwd", {coefficients, d_coefficients, weight_sums, d_row}));
+    else
+        made.kernels.push_back(plan_layer_products(f, {coefficients, norm, d_coefficients}));
     made.kernels.push_back(plan_coefficients_bwd(f, "dynamic_coefficients_bwd",
                                                  {proj, sqsum, d_coefficients, history, d_proj, d_sqsum, affine}, false));
-    if (has_gradient_tiles(f)) {
-        const feed d_row = space.of_tokens(slot::d_row, f.C);
-        made.kernels.push_back(plan_row_bwd(f, "layer_row_bwd", {coefficients, norm, weight_sums, d_row}));
+    if (has_tiles) {
+        if (!is_once) made.kernels.push_back(plan_row_bwd(f, "layer_row_bwd", {coefficients, norm, weight_sums, d_row}));
+        const feed factors = space.factors(f.m);
+        made.kernels.push_back(plan_tile_factors(f, "dynamic_tile_factors", {d_proj, factors}, f.m));
         made.kernels.push_back(
-            plan_gradient_tiles(f, "dynamic_tiles_bwd", {d_row, coefficients, d_proj, d_sqsum, matrix, one_split}, f.m));
+            plan_gradient_tiles(f, "dynamic_tiles_bwd", {d_row, coefficients, d_sqsum, factors, matrix}, f.m));
     } else {
         made.kernels.push_back(plan_input_bwd(f, "dynamic_input_bwd", {coefficients, norm, d_proj, d_sqsum, weight_sums}));
         made.kernels.push_back(plan_matrix_sums(f, {d_proj, matrix, one_split}, f.m));

@@ -22,41 +22,95 @@ static std::int64_t gradient_waves(const facts& f, bool has_splits)
     return 1;
 }
 
-kernel_plan plan_gradient_tiles(const facts& f, const std::string& family, const feeds& from, std::int64_t rows_max)
+namespace {
+
+bool is_of_layer(const std::string& family) { return family.starts_with("dynamic_"); }
+
+/// gradient_tile of templates/device/gradient_factors.hpp, which checks it; words are of 16 bytes.
+struct tile_room {
+    std::int64_t waves, channels, chunk, scalars, fn_words, d_proj_words;
+
+    tile_room(const facts& f, const std::string& family, std::int64_t rows_max)
+        : waves(gradient_waves(f, !is_arranged(family))),
+          channels(waves * 8 * f.units.gradient_columns),
+          chunk(f.units.gradient_tokens),
+          scalars(is_of_layer(family) ? 2 + f.n : 2),
+          fn_words(octets(rows_max) * (channels + 2)),
+          d_proj_words(octets(rows_max) * (chunk + 2) + (rows_max / 16 * 2 + 1) * 2 * chunk)
+    {
+    }
+
+    /// By a kernel before: of all but the caller's gradients, whose splits only a launch knows.
+    static bool is_arranged(const std::string& family) { return family != "project_tiles_bwd"; }
+    /// Of rows, in two parts.
+    static std::int64_t octets(std::int64_t rows_max) { return 2 * ceil_div(rows_max, 8); }
+    /// Octets of fn, of d_proj by token and by row, scalars, and two tiles of x in lane_queue.
+    std::int64_t words(const facts& f) const
+    {
+        return fn_words + d_proj_words + ceil_div(chunk * scalars, 4) + (f.units.has_overlap ? 2 * 8 * waves * f.wave : 0);
+    }
+    /// Places that work-groups have in the channels of all streams.
+    std::int64_t places(const facts& f) const { return ceil_div(f.C, channels) * f.n; }
+};
+
+void add_tile(const facts& f, kernel_plan& k, const tile_room& room, std::int64_t rows_max)
 {
-    const bool has_splits =
-        std::none_of(from.begin(), from.end(), [](const feed& one) { return one.parameter == slot::splits; });
-    const std::int64_t waves = gradient_waves(f, has_splits), channels = waves * 8 * f.units.gradient_columns;
-    kernel_plan k = start(f, family, arguments_of(family, from), static_cast<std::int32_t>(waves * f.wave));
-    k.grid.tokens_per_unit = tokens_of_matrix_sum;
-    k.grid.items_per_unit = ceil_div(f.C, channels) * f.n;
-    // gradient_tile of templates/device/gradient_factors.hpp, which checks it: octets of fn, of d_proj by token and by row,
-    // scalars, and two tiles of x in lane_queue.
-    const std::int64_t octets = 2 * ceil_div(rows_max, 8), chunk = f.units.gradient_tokens;
-    const std::int64_t scalars = family == "dynamic_tiles_bwd" ? 2 + f.n : 2;
-    const std::int64_t left_factors = rows_max / 16 * 2 + 1;
-    const std::int64_t words = octets * (channels + 2) + octets * (chunk + 2) + left_factors * 2 * chunk +
-                               ceil_div(chunk * scalars, 4) + (f.units.has_overlap ? 2 * 8 * k.block : 0);
-    if (f.units.has_overlap) k.lds_bytes = static_cast<std::int32_t>(words * 16);
     add(k, rows_of(f, round_up(f.C, f.vector)));
     k.bindings["slice"] = fmt::to_string(f.project_slice);  // whose split a gradient belongs to
-    // Two of four waves fit a multiprocessor by their LDS. On an H200 three that split d_proj of 64 tokens at a time took 10
-    // % longer at 8192 x 4096, and 23 % at 2048 x 4096.
-    const int resident = waves > 6 ? 1 : 2;
     add(k, {{"matrix", f.units.header},
-            {"resident", fmt::to_string(resident)},
             {"rows_max", fmt::to_string(rows_max)},
-            {"channels", fmt::to_string(channels)},
-            {"scalars", fmt::to_string(scalars)},
-            {"chunk_tokens", fmt::to_string(chunk)},
-            {"lds_words", fmt::to_string(words)},
-            {"tokens_per_sum", fmt::to_string(tokens_of_matrix_sum)}});
+            {"channels", fmt::to_string(room.channels)},
+            {"scalars", fmt::to_string(room.scalars)},
+            {"chunk_tokens", fmt::to_string(room.chunk)}});
+}
+
+void add_weights(const facts& f, kernel_plan& k)
+{
     k.bindings["weight_align"] = fmt::to_string(weight_alignment_bytes(f.spec));
-    if (family == "dynamic_tiles_bwd")
-        add(k, {{"layout", std::string(to_string(f.spec.options.layout))},
-                {"weight_dtype", std::string(to_string(f.spec.weight_dtype))}});
+    if (is_of_layer(k.family))
+        k.bindings["weight_dtype"] = to_string(f.spec.weight_dtype);
     else
         k.bindings["fn_dtype"] = to_string(f.arranges_fn() ? jit::dtype::fp32 : f.spec.weight_dtype);
+}
+
+}  // namespace
+
+factor_bytes tile_factor_bytes(const facts& f, std::int64_t rows_max)
+{
+    const tile_room room(f, "tile_factors", rows_max);
+    return {room.places(f) * room.fn_words * 16, room.d_proj_words * 16, room.chunk};
+}
+
+kernel_plan plan_tile_factors(const facts& f, const std::string& family, const feeds& from, std::int64_t rows_max)
+{
+    const tile_room room(f, family, rows_max);
+    kernel_plan k = start(f, family, arguments_of(family, from), static_cast<std::int32_t>(room.waves * f.wave));
+    // As many groups as 256 tokens are some times: of fn and of few tokens a group has several items.
+    k.grid.tokens_per_unit = 256;
+    k.grid.items_per_unit = 16;
+    add_tile(f, k, room, rows_max);
+    add_weights(f, k);
+    finish(f, k, true);
+    return k;
+}
+
+kernel_plan plan_gradient_tiles(const facts& f, const std::string& family, const feeds& from, std::int64_t rows_max)
+{
+    const tile_room room(f, family, rows_max);
+    kernel_plan k = start(f, family, arguments_of(family, from), static_cast<std::int32_t>(room.waves * f.wave));
+    k.grid.tokens_per_unit = tokens_of_matrix_sum;
+    k.grid.items_per_unit = room.places(f);
+    const std::int64_t words = room.words(f);
+    if (f.units.has_overlap) k.lds_bytes = static_cast<std::int32_t>(words * 16);
+    add_tile(f, k, room, rows_max);
+    // Two of four waves fit a multiprocessor by their LDS. On an H200 three with d_proj of 64 tokens at a time took 3 % longer
+    // in pre_bwd at 8192 x 4096 and 14 % at 2048 x 4096, 5 % less and 5 % longer in post_pre_bwd.
+    const int resident = room.waves > 6 ? 1 : 2;
+    add(k, {{"resident", fmt::to_string(resident)},
+            {"lds_words", fmt::to_string(words)},
+            {"tokens_per_sum", fmt::to_string(tokens_of_matrix_sum)}});
+    if (family == "project_tiles_bwd") add_weights(f, k);
+    if (is_of_layer(family)) k.bindings["layout"] = to_string(f.spec.options.layout);
     finish(f, k, true);
     return k;
 }

@@ -10,25 +10,6 @@ namespace {
 
 std::string flag(bool v) { return v ? "true" : "false"; }
 
-/// Channels that one wave sums before sums are added: shorter than the forward's, since a token has one work-group.
-std::int64_t product_slice(const facts& f)
-{
-    return f.is_host ? f.slice : std::max<std::int64_t>(512, round_up(ceil_div(f.C, 64), 512));
-}
-
-/// A work-group has a token and makes `sums` sums over its channels at once.
-kernel_plan plan_products(const facts& f, const std::string& family, const feeds& from, std::int64_t sums)
-{
-    kernel_plan k = start(f, family, arguments_of(family, from), f.row_block());
-    bindings rows = rows_of(f, round_up(f.C, f.vector));
-    const std::int64_t slice = product_slice(f);
-    rows["slice"] = fmt::to_string(slice);
-    add(k, rows);
-    constexpr std::int64_t totals = 20;  // channel_sums_max in templates/device/products.hpp
-    k.bindings["lds_floats"] = fmt::to_string(totals + ceil_div(f.C, slice) * sums);
-    return k;
-}
-
 void add_weight(const facts& f, kernel_plan& k)
 {
     k.bindings["weight_align"] = fmt::to_string(weight_alignment_bytes(f.spec));
@@ -90,6 +71,23 @@ void add_sinkhorn_gradient(const facts& f, bindings& b)
 }
 
 }  // namespace
+
+std::int64_t product_slice(const facts& f)
+{
+    return f.is_host ? f.slice : std::max<std::int64_t>(512, round_up(ceil_div(f.C, 64), 512));
+}
+
+kernel_plan plan_products(const facts& f, const std::string& family, const feeds& from, std::int64_t sums)
+{
+    kernel_plan k = start(f, family, arguments_of(family, from), f.row_block());
+    bindings rows = rows_of(f, round_up(f.C, f.vector));
+    const std::int64_t slice = product_slice(f);
+    rows["slice"] = fmt::to_string(slice);
+    add(k, rows);
+    constexpr std::int64_t totals = 20;  // channel_sums_max in templates/device/products.hpp
+    k.bindings["lds_floats"] = fmt::to_string(totals + ceil_div(f.C, slice) * sums);
+    return k;
+}
 
 std::int64_t history_floats(const facts& f)
 {

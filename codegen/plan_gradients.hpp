@@ -16,6 +16,11 @@ inline constexpr std::int64_t tokens_of_sum = rows_of_sum;
 /// Floats that the factors of Sinkhorn's steps take for one token.
 std::int64_t history_floats(const facts& f);
 
+/// Channels that one wave sums before sums are added: shorter than the forward's, since a token has one work-group.
+std::int64_t product_slice(const facts& f);
+/// A work-group has a token and makes `sums` sums over its channels at once.
+kernel_plan plan_products(const facts& f, const std::string& family, const feeds& from, std::int64_t sums);
+
 kernel_plan plan_expand_bwd(const facts& f);
 kernel_plan plan_apply_mix_bwd(const facts& f, const feeds& from);
 kernel_plan plan_post_bwd(const facts& f, const feeds& from);
@@ -24,6 +29,14 @@ kernel_plan plan_bias_sums(const facts& f, const feeds& from);
 kernel_plan plan_sinkhorn_bwd(const facts& f, const feeds& from);
 kernel_plan plan_rmsnorm_terms(const facts& f, const feeds& from);
 kernel_plan plan_rmsnorm_bwd(const facts& f, const feeds& from);
+
+/// plan_rmsnorm_terms and plan_rmsnorm_bwd in one kernel, that reads rows once.
+bool reads_norm_once(const facts& f);
+kernel_plan plan_rmsnorm_once(const facts& f, const feeds& from);
+/// plan_layer_products and, of "static_once_bwd", what makes d_x, or, of "layer_once_bwd", plan_row_bwd in one kernel, that
+/// reads rows once.
+bool reads_layer_once(const facts& f);
+kernel_plan plan_layer_once(const facts& f, const std::string& family, const feeds& from);
 
 /// The gradient of a normalised row that was multiplied by a weight, and that of the weight.
 kernel_plan plan_matmul_input_bwd(const facts& f, const feeds& from);
@@ -47,6 +60,13 @@ kernel_plan plan_matrix_sums(const facts& f, const feeds& from, std::int64_t row
 /// Whether matrix units make the gradients of fn and x in one kernel, plan_gradient_tiles of "pre_tiles_bwd",
 /// "post_pre_tiles_bwd", "project_tiles_bwd" or "dynamic_tiles_bwd".
 bool has_gradient_tiles(const facts& f);
+/// fn and d_proj as the tiles take them, made by "tile_factors" or "dynamic_tile_factors" for all but "project_tiles_bwd":
+/// bytes that they take, once and for each chunk of so many tokens.
+struct factor_bytes {
+    std::int64_t once, chunk, chunk_tokens;
+};
+factor_bytes tile_factor_bytes(const facts& f, std::int64_t rows_max);
+kernel_plan plan_tile_factors(const facts& f, const std::string& family, const feeds& from, std::int64_t rows_max);
 kernel_plan plan_gradient_tiles(const facts& f, const std::string& family, const feeds& from, std::int64_t rows_max);
 
 /// "pre_row_bwd", "layer_row_bwd": where there is a norm, what that kernel reads as the gradient of the sum of streams.

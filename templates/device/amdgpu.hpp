@@ -111,6 +111,17 @@ MHC_DEVICE float wave_sum(float v)
     return Wave == 32 ? half : half + (of_lane(v, 32) + of_lane(v, 48));
 }
 
+/// put(e, the sum of v[e] over the lanes of a wave) in one lane for each e.
+template <int Wave, int Count, class Put>
+MHC_DEVICE void sums_of_wave(const float (&v)[Count], int lane, Put put)
+{
+#pragma unroll
+    for (int e = 0; e < Count; ++e) {
+        const float sum = wave_sum<Wave>(v[e]);
+        if (lane == 0) put(e, sum);
+    }
+}
+
 MHC_DEVICE float square_root(float v) { return __builtin_sqrtf(v); }
 template <bool IsNormal>
 MHC_DEVICE float quotient(float a, float b)

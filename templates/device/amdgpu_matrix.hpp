@@ -24,6 +24,16 @@ struct lane_queue {
     MHC_MEMBER void wait_for_all() const {}
     MHC_MEMBER uint4 word(int, int word, int) const { return words[word]; }
 };
+/// Count words for LDS, brought by all lanes of a work-group: they are there after a barrier.
+template <int Block, int Count>
+MHC_DEVICE void bring_words(uint4* to, const uint4* from, int thread)
+{
+#pragma unroll 8
+    for (int e = thread; e < Count; e += Block) to[e] = from[e];
+}
+
+/// Where a queue keeps a lane's words: its own registers.
+MHC_DEVICE int place_of_columns(int thread) { return thread; }
 /// LDS for `count` times 16 bytes.
 #define MHC_LARGE_LDS(name, count) static __attribute__((shared)) mhc::uint4 name[count]
 

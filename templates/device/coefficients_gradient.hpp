@@ -146,11 +146,12 @@ MHC_DEVICE void static_coefficients_gradient(Grid at, float* shared, const float
                                              float* d_post, float* d_res, bool adds, coefficient_constants k)
 {
     constexpr int lanes = lanes_of(n, Grid::wave_size), m = n * n + 2 * n;
+    float* const given = shared + balance<n>::floats + n * n;  // of the one matrix that there is
+    for (int o = at.thread(); o < m; o += Grid::block) given[o] = column_sum(rows, count, m, o);
+    barrier();
     for_each_matrix<n, gradient_floats<n>>(at, shared, 1, [=](i64, bool is_live, balance<n> s, int lane) MHC_INLINE {
-        float *const gradient = s.entries + balance<n>::floats, *const given = gradient + n * n;
+        float* const gradient = s.entries + balance<n>::floats;
         auto z = [=](int o) MHC_INLINE { return o < n ? h_pre[o] : o < 2 * n ? h_post[o - n] : h_res[o - 2 * n]; };
-        for (int o = lane; o < m; o += lanes) given[o] = column_sum(rows, count, m, o);
-        wave_sync();
         // Without tokens there is no history to write to, and nothing but zeros to take back.
         if (count > 0)
             matrix_gradient<matrix::balanced, Options, n, lanes>(s, gradient, given + 2 * n, history, lane, k.sinkhorn_eps,

@@ -140,6 +140,31 @@ MHC_DEVICE float wave_sum(float v)
     return v;
 }
 
+/// The lower lanes go on with the first Half of 2 Half numbers, the upper ones with the others, each with what both have.
+template <int Half>
+MHC_DEVICE void halve_sums(float* rest, int lane)
+{
+    const bool is_upper = lane & Half;
+#pragma unroll
+    for (int e = 0; e < Half; ++e) {
+        const float others = is_upper ? rest[e] : rest[e + Half];
+        rest[e] = (is_upper ? rest[e + Half] : rest[e]) + __shfl_xor_sync(0xffffffffU, others, Half);
+    }
+    if constexpr (Half > 1) halve_sums<Half / 2>(rest, lane);
+}
+
+/// put(e, the sum of v[e] over the lanes of a warp) in one lane for each e: next to no more exchanges than lanes.
+template <int Wave, int Count, class Put>
+MHC_DEVICE void sums_of_wave(const float (&v)[Count], int lane, Put put)
+{
+    static_assert(Count <= Wave, "a lane has one sum");
+    float rest[Wave] = {};
+#pragma unroll
+    for (int e = 0; e < Count; ++e) rest[e] = v[e];
+    halve_sums<Wave / 2>(rest, lane);
+    if (lane < Count) put(lane, rest[0]);
+}
+
 MHC_DEVICE float square_root(float v) { return __fsqrt_rn(v); }
 /// 1 / v within a unit in the last place; a correctly rounded one takes several times as long. IsNormal: neither v nor the
 /// result is a denormal.

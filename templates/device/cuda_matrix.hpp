@@ -331,6 +331,22 @@ struct lane_queue {
     MHC_MEMBER void wait_for_all() const { copies_but<0>(); }
     MHC_MEMBER uint4 word(int stage, int word, int thread) const { return lds[(stage * Words + word) * Block + thread]; }
 };
+/// Count words for LDS, brought by all lanes of a work-group: they are there after wait_for_all of a queue and a barrier.
+template <int Block, int Count>
+MHC_DEVICE void bring_words(uint4* to, const uint4* from, int thread)
+{
+#pragma unroll 8
+    for (int e = thread; e < Count; e += Block) copy_once<16>(to + e, from + e, true);
+    end_copies();
+}
+
+/// Where a queue keeps the words of a lane that has the columns of matrix_unit::column and, of each column, the tokens of
+/// its group: copies write what a group has together, and neither they nor the lanes that read meet in a bank.
+MHC_DEVICE int place_of_columns(int thread)
+{
+    const int group = matrix_unit::group(thread % 32), column = matrix_unit::column(thread % 32);
+    return thread / 32 * 32 + group * 8 + (column ^ (2 * group));
+}
 /// LDS for `count` times 16 bytes: given by the launch, since it is more than a kernel may declare.
 #define MHC_LARGE_LDS(name, count) MHC_LDS_OF_LAUNCH(name)
 

@@ -7,35 +7,15 @@
 // fn and d_proj are sums of two bf16, as weights are in project_tiles.hpp; products are exact, sums are float. A work-group
 // has a slice of the tokens and some channels of one stream, of which a wave has 8 in each column of a product. (Of one:
 // rows that are read and written in longer pieces take less time than a gradient that all streams share saves.) It walks
-// over tiles of tokens. fn and d_proj are in LDS in octets of 8 rows or 8 tokens, what a lane has of a factor; x is where a
-// sum over rows leaves its tokens, and from there a factor of a sum over tokens.
+// over tiles of tokens. fn and d_proj are in LDS in octets of 8 rows or 8 tokens, what a lane has of a factor: many
+// work-groups have the same ones, which a kernel before arranges for them. x is where a sum over rows leaves its tokens, and
+// from there a factor of a sum over tokens.
 #pragma once
 
 #include <mhc/device/gradient_factors.hpp>
 #include <mhc/device/input_gradient.hpp>
 
 namespace mhc {
-
-/// What the elementwise parts of a token are multiplied by: 2 d_sqsum, p of the stream, and M[o] of it for each o.
-template <class Parts, int n>
-constexpr int scalars_of = Parts::mix ? 2 + n : 2;
-
-template <class Tile, class Parts, class Grid>
-MHC_DEVICE void keep_scalars(Grid at, float* to, const float* d_sqsum, const float* p, const float* mix, int stream,
-                             int coefficients_token, int left)
-{
-    constexpr int n = Tile::n, width = scalars_of<Parts, n>;
-    for (int token = made_anew(at.thread()); token < Tile::chunk; token += Grid::block) {
-        if (token >= left) break;
-        to[width * token] = 2.0f * d_sqsum[token];
-        if constexpr (Parts::sum) to[width * token + 1] = p[token * coefficients_token + stream];
-        if constexpr (Parts::mix) {
-#pragma unroll
-            for (int o = 0; o < n; ++o)
-                to[width * token + 2 + o] = weight_of<Parts::out_layout, n>(mix + token * coefficients_token, o, stream);
-        }
-    }
-}
 
 /// Words of a lane: 8 channels of 8 tokens.
 struct lane_rows {
@@ -140,6 +120,12 @@ MHC_DEVICE vec<float, 8> keep_row(const float* row)
 MHC_DEVICE vec<float, 8> values_of(uint4 row) { return widen_bf16(row); }
 MHC_DEVICE vec<float, 8> values_of(const vec<float, 8>& row) { return row; }
 
+/// Of several tokens.
+template <class Kept, int Count>
+struct lane_pieces {
+    Kept at[Count];
+};
+
 /// What a lane's 8 channels of one stream are in, at the first token of a tile that its group has. d_out is stream 0's where
 /// streams are mixed.
 template <class Out, class Data, class Row>
@@ -151,10 +137,10 @@ struct lane_place {
     const float* scalars;
 };
 
-/// d_x of a lane's word k of a tile: its products, and the elementwise parts.
+/// d_x of a lane's word k of a tile: its products, and the elementwise parts. Where that is not there, of something else.
 template <class Tile, class Parts, class Out, class Data, class Row, class Kept, class Weight, class Matrix>
-MHC_DEVICE void store_input(const gradient_sources<Data, Weight, Matrix>& from, const lane_place<Out, Data, Row>& at, int k,
-                            const token_products& sums, uint4 x, const Kept& row, i64 d_x_token, bool adds)
+MHC_DEVICE vec<float, 8> input_of(const gradient_sources<Data, Weight, Matrix>& from, const lane_place<Out, Data, Row>& at,
+                                  int k, const token_products& sums, uint4 x, const Kept& row, bool is_there)
 {
     using Rows = typename Tile::Rows;
     const int token = token_of_word(k);
@@ -164,14 +150,14 @@ MHC_DEVICE void store_input(const gradient_sources<Data, Weight, Matrix>& from, 
     for (int i = 0; i < 8; ++i) v[i] = sums.get(k % token_products::tokens, i);
     v = fma<8>(splat<8>(by[0]), widen_bf16(x), v);
     if constexpr (Parts::sum) v = fma<8>(splat<8>(by[1]), values_of(row), v);
+    const Data* const d_out = is_there ? at.d_out + token * from.g_token : from.d_out;
     if constexpr (Parts::mix) {
 #pragma unroll
-        for (int o = 0; o < Tile::n; ++o)
-            v = fma<8>(splat<8>(by[2 + o]), Rows::load(at.d_out + token * from.g_token + o * from.g_stream, 0), v);
+        for (int o = 0; o < Tile::n; ++o) v = fma<8>(splat<8>(by[2 + o]), Rows::load(d_out + o * from.g_stream, 0), v);
     } else {
-        if (at.d_out) v = v + Rows::load(at.d_out + token * from.g_token, 0);
+        if (from.d_out) v = v + Rows::load(d_out, 0);
     }
-    store_gradient<Rows>(at.d_x + token * d_x_token, 0, v, adds);
+    return v;
 }
 
 /// The tokens [first, end) and the channels of a stream from first_channel on. d_proj and d_sqsum are where the split of
@@ -195,57 +181,82 @@ MHC_DEVICE void gradient_of_slice(Grid at, uint4* lds, const gradient_sources<Da
     place.d_x = d_x + t * d_x_token + stream * d_x_stream + c;
     using tile_words = typename Tile::queue_of_tiles;
     tile_words queue(lds + Tile::queue);
+    const int place_in_queue = place_of_columns(at.thread());
     const Data* next = place.x;
     int next_left = int(end - first) - own_token;  // of this lane's tokens: what is past the end is not read, but zeros
     auto fetch = [&](int stage) MHC_INLINE {
 #pragma unroll
         for (int k = 0; k < 8; ++k)
-            queue.template ask<Rows::align>(stage, k, at.thread(), next + token_of_word(k) * from.x_token,
+            queue.template ask<Rows::align>(stage, k, place_in_queue, next + token_of_word(k) * from.x_token,
                                             has_channels && token_of_word(k) < next_left);
         next += Tile::tokens * from.x_token;
         next_left -= Tile::tokens;
         queue.end_set();
     };
     for (int stage = 0; stage < tile_words::stages; ++stage) fetch(stage);
-    keep_fn<Tile, WeightAlign>(at, lds, from.fn, stream, first_channel, from.fn_rows);
+    bring_fn<Tile, WeightAlign>(at, lds, from.fn, stream, first_channel, from.fn_rows);
     const uint4* const fn = lds + wave * Tile::wave_channels + column;
     float* const scalars = reinterpret_cast<float*>(lds + Tile::scalars);
+    using kept = decltype(keep_row<Rows::align>(place.d_row));
+    // Rows of bf16 are asked for half a tile ahead, where x is in LDS and registers are left.
+    constexpr bool rows_ahead = Parts::sum && tile_words::stays && sizeof(kept) == 16;
+    auto is_there = [=](int word, int left) MHC_INLINE { return has_channels && own_token + token_of_word(word) < left; };
+    auto ask_rows = [=](lane_pieces<kept, each>& rows, const Row* from_row, int word, int left) MHC_INLINE {
+#pragma unroll
+        for (int j = 0; j < each; ++j) {
+            rows.at[j] = {};
+            if (Parts::sum && is_there(word + j, left))
+                rows.at[j] = keep_row<Rows::align>(from_row + token_of_word(word + j) * Rows::C);
+        }
+    };
+    lane_pieces<kept, each> coming = {};
+    if constexpr (rows_ahead) ask_rows(coming, place.d_row, 0, int(end - first));
     fn_sums<Tile::rows> sums = {};
     int stage = 0;
     for (int left = int(end - first); left > 0;) {
         const i64 chunk = end - left;
         barrier();  // before what the last chunk's tiles read is overwritten
-        keep_d_proj<Tile>(at, lds, from.d_proj + chunk * from.fn_rows, left, from.fn_rows);
+        bring_d_proj<Tile>(at, lds, from.fn, from.d_proj + chunk * from.fn_rows, chunk, left, from.fn_rows);
         keep_scalars<Tile, Parts>(at, scalars, from.d_sqsum + chunk, from.p + chunk * from.coefficients_token,
                                   from.mix + chunk * from.coefficients_token, stream, int(from.coefficients_token), left);
+        if constexpr (is_arranged<Matrix>) queue.wait_for_all();
         barrier();
         for (int k = 0; k < Tile::tiles && left > 0; ++k, left -= Tile::tokens) {
             lane_rows here;
             queue.wait();
 #pragma unroll
-            for (int w = 0; w < 8; ++w) here.at[w] = queue.word(stage, w, at.thread());
+            for (int w = 0; w < 8; ++w) here.at[w] = queue.word(stage, w, place_in_queue);
             if constexpr (!tile_words::stays) fetch(stage);
             add_tokens<Tile>(sums, lds + Tile::by_row + k * Tile::row_words, here, lane);
             place.scalars = scalars + (k * Tile::tokens + own_token) * scalars_of<Parts, Tile::n>;
 #pragma unroll
             for (int w = 0; w < 8; w += each) {
-                auto is_there = [=](int j) MHC_INLINE { return has_channels && own_token + token_of_word(w + j) < left; };
-                decltype(keep_row<Rows::align>(place.d_row)) rows[each] = {};
-#pragma unroll
-                for (int j = 0; j < each; ++j)
-                    if (Parts::sum && is_there(j))
-                        rows[j] = keep_row<Rows::align>(place.d_row + token_of_word(w + j) * Rows::C);
+                lane_pieces<kept, each> rows = coming;
+                if constexpr (rows_ahead) {
+                    if (w + each < 8)
+                        ask_rows(coming, place.d_row, w + each, left);
+                    else
+                        ask_rows(coming, place.d_row + Tile::tokens * Rows::C, 0, left - Tile::tokens);
+                } else {
+                    ask_rows(rows, place.d_row, w, left);
+                }
                 const int token = k * Tile::tokens + w / each * 16;
                 const token_products products = multiply_rows<Tile>(fn, lds + Tile::by_token + token + column, lane);
                 if constexpr (tile_words::stays) {  // registers are full of sums
                     queue.wait();
 #pragma unroll
-                    for (int j = 0; j < each; ++j) here.at[w + j] = queue.word(stage, w + j, at.thread());
+                    for (int j = 0; j < each; ++j) here.at[w + j] = queue.word(stage, w + j, place_in_queue);
                 }
+                // All are made before the first is stored: what a store may change is not asked for ahead of it.
+                vec<float, 8> made[each];
 #pragma unroll
                 for (int j = 0; j < each; ++j)
-                    if (is_there(j))
-                        store_input<Tile, Parts>(from, place, w + j, products, here.at[w + j], rows[j], d_x_token, adds);
+                    made[j] = input_of<Tile, Parts>(from, place, w + j, products, here.at[w + j], rows.at[j],
+                                                    is_there(w + j, left));
+#pragma unroll
+                for (int j = 0; j < each; ++j)
+                    if (is_there(w + j, left))
+                        store_gradient<Rows>(place.d_x + token_of_word(w + j) * d_x_token, 0, made[j], adds);
             }
             if constexpr (Parts::sum) place.d_row += Tile::tokens * Rows::C;
             if (place.d_out) place.d_out += Tile::tokens * from.g_token;
@@ -276,12 +287,10 @@ MHC_DEVICE void gradient_tiles(Grid at, uint4* lds, const gradient_sources<Data,
 {
     using Rows = typename Tile::Rows;
     static_assert(Slice % Tile::chunk == 0, "chunks of a slice are whole");
-    constexpr int places = ceil_div(Rows::C, Tile::channels);
-    const i64 items = ceil_div_long(valid, Slice) * (places * Tile::n);
+    const i64 items = ceil_div_long(valid, Slice) * Tile::of_fn;
     for (i64 item = at.group; item < items; item += at.groups) {
-        const int stream = int(item % Tile::n), first_channel = int(item / Tile::n % places) * Tile::channels;
-        const i64 slice = item / (places * Tile::n), first = slice * Slice,
-                  end = first + Slice < valid ? first + Slice : valid;
+        const int stream = int(item % Tile::n), first_channel = int(item / Tile::n % Tile::places) * Tile::channels;
+        const i64 slice = item / Tile::of_fn, first = slice * Slice, end = first + Slice < valid ? first + Slice : valid;
         gradient_sources<Data, Weight, Matrix> own = from;
         const i64 split = split_of<Rows>(first_channel, from.splits) * tokens;
         own.d_proj = from.d_proj + split * from.fn_rows;

@@ -40,6 +40,21 @@ struct gradient_sources {
 /// Tokens whose weight gradients one lane adds up before they are stored.
 constexpr int tokens_of_weight_sum = 8;
 
+/// body(s, first, end, c) for the s-th 8 tokens, which are those from first to end, and a lane's W channels at c. A work
+/// item is 8 tokens and a chunk.
+template <class Rows, class Grid, class Body>
+MHC_DEVICE void for_each_slice(Grid at, i64 tokens, Body body)
+{
+    constexpr int each = tokens_of_weight_sum;
+    const i64 items = ceil_div_long(tokens, each) * Rows::chunks;
+    for (i64 item = at.group; item < items; item += at.groups) {
+        const int begin = int(item % Rows::chunks) * Rows::chunk;
+        const i64 slice = item / Rows::chunks, first = slice * each, end = first + each < tokens ? first + each : tokens;
+        for_each_vector<Rows>(at, begin, smaller(begin + Rows::chunk, Rows::C),
+                              [=](int c) MHC_INLINE { body(slice, first, end, c); });
+    }
+}
+
 /// d_a of W channels at c of token t, and what the weight of the norm gets from it where `is_live`, added to `weight_sum`.
 template <class Parts, class Rows, int n, int WeightAlign, class Data, class Weight, class Matrix>
 MHC_DEVICE typename Rows::lanes sum_gradient(const gradient_sources<Data, Weight, Matrix>& from, i64 t, int c, bool is_live,
@@ -114,28 +129,22 @@ MHC_DEVICE void tile_gradient(const gradient_sources<Data, Weight, Matrix>& from
     }
 }
 
-/// d_x, and weight_sums[s, c]: what the norm's weight gets from the s-th 8 tokens. A work item is 8 tokens and a chunk. Of
-/// all `tokens` the first `valid` are read and written.
+/// d_x, and weight_sums[s, c]: what the norm's weight gets from the s-th 8 tokens. Of all `tokens` the first `valid` are
+/// read and written.
 template <class Parts, class Rows, int n, layout L, int TileTokens, int WeightAlign, class Grid, class Out, class Data,
           class Weight, class Matrix>
 MHC_DEVICE void input_gradient(Grid at, const gradient_sources<Data, Weight, Matrix>& from, Out* d_x, float* weight_sums,
                                i64 tokens, i64 valid, i64 d_x_token, i64 d_x_stream, bool adds)
 {
-    constexpr int each = tokens_of_weight_sum;
-    static_assert(each % TileTokens == 0, "whole tiles");
+    static_assert(tokens_of_weight_sum % TileTokens == 0, "whole tiles");
     const gradient_sources<Data, Weight, Matrix> copy = from;
-    const i64 items = ceil_div_long(valid, each) * Rows::chunks;
-    for (i64 item = at.group; item < items; item += at.groups) {
-        const int begin = int(item % Rows::chunks) * Rows::chunk;
-        const i64 slice = item / Rows::chunks, first = slice * each;
-        for_each_vector<Rows>(at, begin, smaller(begin + Rows::chunk, Rows::C), [=](int c) MHC_INLINE {
-            typename Rows::lanes weight_sum = splat<Rows::W>(0.0f);
-            for (i64 t = first; t < first + each && t < valid; t += TileTokens)
-                tile_gradient<Parts, Rows, n, L, TileTokens, WeightAlign>(copy, d_x, d_x_token, d_x_stream, t, tokens, valid,
-                                                                          c, adds, weight_sum);
-            if constexpr (Parts::norm) Rows::store(weight_sums + slice * Rows::C, c, weight_sum);
-        });
-    }
+    for_each_slice<Rows>(at, valid, [=](i64 slice, i64 first, i64 end, int c) MHC_INLINE {
+        typename Rows::lanes weight_sum = splat<Rows::W>(0.0f);
+        for (i64 t = first; t < end; t += TileTokens)
+            tile_gradient<Parts, Rows, n, L, TileTokens, WeightAlign>(copy, d_x, d_x_token, d_x_stream, t, tokens, valid, c,
+                                                                      adds, weight_sum);
+        if constexpr (Parts::norm) Rows::store(weight_sums + slice * Rows::C, c, weight_sum);
+    });
 }
 
 /// d_a alone [T, C], and weight_sums as input_gradient has them.
@@ -143,19 +152,13 @@ template <class Parts, class Rows, int n, int WeightAlign, class Grid, class Dat
 MHC_DEVICE void row_gradient(Grid at, const gradient_sources<Data, Weight, Matrix>& from, float* d_a, float* weight_sums,
                              i64 valid)
 {
-    constexpr int each = tokens_of_weight_sum;
     const gradient_sources<Data, Weight, Matrix> copy = from;
-    const i64 items = ceil_div_long(valid, each) * Rows::chunks;
-    for (i64 item = at.group; item < items; item += at.groups) {
-        const int begin = int(item % Rows::chunks) * Rows::chunk;
-        const i64 slice = item / Rows::chunks, first = slice * each;
-        for_each_vector<Rows>(at, begin, smaller(begin + Rows::chunk, Rows::C), [=](int c) MHC_INLINE {
-            typename Rows::lanes weight_sum = splat<Rows::W>(0.0f);
-            for (i64 t = first; t < first + each && t < valid; ++t)
-                Rows::store(d_a + t * Rows::C, c, sum_gradient<Parts, Rows, n, WeightAlign>(copy, t, c, true, weight_sum));
-            Rows::store(weight_sums + slice * Rows::C, c, weight_sum);
-        });
-    }
+    for_each_slice<Rows>(at, valid, [=](i64 slice, i64 first, i64 end, int c) MHC_INLINE {
+        typename Rows::lanes weight_sum = splat<Rows::W>(0.0f);
+        for (i64 t = first; t < end; ++t)
+            Rows::store(d_a + t * Rows::C, c, sum_gradient<Parts, Rows, n, WeightAlign>(copy, t, c, true, weight_sum));
+        Rows::store(weight_sums + slice * Rows::C, c, weight_sum);
+    });
 }
 
 /// d_x of rmsnorm, with what weight gets from every 8 tokens: norm[t] = e0, e1.
@@ -163,43 +166,32 @@ template <class Rows, int WeightAlign, class Grid, class Data, class Weight, cla
 MHC_DEVICE void rmsnorm_gradient(Grid at, const Data* x, const Weight* weight, const Gradient* d_y, const float* norm,
                                  Data* d_x, float* weight_sums, i64 tokens, bool adds)
 {
-    constexpr int each = tokens_of_weight_sum, W = Rows::W;
+    constexpr int W = Rows::W;
     using lanes = typename Rows::lanes;
-    const i64 items = ceil_div_long(tokens, each) * Rows::chunks;
-    for (i64 item = at.group; item < items; item += at.groups) {
-        const int begin = int(item % Rows::chunks) * Rows::chunk;
-        const i64 slice = item / Rows::chunks, first = slice * each;
-        for_each_vector<Rows>(at, begin, smaller(begin + Rows::chunk, Rows::C), [=](int c) MHC_INLINE {
-            lanes weight_sum = splat<W>(0.0f);
-            const lanes w = weight_at<Rows, WeightAlign>(weight, c);
-            for (i64 t = first; t < first + each && t < tokens; ++t) {
-                const lanes a = Rows::load(x + t * Rows::C, c), h = Rows::load(d_y + t * Rows::C, c) * norm[2 * t];
-                weight_sum = fma<W>(h, a, weight_sum);
-                store_gradient<Rows>(d_x + t * Rows::C, c, fma<W>(a, splat<W>(-norm[2 * t + 1]), h * w), adds);
-            }
-            Rows::store(weight_sums + slice * Rows::C, c, weight_sum);
-        });
-    }
+    for_each_slice<Rows>(at, tokens, [=](i64 slice, i64 first, i64 end, int c) MHC_INLINE {
+        lanes weight_sum = splat<W>(0.0f);
+        const lanes w = weight_at<Rows, WeightAlign>(weight, c);
+        for (i64 t = first; t < end; ++t) {
+            const lanes a = Rows::load(x + t * Rows::C, c), h = Rows::load(d_y + t * Rows::C, c) * norm[2 * t];
+            weight_sum = fma<W>(h, a, weight_sum);
+            store_gradient<Rows>(d_x + t * Rows::C, c, fma<W>(a, splat<W>(-norm[2 * t + 1]), h * w), adds);
+        }
+        Rows::store(weight_sums + slice * Rows::C, c, weight_sum);
+    });
 }
 
 /// sums[s, c]: what the bias of post gets from the s-th 8 tokens, sum_t sum_i q[t,i] g[t,i,c], the sum over i being d_y
-/// before it is rounded. A work item is 8 tokens and a chunk.
+/// before it is rounded.
 template <class Rows, int n, class Grid, class Gradient>
 MHC_DEVICE void bias_sums(Grid at, const float* q, const Gradient* d_out, float* sums, i64 tokens, i64 g_token, i64 g_stream,
                           i64 q_token)
 {
-    constexpr int each = tokens_of_weight_sum;
-    const i64 items = ceil_div_long(tokens, each) * Rows::chunks;
-    for (i64 item = at.group; item < items; item += at.groups) {
-        const int begin = int(item % Rows::chunks) * Rows::chunk;
-        const i64 slice = item / Rows::chunks, first = slice * each;
-        for_each_vector<Rows>(at, begin, smaller(begin + Rows::chunk, Rows::C), [=](int c) MHC_INLINE {
-            typename Rows::lanes total = splat<Rows::W>(0.0f);
-            for (i64 t = first; t < first + each && t < tokens; ++t)
-                total = total + weighted_sum<Rows, n>(d_out + t * g_token, g_stream, q + t * q_token, c);
-            Rows::store(sums + slice * Rows::C, c, total);
-        });
-    }
+    for_each_slice<Rows>(at, tokens, [=](i64 slice, i64 first, i64 end, int c) MHC_INLINE {
+        typename Rows::lanes total = splat<Rows::W>(0.0f);
+        for (i64 t = first; t < end; ++t)
+            total = total + weighted_sum<Rows, n>(d_out + t * g_token, g_stream, q + t * q_token, c);
+        Rows::store(sums + slice * Rows::C, c, total);
+    });
 }
 
 }  // namespace mhc

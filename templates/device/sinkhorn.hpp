@@ -292,9 +292,9 @@ MHC_DEVICE void steps_on_logits(balance<n> s, int lane, float eps, History histo
     }
 }
 
-/// All steps: `s.entries` holds logits, and then entries that their lines' factors are still to be applied to.
+/// All that is done before the steps on entries: `s.entries` holds logits, and then those.
 template <class Options, int n, int lanes, class History>
-MHC_DEVICE void sinkhorn_factors(balance<n> s, int lane, float eps, History history)
+MHC_DEVICE void start_entries(balance<n> s, int lane, float eps, History history)
 {
     using plan = sinkhorn_steps<Options>;
     wave_sync();
@@ -305,6 +305,13 @@ MHC_DEVICE void sinkhorn_factors(balance<n> s, int lane, float eps, History hist
         steps_on_logits<Options, n, lanes>(s, lane, eps, history);
         exponentiate<n, lanes>(s, lane);
     }
+}
+
+/// All steps: `s.entries` holds logits, and then entries that their lines' factors are still to be applied to.
+template <class Options, int n, int lanes, class History>
+MHC_DEVICE void sinkhorn_factors(balance<n> s, int lane, float eps, History history)
+{
+    start_entries<Options, n, lanes>(s, lane, eps, history);
     steps_on_entries<Options, n, lanes>(s, lane, eps, history);
 }
 

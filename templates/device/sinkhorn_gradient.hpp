@@ -8,6 +8,7 @@
 #pragma once
 
 #include <mhc/device/sinkhorn_implicit.hpp>
+#include <mhc/device/sinkhorn_lanes.hpp>
 
 namespace mhc {
 
@@ -142,14 +143,68 @@ MHC_DEVICE void logits_back(balance<n> s, float* gradient, step_history<Options,
     }
 }
 
-/// `s` is as sinkhorn_factors left it, with this history; `gradient` [n, n] holds the gradient of the balanced matrix and
-/// becomes that of the logits. logit(e) gives them again. All lanes of the wave must call it.
-template <class Options, int n, int lanes, class Logit>
-MHC_DEVICE void sinkhorn_gradient(balance<n> s, float* gradient, step_history<Options, n> history, int lane, Logit logit)
+/// As step_back, of a matrix in the registers of one lane.
+template <axis A, class Options, int n>
+MHC_DEVICE void step_back_in_lane(matrix_in_lane<n>& s, float (&gradient)[n][n], step_history<Options, n> history, int k)
+{
+    constexpr int own = A == axis::row ? 0 : 1;
+    float scales[n];
+#pragma unroll
+    for (int line = 0; line < n; ++line) {
+        float sums[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+#pragma unroll
+        for (int e = 0; e < n; ++e) {
+            const int a = A == axis::row ? line : e, b = A == axis::row ? e : line;
+            sums[e % 4] = fma(gradient[a][b], s.entries[a][b], sums[e % 4]);
+        }
+        scales[line] = -sum_of(sums) * s.factors[own][line];
+    }
+#pragma unroll
+    for (int line = 0; line < n; ++line) {
+        const bool taken = history.taken(k, line);
+#pragma unroll
+        for (int e = 0; e < n; ++e) {
+            float& at = A == axis::row ? gradient[line][e] : gradient[e][line];
+            if (taken) at = fma(scales[line], s.factors[1 - own][e], at);
+        }
+        s.factors[own][line] = history.factor(k - 2, line);
+    }
+}
+
+/// steps_on_entries and entries_back by the one lane that calls it.
+template <class Options, int n>
+MHC_DEVICE void entries_and_back_in_lane(balance<n> s, float* to, step_history<Options, n> history, float eps)
 {
     using plan = sinkhorn_steps<Options>;
-    wave_sync();
-    entries_back<Options, n, lanes>(s, gradient, history, lane);
+    constexpr axis even = plan::axis_on_entries(0), odd = plan::axis_on_entries(1);
+    constexpr int count = plan::on_entries;
+    matrix_in_lane<n> own = take_matrix(s);
+    steps_in_lane<Options, n>(own, eps, history);
+    float gradient[n][n];
+#pragma unroll
+    for (int a = 0; a < n; ++a) {
+#pragma unroll
+        for (int b = 0; b < n; ++b) gradient[a][b] = to[a * n + b] * (own.factors[0][a] * own.factors[1][b]);
+    }
+    if constexpr (count % 2 == 1) step_back_in_lane<even, Options, n>(own, gradient, history, count - 1);
+    MHC_SHORT_LOOP
+    for (int k = count / 2 * 2 - 1; k > 0; k -= 2) {
+        step_back_in_lane<odd, Options, n>(own, gradient, history, k);
+        step_back_in_lane<even, Options, n>(own, gradient, history, k - 1);
+    }
+#pragma unroll
+    for (int a = 0; a < n; ++a) {
+#pragma unroll
+        for (int b = 0; b < n; ++b) to[a * n + b] = gradient[a][b];
+    }
+}
+
+/// `s` is as start_entries left it, with this history; `gradient` [n, n] is that of the logarithms of the entries, divided
+/// by these, and becomes that of the logits. logit(e) gives them again. All lanes of the wave must call it.
+template <class Options, int n, int lanes, class Logit>
+MHC_DEVICE void start_back(balance<n> s, float* gradient, step_history<Options, n> history, int lane, Logit logit)
+{
+    using plan = sinkhorn_steps<Options>;
     if constexpr (Options::first == start::identity) return;
     if constexpr (!plan::starts_with_entries) {
         for (int a = lane; a < n; a += lanes)
@@ -183,8 +238,16 @@ MHC_DEVICE void balanced_gradient(balance<n> s, float* gradient, float* history,
         limit_gradient<Options, n, lanes>(s, gradient, room, lane, logit);
     } else {
         const step_history<Options, n> kept = {history};
-        sinkhorn_factors<Options, n, lanes>(s, lane, eps, kept);
-        sinkhorn_gradient<Options, n, lanes>(s, gradient, kept, lane, logit);
+        start_entries<Options, n, lanes>(s, lane, eps, kept);
+        if constexpr (balances_in_lanes<n>) {
+            if (lane == 0) entries_and_back_in_lane<Options, n>(s, gradient, kept, eps);
+            wave_sync();
+        } else {
+            steps_on_entries<Options, n, lanes>(s, lane, eps, kept);
+            wave_sync();
+            entries_back<Options, n, lanes>(s, gradient, kept, lane);
+        }
+        start_back<Options, n, lanes>(s, gradient, kept, lane, logit);
     }
 }
 

@@ -12,8 +12,8 @@ struct matrix_in_lane {
 };
 
 /// As `step` of sinkhorn.hpp.
-template <axis A, eps_mode Mode, int n>
-MHC_DEVICE void step_in_lane(matrix_in_lane<n>& s, float eps)
+template <axis A, eps_mode Mode, int n, class History = no_history>
+MHC_DEVICE void step_in_lane(matrix_in_lane<n>& s, float eps, int number = 0, History history = {})
 {
     using sum = line_sum<Mode>;
     constexpr int own = A == axis::row ? 0 : 1;
@@ -27,8 +27,38 @@ MHC_DEVICE void step_in_lane(matrix_in_lane<n>& s, float eps)
 #pragma unroll
     for (int line = 0; line < n; ++line) {
         const float old = s.factors[own][line], divisor = s.inverses[own][line];
-        s.factors[own][line] = sum::stays(old, divisor, eps) ? old : quotient<sum::adds>(1.0f, divisor);
+        const bool stays = sum::stays(old, divisor, eps);
+        s.factors[own][line] = stays ? old : quotient<sum::adds>(1.0f, divisor);
+        history.step(number, line, s.factors[own][line], !stays);
     }
+}
+
+/// The entries of a matrix, as start_factors has left it.
+template <int n>
+MHC_DEVICE matrix_in_lane<n> take_matrix(balance<n> s)
+{
+    matrix_in_lane<n> own;
+#pragma unroll
+    for (int a = 0; a < n; ++a) {
+        own.factors[0][a] = own.factors[1][a] = own.inverses[0][a] = own.inverses[1][a] = 1.0f;
+#pragma unroll
+        for (int b = 0; b < n; ++b) own.entries[a][b] = s.entry(axis::row, a, b);
+    }
+    return own;
+}
+
+/// All steps on entries.
+template <class Options, int n, class History = no_history>
+MHC_DEVICE void steps_in_lane(matrix_in_lane<n>& own, float eps, History history = {})
+{
+    using plan = sinkhorn_steps<Options>;
+    constexpr axis first = plan::axis_on_entries(0), second = plan::axis_on_entries(1);
+    MHC_SHORT_LOOP
+    for (int k = 0; k + 1 < plan::on_entries; k += 2) {
+        step_in_lane<first, Options::mode, n>(own, eps, k, history);
+        step_in_lane<second, Options::mode, n>(own, eps, k + 1, history);
+    }
+    if constexpr (plan::on_entries % 2 == 1) step_in_lane<first, Options::mode, n>(own, eps, plan::on_entries - 1, history);
 }
 
 /// `count` matrices of logits, up to 32, one after the other as `balance` has them: afterwards factors are still to be
@@ -52,20 +82,8 @@ MHC_DEVICE void factors_in_lanes(float* matrices, int count, int lane, float eps
     }
     if (lane < count) {
         const balance<n> s = {matrices + lane * balance<n>::floats};
-        matrix_in_lane<n> own;
-#pragma unroll
-        for (int a = 0; a < n; ++a) {  // as start_factors has left them
-            own.factors[0][a] = own.factors[1][a] = own.inverses[0][a] = own.inverses[1][a] = 1.0f;
-#pragma unroll
-            for (int b = 0; b < n; ++b) own.entries[a][b] = s.entry(axis::row, a, b);
-        }
-        constexpr axis first = plan::axis_on_entries(0), second = plan::axis_on_entries(1);
-        MHC_SHORT_LOOP
-        for (int k = 0; k + 1 < plan::on_entries; k += 2) {
-            step_in_lane<first, Options::mode, n>(own, eps);
-            step_in_lane<second, Options::mode, n>(own, eps);
-        }
-        if constexpr (plan::on_entries % 2 == 1) step_in_lane<first, Options::mode, n>(own, eps);
+        matrix_in_lane<n> own = take_matrix(s);
+        steps_in_lane<Options, n>(own, eps);
 #pragma unroll
         for (int a = 0; a < n; ++a) {
             s.factor(axis::row, a) = own.factors[0][a];

@@ -10,6 +10,31 @@ namespace mhc {
 
 constexpr i64 ceil_div_long(i64 a, i64 b) { return (a + b - 1) / b; }
 
+/// total + the next Rows rows, in their order. All are asked for before the first is added: one after the other they would
+/// be nothing but waits.
+template <int Rows>
+MHC_DEVICE float add_rows(float total, const float*& next, i64 width)
+{
+    float rows[Rows];
+#pragma unroll
+    for (int k = 0; k < Rows; ++k, next += width) rows[k] = *next;
+#pragma unroll
+    for (int k = 0; k < Rows; ++k) total += rows[k];
+    return total;
+}
+
+/// The sum of `count` rows of `width`, one at least, in their order; `next` is where the first one's number is.
+MHC_DEVICE float sum_of_rows(const float* next, i64 count, i64 width)
+{
+    constexpr int most = 16;
+    float total = -0.0f;  // to which the first number is added as it is
+    for (; count >= most; count -= most) total = add_rows<most>(total, next, width);
+    if (count & 8) total = add_rows<8>(total, next, width);
+    if (count & 4) total = add_rows<4>(total, next, width);
+    if (count & 2) total = add_rows<2>(total, next, width);
+    return count & 1 ? total + *next : total;
+}
+
 /// to[s, k] = sum of up to Each rows from[s*Each ..., k], in their order; k < width.
 template <int Each, class Grid>
 MHC_DEVICE void sum_rows(Grid at, const float* from, float* to, i64 count, i64 width)
@@ -17,9 +42,7 @@ MHC_DEVICE void sum_rows(Grid at, const float* from, float* to, i64 count, i64 w
     const i64 sums = ceil_div_long(count, Each) * width;
     for (i64 e = at.group * Grid::block + at.thread(); e < sums; e += at.groups * Grid::block) {
         const i64 k = e % width, first = e / width * Each, end = first + Each < count ? first + Each : count;
-        float total = from[first * width + k];
-        for (i64 r = first + 1; r < end; ++r) total += from[r * width + k];
-        to[e] = total;
+        to[e] = sum_of_rows(from + first * width + k, end - first, width);
     }
 }
 
@@ -27,9 +50,7 @@ MHC_DEVICE void sum_rows(Grid at, const float* from, float* to, i64 count, i64 w
 MHC_DEVICE float column_sum(const float* from, i64 count, i64 width, i64 k)
 {
     if (count <= 0) return 0.0f;
-    float total = from[k];
-    for (i64 r = 1; r < count; ++r) total += from[r * width + k];
-    return total;
+    return sum_of_rows(from + k, count, width);
 }
 
 /// One number of a parameter's gradient.

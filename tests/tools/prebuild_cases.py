@@ -186,7 +186,7 @@ class Prebuild(ToolCase):
         self.assertTrue({"expand", "post", "sinkhorn", "rmsnorm", "apply_mix", "layer"} <= families())
         self.assertFalse({family for family in families() if family.endswith("_bwd")})
         self.good(*call, "--operators", "backward")
-        self.assertTrue({"expand_bwd", "post_bwd", "sinkhorn_bwd", "pre_tiles_bwd", "static_input_bwd"} <= families())
+        self.assertTrue({"expand_bwd", "post_bwd", "sinkhorn_bwd", "pre_tiles_bwd", "static_once_bwd"} <= families())
         self.good(*call, "--level", "1")
         self.assertTrue({"post", "post_bwd"} <= families())
         self.good(*call, "--level", "3")
