@@ -182,13 +182,16 @@ struct kernel_plan {
     std::int32_t lds_bytes = 0;        ///< given at launch, beside what the kernel's text declares
     std::int32_t cluster = 1;          ///< groups that reach each other's LDS; the grid is a multiple of it
     part_of launches = part_of::all;
-    streams_map map;                              ///< of the argument that is a map, if there is one
+    std::int64_t tokens_min = 0, tokens_max = INT64_MAX;  ///< of launches that have it
+    streams_map map;                                      ///< of the argument that is a map, if there is one
     bool may_overlap = false;                     ///< waits by itself for the kernel before it, where that is the operator's
     std::map<std::string, std::string> bindings;  ///< holes of the stub, but for `kernel`
     std::int64_t hidden_dim = 0;                  ///< 0 where the kernel does not depend on it
     std::int32_t n_streams = 0;
     std::string dtype;
     std::string symbol_base;  ///< "mhc_post_n4_c4096_bf16"
+
+    bool is_for(std::int64_t tokens) const noexcept { return tokens >= tokens_min && tokens <= tokens_max; }
 };
 
 /// Where the data of later tokens are: `bytes` further for each, times the value of `stride` where it is not slot::tokens.
@@ -213,7 +216,7 @@ struct operator_plan {
     bool launches(const kernel_plan& k, std::int64_t tokens) const noexcept
     {
         const bool is_one_pass = one_pass_tokens != 0 && tokens >= one_pass_tokens;
-        return k.launches == part_of::all || (k.launches == part_of::one_pass) == is_one_pass;
+        return k.is_for(tokens) && (k.launches == part_of::all || (k.launches == part_of::one_pass) == is_one_pass);
     }
     /// Tokens of each chunk of a launch but the last, which may have fewer: all, where they are one chunk.
     std::int64_t chunk_tokens(std::int64_t tokens) const noexcept;

@@ -177,8 +177,9 @@ kernel_plan plan_dynamic_layer(const facts& f, const feeds& from);
 
 /// x . fn^T and the sum of x^2 in splits: "project" on one matrix, "project_three" on three; "project_post" on the streams
 /// that post would store, for a head's rows.
-/// Of at most `rows` rows, if that is not 0.
-kernel_plan plan_project(const facts& f, const std::string& family, const feeds& from, std::int64_t rows = 0);
+kernel_plan plan_project(const facts& f, const std::string& family, const feeds& from);
+/// Adds it, of the first `rows` rows: where work-groups that have many rows would be few, another kernel for few tokens.
+void add_project(const facts& f, operator_plan& made, const std::string& family, const feeds& from, std::int64_t rows);
 
 /// Bytes of the copy of fn, if there is one, and what makes it.
 std::int64_t arranged_bytes(const facts& f, std::int64_t rows);

@@ -119,7 +119,7 @@ void add_dynamic_layer(const facts& f, operator_plan& made)
     feeds from;
     sums.add_to(from);
     made.workspace_bytes_per_token = sums.end;
-    made.kernels.push_back(plan_project(f, "project_three", from));
+    add_project(f, made, "project_three", from, f.m);
     if (is_one) return made.kernels.push_back(plan_dynamic_layer(f, from));
     made.kernels.push_back(plan_coefficients(f, "dynamic_coefficients", from));
     made.kernels.push_back(plan_layer(f));

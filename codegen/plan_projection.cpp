@@ -139,14 +139,14 @@ kernel_plan plan_project_tiles(const facts& f, const std::string& family, const 
     return k;
 }
 
-/// Eight waves of 32 tokens, and at most 6 tiles of 16 rows, whose sums a lane of NVIDIA's has 96 registers for; 4 of data
-/// that is split.
-kernel_plan plan_project_wide(const facts& f, const std::string& family, const feeds& from, std::int64_t rows)
+/// Eight waves of 32 tokens, and at most `tiles_max` tiles of 16 rows.
+kernel_plan plan_project_wide(const facts& f, const std::string& family, const feeds& from, std::int64_t rows,
+                              std::int64_t tiles_max)
 {
     constexpr std::int64_t waves = 8, tokens = 32 * waves;
     kernel_plan k = start(f, family + "_wide", arguments_of(family, from), static_cast<std::int32_t>(waves * f.wave));
-    const std::int64_t tiles_max = f.spec.dtype == jit::dtype::bf16 ? 6 : 4, all_tiles = ceil_div(rows, 16),
-                       blocks = ceil_div(all_tiles, tiles_max), tiles = ceil_div(all_tiles, blocks);
+    const std::int64_t all_tiles = ceil_div(rows, 16), blocks = ceil_div(all_tiles, tiles_max),
+                       tiles = ceil_div(all_tiles, blocks);
     // Of x in lane_queue, 64 channels each. Two groups of few rows fit a multiprocessor.
     const std::int64_t bytes = size_of(f.spec.dtype), resident = tiles <= 2 && bytes == 2 ? 2 : 1;
     const std::int64_t stages = bytes == 4 ? 2 : resident == 2 ? 3 : 4;
@@ -189,10 +189,12 @@ kernel_plan plan_project_waves(const facts& f, const std::string& family, const 
     return k;
 }
 
-kernel_plan plan_project(const facts& f, const std::string& family, const feeds& from, std::int64_t rows)
+/// `tiles_max` of project_wide.
+kernel_plan plan_project_rows(const facts& f, const std::string& family, const feeds& from, std::int64_t rows,
+                              std::int64_t tiles_max)
 {
     kernel_plan k = f.has_tiles  ? plan_project_tiles(f, family, from)
-                    : f.has_wide ? plan_project_wide(f, family, from, rows != 0 ? rows : f.m)
+                    : f.has_wide ? plan_project_wide(f, family, from, rows, tiles_max)
                                  : plan_project_waves(f, family, from);
     const bool rounds = family == "project_three" && f.spec.options.reference_rounding;
     add(k, {{"weight_align", fmt::to_string(weight_alignment_bytes(f.spec))},
@@ -200,6 +202,28 @@ kernel_plan plan_project(const facts& f, const std::string& family, const feeds&
             {"reference_rounding", rounds ? "true" : "false"}});
     finish(f, k, true);
     return k;
+}
+
+/// Tiles of 16 rows that a work-group of project_wide has at most: the sums of each take 16 registers of an NVIDIA lane, and
+/// data that are split take 16 too.
+std::int64_t wide_tiles(const facts& f) { return f.spec.dtype == jit::dtype::bf16 ? 6 : 4; }
+
+kernel_plan plan_project(const facts& f, const std::string& family, const feeds& from)
+{
+    return plan_project_rows(f, family, from, f.m, wide_tiles(f));
+}
+
+void add_project(const facts& f, operator_plan& made, const std::string& family, const feeds& from, std::int64_t rows)
+{
+    // Sixteen slices of up to 256 tokens are a group each. On an H200 one tile of rows a group takes less up to here.
+    constexpr std::int64_t few_tokens = 512;
+    const bool has_two = f.has_wide && f.units.has_overlap && rows > 16;
+    if (has_two) {
+        made.kernels.push_back(plan_project_rows(f, family, from, rows, 1));
+        made.kernels.back().tokens_max = few_tokens;
+    }
+    made.kernels.push_back(plan_project_rows(f, family, from, rows, wide_tiles(f)));
+    if (has_two) made.kernels.back().tokens_min = few_tokens + 1;
 }
 
 std::int64_t arranged_bytes(const facts& f, std::int64_t rows)
@@ -220,14 +244,16 @@ kernel_plan plan_arrange_fn(const facts& f, const feeds& from)
 
 void add_projection(const facts& f, operator_plan& made, feeds from, const feed& place, std::int64_t rows)
 {
-    if (!f.arranges_fn()) return made.kernels.push_back(plan_project(f, "project", from, rows));
+    if (!f.arranges_fn()) return add_project(f, made, "project", from, rows);
     made.kernels.push_back(
         plan_arrange_fn(f, {{slot::arranged_fn, slot::workspace, place.bytes_per_token, place.bytes_fixed}}));
     jit::layer_spec in_float = f.spec;
     in_float.weight_dtype = jit::dtype::fp32;
     from.push_back({slot::fn, slot::workspace, place.bytes_per_token, place.bytes_fixed});
-    made.kernels.push_back(plan_project(facts(in_float, f.on, f.tuned), "project", from, rows));
-    made.kernels.back().may_overlap = false;  // it waits for x alone, after it has read fn
+    const std::size_t first = made.kernels.size();
+    add_project(facts(in_float, f.on, f.tuned), made, "project", from, rows);
+    for (std::size_t i = first; i < made.kernels.size(); ++i)
+        made.kernels[i].may_overlap = false;  // it waits for x alone, after it has read fn
 }
 
 kernel_plan plan_pre_one_pass(const facts& f, const feeds& from)

@@ -61,6 +61,7 @@ jit::result<void> enqueue_chunk(const ready_operator& op, codegen::slot_values& 
         if (tokens == 0 && !plan.runs_without_tokens) continue;
         if (!is_first && plan.grid.ignores_tokens) continue;
         if (plan.launches != codegen::part_of::all && plan.launches != part) continue;
+        if (!plan.is_for(tokens)) continue;
         const std::int64_t groups = plan.grid.groups(tokens);
         values[static_cast<std::size_t>(slot::groups)] = static_cast<std::uint64_t>(groups);
         std::size_t place = 0;

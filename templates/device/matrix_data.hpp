@@ -80,12 +80,14 @@ template <>
 struct factor_type<true> {
     using type = fp16;
 };
-
-/// The right factor of one product, from a lane's words of its channels.
 template <class Data, bool RoundAsReference>
+using factor_of = typename factor_type<has_fp16_factors<Data, RoundAsReference>>::type;
+
+/// The right factor of one product, from a lane's words of its channels. Factor: bf16, or factor_of.
+template <class Factor, class Data, bool RoundAsReference>
 struct right_piece {
     /// Whether there are low parts. As in mHC.cu all numbers are rounded to bf16.
-    static constexpr bool is_whole = is_bf16<Data> || has_fp16_factors<Data, RoundAsReference>;
+    static constexpr bool is_whole = is_bf16<Data> || is_fp16<Factor>;
     static constexpr bool has_low = !is_whole && !RoundAsReference;
     uint4 high[matrix_unit::loads], low[has_low ? matrix_unit::loads : 1];
 

@@ -87,7 +87,7 @@ template <class Pass, class Data, int WeightAlign, class Matrix>
 MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave, int lane, Matrix fn)
 {
     constexpr bool is_scaled = has_fp16_factors<Data, false>;
-    using factor_of = typename factor_type<is_scaled>::type;
+    using factor_of_data = factor_of<Data, false>;
     constexpr int m = Pass::m, loads = tile_loads<typename Pass::Rows, Pass::n>;
     const tile_place place = place_of<typename Pass::Rows, Pass::n>(int(of.rank), wave);
     tile_weights<m, loads> weights;
@@ -108,11 +108,12 @@ MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave
 #pragma unroll
         for (int i = 0; i < loads; ++i) {
             const uint4 v = x[places[i % 2] + i / 2 * (Pass::n * Pass::tokens * 8)];
-            right_piece<Data, false> right;
+            right_piece<factor_of_data, Data, false> right;
             right.take(&v);
 #pragma unroll
             for (int factor = 0; factor < factors<m>; ++factor)
-                add_product(products[factor], weights.at[factor] + i, right.high, static_cast<const factor_of*>(nullptr));
+                add_product(products[factor], weights.at[factor] + i, right.high,
+                            static_cast<const factor_of_data*>(nullptr));
             right.add_squares(&v, i, squares);
         }
         if (to.turn > 0) lds.parts_gone[to.at].wait(to.turn - 1);

@@ -1,5 +1,5 @@
-// mhc/device/project_tiles.hpp -- the projection by matrix units: the same sums as in project.hpp, in
-// another order, which is a function of n and C too.
+// mhc/device/project_tiles.hpp -- the projection by matrix units: the same sums as in project.hpp, in another order, which
+// is a function of n, C and the data's type too.
 //
 // Weights of any type are a sum of two bf16, high and low: what that leaves out is below 2^-17 of a weight. Products are
 // exact, sums are float. A slice is some channels of all n streams. A work-group keeps the weights of one slice in
@@ -8,114 +8,15 @@
 // lanes is matrix_unit's, of a target's matrix header.
 #pragma once
 
-#include <mhc/device/matrix_data.hpp>
-#include <mhc/device/project.hpp>
+#include <mhc/device/tile_weights.hpp>
 
 namespace mhc {
-
-constexpr int tile_tokens = 16, tile_waves = matrix_unit::waves;
-/// A lane has 8 channels in one load, the lanes of one token this many together.
-constexpr int load_channels = 8 * matrix_unit::groups;
-/// Loads that the channels of a wave take.
-template <class Rows, int n>
-constexpr int tile_loads = Rows::slice* n / (tile_waves * load_channels);
-/// Products that a tile's tokens take.
-constexpr int tile_parts = tile_tokens / matrix_unit::columns;
-
-/// Left factors of 16 rows: of each 16 rows of fn their high parts, then their low ones; then both parts of the last 8.
-template <int m>
-constexpr int full_factors = m / 16 * 2;
-template <int m>
-constexpr int factors = full_factors<m> + 1;
-
-/// Whether a row of the last factor is the low part of its row of fn, and which of the last 8 that is: the parts are where
-/// one lane has the sums of both.
-MHC_DEVICE bool is_low_part(int row) { return row % (2 * matrix_unit::half_rows) >= matrix_unit::half_rows; }
-MHC_DEVICE int row_of_parts(int row)
-{
-    constexpr int half = matrix_unit::half_rows;
-    return row / (2 * half) * half + row % half;
-}
-
-/// Weights of a wave's channels.
-template <int m, int Loads>
-struct tile_weights {
-    left_piece at[factors<m>][Loads];
-    row_scales scales;  ///< of fp16: of the rows of each two factors, and of the last ones
-};
 
 /// 16 tokens of a wave's channels.
 template <class Data, int Loads>
 struct tile_rows {
     uint4 at[tile_parts][Loads * data_words<Data>];
 };
-
-/// Where the channels of one wave are: of stream `stream` from `first` on, those below `end`. A lane has 8 of a load's, in
-/// one piece or two, which permutes the channels of a matrix product, those of x and fn alike.
-struct tile_place {
-    int stream, first, end;
-};
-
-template <class Rows, int n>
-MHC_DEVICE tile_place place_of(int slice, int wave)
-{
-    constexpr int waves = tile_waves / n;  // of one stream
-    return {wave / waves, slice * Rows::slice + wave % waves * (tile_loads<Rows, n> * load_channels), Rows::C};
-}
-
-template <class Data, class Rows, int WeightAlign, bool RoundAsReference, int m, int Loads, class Matrix>
-MHC_DEVICE void load_tile_weights(tile_weights<m, Loads>& to, Matrix fn, tile_place at, int lane, int fn_rows)
-{
-    static_assert(m % 16 > 0 && m % 16 <= 8, "the last factor has two parts of 8 rows");
-    // Rows past the end stand for the last, since nothing of them is stored.
-    constexpr int last = full_factors<m>, rows = matrix_unit::left_rows;
-    auto weights_of = [=](int load, int r) MHC_INLINE {
-        const int begin = at.first + load_channels * load;
-        return load_weights<Data, WeightAlign>(
-            fn.row(smaller(r, fn_rows - 1)) + at.stream * Rows::C + begin, matrix_unit::group(lane),
-            [=](int c) MHC_INLINE { return Rows::C % Rows::slice == 0 || begin + c < at.end; });
-    };
-    float scales[last / 2 * rows + 1];
-    if constexpr (has_fp16_factors<Data, RoundAsReference>) {
-        to.scales.exponents = 0;
-#pragma unroll
-        for (int k = 0; k <= last / 2 * rows; ++k) {
-            const int row = matrix_unit::left_row(lane, k % rows) + k / rows * 16;
-            u32 largest = 0;
-#pragma unroll
-            for (int i = 0; i < Loads; ++i) {
-                const vec<float, 8> v = weights_of(i, row);
-#pragma unroll
-                for (int j = 0; j < 8; ++j) {
-                    const u32 bits = float_to_bits(v[j]) & 0x7fffffffU;
-                    largest = largest < bits ? bits : largest;
-                }
-            }
-            scales[k] = to.scales.add(k, row_max(largest, static_cast<const Data*>(nullptr)));
-        }
-    }
-    auto parts_of = [&](int load, int r, int k) MHC_INLINE {
-        if constexpr (has_fp16_factors<Data, RoundAsReference>)  // read again: there are no registers for all of them
-            return split_weights(weights_of(load, made_anew(r)) * scales[k], static_cast<const Data*>(nullptr));
-        else
-            return split_weights(weights_of(load, r), !RoundAsReference);
-    };
-#pragma unroll
-    for (int i = 0; i < Loads; ++i) {
-#pragma unroll
-        for (int item = 0; item < rows; ++item) {
-            const int row = matrix_unit::left_row(lane, item);
-#pragma unroll
-            for (int factor = 0; factor < last; factor += 2) {
-                const weight_parts parts = parts_of(i, factor * 8 + row, factor / 2 * rows + item);
-                to.at[factor][i].rows[item] = parts.high;
-                to.at[factor + 1][i].rows[item] = parts.low;
-            }
-            const weight_parts parts = parts_of(i, last * 8 + row_of_parts(row), last / 2 * rows);
-            to.at[last][i].rows[item] = is_low_part(row) ? parts.low : parts.high;
-        }
-    }
-}
 
 /// Three tiles of two bytes a number on their way, or two of four.
 template <class Data, int Loads, class Grid>
@@ -171,11 +72,12 @@ struct wave_sums {
 template <bool RoundAsReference, class Data, int m, int Loads>
 MHC_DEVICE wave_sums<m, Loads> multiply(const tile_rows<Data, Loads>& x, const tile_weights<m, Loads>& by)
 {
-    using factor_of = typename factor_type<has_fp16_factors<Data, RoundAsReference>>::type;
+    using factor_of_data = factor_of<Data, RoundAsReference>;
+    using piece = right_piece<factor_of_data, Data, RoundAsReference>;
     wave_sums<m, Loads> sums = {};
 #pragma unroll
     for (int i = 0; i < Loads; i += matrix_unit::loads) {
-        right_piece<Data, RoundAsReference> right[tile_parts];
+        piece right[tile_parts];
 #pragma unroll
         for (int part = 0; part < tile_parts; ++part) right[part].take(x.at[part] + i * data_words<Data>);
 #pragma unroll
@@ -183,9 +85,9 @@ MHC_DEVICE wave_sums<m, Loads> multiply(const tile_rows<Data, Loads>& x, const t
 #pragma unroll
             for (int part = 0; part < tile_parts; ++part) {
                 product_sums& sum = sums.products[part][factor];
-                add_product(sum, by.at[factor] + i, right[part].high, static_cast<const factor_of*>(nullptr));
+                add_product(sum, by.at[factor] + i, right[part].high, static_cast<const factor_of_data*>(nullptr));
                 // Low parts of weights are in every second factor alone, and with high ones in the last.
-                if constexpr (right_piece<Data, RoundAsReference>::has_low)
+                if constexpr (piece::has_low)
                     if (factor % 2 == 0) add_product(sum, by.at[factor] + i, right[part].low);
             }
         }

@@ -27,42 +27,49 @@ struct wide_place {
     }
 };
 
-/// Weights of a step, `Tiles` times 16 rows: two parts of each, as the lanes of one wave have them as left factors.
+/// Weights of a step, `Tiles` times 16 rows: two parts of each, as the lanes of one wave have them as left factors. They are
+/// made in as many turns as a step has loads, each while that load's products are.
 template <int Tiles, class Grid>
 struct wide_weights {
     using unit = matrix_unit;
-    static constexpr int pieces = Tiles * wide_loads, turns = ceil_div(pieces, Grid::waves);
+    static constexpr int pieces = Tiles * wide_loads, at_once = ceil_div(pieces, Grid::waves*wide_loads);
     static constexpr int piece_words = unit::left_rows * Grid::wave_size, words = pieces * 2 * piece_words;
-    vec<float, 8> coming[turns][unit::left_rows];  ///< those that this lane splits, on their way
+    vec<float, 8> coming[at_once][unit::left_rows];  ///< those that this lane splits, on their way
 
-    /// Asks for the weights of a step. Rows past the end stand for the last, since nothing of them is stored.
-    template <class Data, int C, int WeightAlign, class Matrix>
-    MHC_MEMBER void fetch(Grid at, int wave, Matrix fn, wide_place from, int first_row, int fn_rows)
+    /// body(k, piece) for the pieces of a wave in one turn.
+    template <class Body>
+    static MHC_MEMBER void for_each_piece(int turn, int wave, Body body)
     {
 #pragma unroll
-        for (int turn = 0; turn < turns; ++turn) {
-            const int piece = turn * Grid::waves + wave, begin = from.channel + piece % wide_loads * load_channels;
-            if (pieces % Grid::waves != 0 && piece >= pieces) break;
+        for (int k = 0; k < at_once; ++k) {
+            const int first = (k * wide_loads + turn) * Grid::waves;
+            if (first + Grid::waves <= pieces || first + wave < pieces) body(k, first + wave);
+        }
+    }
+
+    /// Asks for the weights of a turn. Rows past the end stand for the last, since nothing of them is stored.
+    template <class Data, int C, int WeightAlign, class Matrix>
+    MHC_MEMBER void fetch(Grid at, int turn, int wave, Matrix fn, wide_place from, int first_row, int fn_rows)
+    {
+        for_each_piece(turn, wave, [&](int k, int piece) MHC_INLINE {
+            const int begin = from.channel + piece % wide_loads * load_channels;
 #pragma unroll
             for (int item = 0; item < unit::left_rows; ++item) {
                 const int row = first_row + piece / wide_loads * 16 + unit::left_row(at.lane(), item);
-                coming[turn][item] = load_weights<Data, WeightAlign>(
+                coming[k][item] = load_weights<Data, WeightAlign>(
                     fn.row(smaller(row, fn_rows - 1)) + from.stream * C + begin, unit::group(at.lane()),
                     [=](int c) MHC_INLINE { return C % wide_channels == 0 || begin + c < C; });
             }
-        }
+        });
     }
     template <bool HasLow>
-    MHC_MEMBER void put(Grid at, int wave, uint4* to) const
+    MHC_MEMBER void put(Grid at, int turn, int wave, uint4* to) const
     {
-#pragma unroll
-        for (int turn = 0; turn < turns; ++turn) {
-            const int piece = turn * Grid::waves + wave;
-            if (pieces % Grid::waves != 0 && piece >= pieces) break;
+        for_each_piece(turn, wave, [&](int k, int piece) MHC_INLINE {
             left_piece high, low;
 #pragma unroll
             for (int item = 0; item < unit::left_rows; ++item) {
-                const weight_parts parts = split_weights(coming[turn][item], HasLow);
+                const weight_parts parts = split_weights(coming[k][item], HasLow);
                 high.rows[item] = parts.high;
                 low.rows[item] = parts.low;
             }
@@ -74,7 +81,7 @@ struct wide_weights {
                 word[0] = high.rows[item];
                 word[piece_words] = low.rows[item];
             }
-        }
+        });
     }
     /// The high part (0) or the low one (1) of a tile's weights for one load.
     static MHC_MEMBER left_piece get(const uint4* from, int tile, int load, int part, int lane)
@@ -131,36 +138,33 @@ struct wide_sums {
     product_sums products[Tiles][wide_parts];
     column_squares<wide_loads> squares[wide_parts];
 
-    /// Adds a step's products, of the words of one stage.
+    /// Adds the products of one load of a step, of the words of a stage.
     template <class Data, bool RoundAsReference, class Grid, class Queue>
-    MHC_MEMBER void add(Grid at, const Queue& x, int stage, const uint4* weights)
+    MHC_MEMBER void add(Grid at, const Queue& x, int stage, const uint4* weights, int load)
     {
         using all_weights = wide_weights<Tiles, Grid>;
-        using piece = right_piece<Data, RoundAsReference>;
+        using piece = right_piece<bf16, Data, RoundAsReference>;
         constexpr int words = data_words<Data>;
+        piece right[wide_parts];
 #pragma unroll
-        for (int load = 0; load < wide_loads; ++load) {
-            piece right[wide_parts];
+        for (int part = 0; part < wide_parts; ++part) {
+            uint4 taken[words];
 #pragma unroll
-            for (int part = 0; part < wide_parts; ++part) {
-                uint4 taken[words];
+            for (int word = 0; word < words; ++word)
+                taken[word] = x.word(stage, (part * wide_loads + load) * words + word, at.thread());
+            right[part].take(taken);
+            right[part].add_squares(taken, load, squares[part]);
+        }
 #pragma unroll
-                for (int word = 0; word < words; ++word)
-                    taken[word] = x.word(stage, (part * wide_loads + load) * words + word, at.thread());
-                right[part].take(taken);
-                right[part].add_squares(taken, load, squares[part]);
-            }
+        for (int tile = 0; tile < Tiles; ++tile) {
 #pragma unroll
-            for (int tile = 0; tile < Tiles; ++tile) {
+            for (int part_of_weights = 0; part_of_weights < 2; ++part_of_weights) {
+                const left_piece left = all_weights::get(weights, tile, load, part_of_weights, at.lane());
 #pragma unroll
-                for (int part_of_weights = 0; part_of_weights < 2; ++part_of_weights) {
-                    const left_piece left = all_weights::get(weights, tile, load, part_of_weights, at.lane());
-#pragma unroll
-                    for (int part = 0; part < wide_parts; ++part) {
-                        add_in_order(products[tile][part], left, right[part].high[0]);
-                        if constexpr (piece::has_low)
-                            if (part_of_weights == 0) add_in_order(products[tile][part], left, right[part].low[0]);
-                    }
+                for (int part = 0; part < wide_parts; ++part) {
+                    add_in_order(products[tile][part], left, right[part].high[0]);
+                    if constexpr (piece::has_low)
+                        if (part_of_weights == 0) add_in_order(products[tile][part], left, right[part].low[0]);
                 }
             }
         }
@@ -212,30 +216,40 @@ MHC_DEVICE void project_wide_slice(Grid at, uint4* lds, const Data* x, Matrix fn
 
     all_weights weights;
     uint4* const shared = lds + queue_of_words::room;
-    weights.template fetch<Data, Rows::C, WeightAlign>(at, wave, fn, next_weights, first_row, fn_rows);
     rows_of_wave rows(at, lds, x, own, valid, x_token, x_stream);
+    auto fetch_weights = [&](int turn) MHC_INLINE {
+        weights.template fetch<Data, Rows::C, WeightAlign>(at, turn, wave, fn, next_weights, first_row, fn_rows);
+    };
     auto fetch_rows = [&](int stage) MHC_INLINE {
         rows.fetch(at, stage, next_rows, has_tokens && next_rows.stream < n);
         next_rows.advance();
     };
+    fetch_weights(0);
     for (int stage = 0; stage < queue_of_words::stages; ++stage) fetch_rows(stage);
-    weights.template put<!RoundAsReference>(at, wave, shared);
+#pragma unroll
+    for (int turn = 0; turn < wide_loads; ++turn) {
+        weights.template put<!RoundAsReference>(at, turn, wave, shared);
+        if (turn + 1 < wide_loads) fetch_weights(turn + 1);
+    }
     barrier();
 
     wide_sums<Tiles> sums = {};
     int stage = 0, room = 0;
     do {
         next_weights.advance();
-        if (next_weights.stream < n)
-            weights.template fetch<Data, Rows::C, WeightAlign>(at, wave, fn, next_weights, first_row, fn_rows);
+        const bool has_next = next_weights.stream < n;
         rows.queue.wait();
         const queue_of_words taken = rows.queue;
         if constexpr (!queue_of_words::stays) fetch_rows(stage);
-        if (has_tokens) sums.template add<Data, RoundAsReference>(at, taken, stage, shared + room);
+#pragma unroll
+        for (int load = 0; load < wide_loads; ++load) {
+            if (has_next) fetch_weights(load);
+            if (has_tokens) sums.template add<Data, RoundAsReference>(at, taken, stage, shared + room, load);
+            if (has_next) weights.template put<!RoundAsReference>(at, load, wave, shared + all_weights::words - room);
+        }
         if constexpr (queue_of_words::stays) fetch_rows(stage);
         stage = stage + 1 == queue_of_words::stages ? 0 : stage + 1;
         room = all_weights::words - room;
-        if (next_weights.stream < n) weights.template put<!RoundAsReference>(at, wave, shared + room);
         barrier();
     } while (next_weights.stream < n);
     rows.queue.wait_for_all();
