@@ -103,8 +103,8 @@ kernel_plan plan_gradient_tiles(const facts& f, const std::string& family, const
     const std::int64_t words = room.words(f);
     if (f.units.has_overlap) k.lds_bytes = static_cast<std::int32_t>(words * 16);
     add_tile(f, k, room, rows_max);
-    // Two of four waves fit a multiprocessor by their LDS. On an H200 three with d_proj of 64 tokens at a time took 3 % longer
-    // in pre_bwd at 8192 x 4096 and 14 % at 2048 x 4096, 5 % less and 5 % longer in post_pre_bwd.
+    // Two of four waves fit a multiprocessor by their LDS. On an H200 three with d_proj of 64 tokens at a time took 3 %
+    // longer in pre_bwd at 8192 x 4096 and 14 % at 2048 x 4096, 5 % less and 5 % longer in post_pre_bwd.
     const int resident = room.waves > 6 ? 1 : 2;
     add(k, {{"resident", fmt::to_string(resident)},
             {"lds_words", fmt::to_string(words)},
