@@ -45,7 +45,8 @@ bool reads_norm_once(const facts& f) { return has_wave_for_each_slice(f); }
 bool reads_layer_once(const facts& f)
 {
     if (!has_wave_for_each_slice(f) || *f.units.header == 0 || f.n > 4 || size_of(f.spec.dtype) != 2) return false;
-    if (f.on.kind == target_kind::cuda) return layer_row_stages(f) > 1 && row_alignment_bytes(f.spec) == 16;
+    // Whatever rows are aligned to, for that must not change bits.
+    if (f.on.kind == target_kind::cuda) return layer_row_stages(f) > 1 && f.C % f.vector == 0;
     // Of a token's rows of four streams a lane keeps what waves of 64 lanes in groups of 512 have registers for.
     return f.n <= 2 || (f.wave == 64 && ceil_div(f.C, wave_slice(f)) <= 8);
 }

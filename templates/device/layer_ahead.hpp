@@ -36,7 +36,7 @@ struct token_queue {
         for (int k = 0; k < own::count; ++k) {
 #pragma unroll
             for (int j = 0; j < n; ++j)
-                copy_once<16>(place(stage, k, j, thread), row + j * stream + mine.channel(k), is_there && mine.has(k));
+                copy_once<Rows::align>(place(stage, k, j, thread), row + j * stream + mine.channel(k), is_there && mine.has(k));
         }
         end_copies();
     }
