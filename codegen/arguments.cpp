@@ -94,6 +94,11 @@ const std::vector<family_row>& forward_families()
          {reads(x, data), scratch(access::in), reads(weight, of_weight), writes(out, data), number(tokens), valid_tokens(),
           number(x_token_stride), number(x_stream_stride), number(out_token_stride), number(out_stream_stride),
           number(coefficients_token_stride), grid_groups()}},
+        {"dynamic_layer_ahead",
+         {reads(x, data), reads(proj, f32), reads(sqsum, f32), number(splits), reads(alpha_pre, f32), reads(alpha_post, f32),
+          reads(alpha_res, f32), reads(b_pre, f32), reads(b_post, f32), reads(b_res, f32), reads(weight, of_weight),
+          writes(out, data), number(tokens), valid_tokens(), number(x_token_stride), number(x_stream_stride),
+          number(out_token_stride), number(out_stream_stride), grid_groups()}},
     };
     return table;
 }

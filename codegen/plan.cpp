@@ -117,10 +117,11 @@ void add_layer_options(const facts& f, kernel_plan& k)
             {"reference_rounding", f.spec.options.reference_rounding ? "true" : "false"}});
 }
 
-kernel_plan plan_layer_ahead(const facts& f)
+/// A layer whose streams run ahead: `more` waves beside those that have a slice each.
+kernel_plan plan_layer_ahead(const facts& f, const char* family, std::vector<argument> args, std::int32_t more)
 {
-    kernel_plan k = plan_tokens(f, "layer_ahead", arguments_of("layer"));
-    set_block(k, static_cast<std::int32_t>(f.slices() * f.wave));  // a wave for each slice
+    kernel_plan k = plan_tokens(f, family, std::move(args));
+    set_block(k, static_cast<std::int32_t>((f.slices() + more) * f.wave));
     // As many groups as leave a lane 100 registers, which are next to what it needs.
     std::int64_t resident = std::clamp<std::int64_t>(640 / k.block, 1, f.tuned.resident != 0 ? f.tuned.resident : 4);
     while (resident > 1 && layer_stages(f, resident) < 2) --resident;
@@ -130,22 +131,43 @@ kernel_plan plan_layer_ahead(const facts& f)
     k.may_overlap = true;
     add(k, {{"resident", fmt::to_string(resident)}, {"stages", fmt::to_string(stages)}});
     add_layer_options(f, k);
-    finish(f, k, true);
     return k;
+}
+
+bool has_layer_ahead(const facts& f)
+{
+    const bool is_vectors = row_alignment_bytes(f.spec) == 16 && f.n <= 4 && f.slices() <= 16;
+    return f.units.has_overlap && is_vectors && layer_stages(f, 1) >= 2;
 }
 
 }  // namespace
 
 kernel_plan plan_layer(const facts& f)
 {
-    const bool is_vectors = row_alignment_bytes(f.spec) == 16 && f.n <= 4 && f.slices() <= 16;
-    if (f.units.has_overlap && is_vectors && layer_stages(f, 1) >= 2) return plan_layer_ahead(f);
+    if (has_layer_ahead(f)) {
+        kernel_plan k = plan_layer_ahead(f, "layer_ahead", arguments_of("layer"), 0);
+        finish(f, k, true);
+        return k;
+    }
     kernel_plan k = plan_tokens(f, "layer", arguments_of("layer"));
     // AMD GPUs: a wave for each slice, whose lanes keep x in 64 registers, in 128 where a wave has 32 lanes.
     const bool keeps = f.on.kind == target_kind::amdgpu && f.slices() <= 16 && f.n * f.slice <= 4096;
     if (keeps) set_block(k, static_cast<std::int32_t>(f.slices() * f.wave));
     add(k, {{"body", keeps ? "layer_in_registers" : "layer"}});
     add_layer_options(f, k);
+    finish(f, k, true);
+    return k;
+}
+
+bool has_dynamic_layer(const facts& f) { return has_layer_ahead(f) && f.n != 3; }
+
+kernel_plan plan_dynamic_layer(const facts& f, const feeds& from)
+{
+    kernel_plan k = plan_layer_ahead(f, "dynamic_layer_ahead", arguments_of("dynamic_layer_ahead", from), 1);
+    k.bindings.erase("lds_floats");  // the header knows
+    add_sigmoids(f, k, true);
+    add_sinkhorn(f, k.bindings);
+    k.bindings["rms_eps"] = real(f.spec.options.rms_eps);
     finish(f, k, true);
     return k;
 }
@@ -169,12 +191,12 @@ kernel_plan plan_pre_mix(const facts& f, const feeds& from)
     const std::int64_t vectors = ceil_div(f.C, f.vector), turns = vectors > 256 ? ceil_div(vectors, 1024) * 2 : 1;
     const std::int64_t block = round_up(ceil_div(vectors, turns), f.wave) + f.wave;
     kernel_plan k = start(f, "pre_mix", arguments_of("pre_mix", from), static_cast<std::int32_t>(block));
-    // At least three tokens of a work-group are ahead of their use, and up to five groups there. A grid that fits an H200 at
-    // once.
+    // At least three tokens of a work-group are ahead of their use, and as many groups there as leave a lane 80 registers. A
+    // grid that fits an H200 at once.
     const std::int64_t lds_bytes = lds_of_coming, stage_bytes = (block - f.wave) * turns * f.n * 16;
     const std::int64_t resident = f.tuned.resident != 0
                                       ? std::clamp<std::int64_t>(lds_bytes / stage_bytes, 1, f.tuned.resident)
-                                      : std::clamp<std::int64_t>(lds_bytes / (3 * stage_bytes), 1, 5);
+                                      : std::clamp<std::int64_t>(lds_bytes / (3 * stage_bytes), 1, 65536 / 80 / block);
     const std::int64_t stages = std::clamp<std::int64_t>(lds_bytes / (resident * stage_bytes), 1, 6);
     k.lds_bytes = static_cast<std::int32_t>(stages * stage_bytes);
     k.grid.groups_max = f.units.groups() * resident;

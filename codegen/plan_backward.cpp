@@ -198,7 +198,7 @@ void add_pre(const facts& f, operator_plan& made, areas& space, feeds from, bool
     };
 
     const feed arranged = space.arranged(rows);
-    add_projection(f, made, from, arranged);
+    add_projection(f, made, from, arranged, rows);
     if (f.arranges_fn()) from.push_back(as(slot::fn, arranged));
     made.kernels.push_back(plan_coefficients(f, "head_coefficients", from, rows));
     made.kernels.push_back(plan_pre_products(f, with({d_pre})));

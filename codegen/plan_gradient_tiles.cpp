@@ -8,7 +8,10 @@
 
 namespace mhc::codegen {
 
-bool has_gradient_tiles(const facts& f) { return f.has_tiles && f.units.gradient_columns != 0; }
+bool has_gradient_tiles(const facts& f)
+{
+    return f.has_tiles && f.spec.dtype == jit::dtype::bf16 && f.units.gradient_columns != 0;
+}
 
 /// Waves of a work-group that has one stream. Of the caller's splits, which are whole slices, it has one.
 static std::int64_t gradient_waves(const facts& f, bool has_splits)

@@ -26,6 +26,12 @@ struct matrix_units {
     std::int64_t tiles = 1;          ///< of 16 tokens that a group has at least, where there are as many
     /// Of the gradients' products: tokens or channels of a right factor, and tokens whose d_proj is in LDS at once; 0: none.
     std::int64_t gradient_columns = 0, gradient_tokens = 0;
+    /// Projections on many rows: templates/device/project_wide.hpp.
+    bool has_wide = false;
+    /// Factors may be fp16.
+    bool has_fp16 = false;
+    /// Lanes have registers for tiles of fp32.
+    bool has_fp32 = false;
     /// Work-groups may have the 200 KB of LDS, given by the launch, that pre_mix takes too; and kernels may overlap.
     bool has_overlap = false;
     /// Work-groups may be clusters, up to 16, with a copy engine that fills their LDS.
@@ -42,6 +48,15 @@ std::int64_t partitions_of(const target& on);
 /// Channels of a stream in a slice of a projection that work-groups of NVIDIA GPUs keep the weights of: a power of two of
 /// slices, up to 16, that a cluster has; 1536 channels of all streams at most, 1792 where 16 are not enough otherwise.
 std::int64_t channels_of_ranks(std::int64_t n, std::int64_t hidden_dim);
+/// The same of data that is split for the units, which leaves registers for 1024; as many slices as that takes.
+std::int64_t channels_of_split(std::int64_t n, std::int64_t hidden_dim);
+
+/// Channels of a stream in a slice of project_wide, whole steps of 64: 16 slices, whose sums are a twelfth of what 8 streams
+/// in bf16 have; fewer of more rows.
+constexpr std::int64_t channels_of_wide(std::int64_t n, std::int64_t hidden_dim)
+{
+    return round_up(ceil_div(hidden_dim, n <= 16 ? 16 : 8), 64);
+}
 
 /// What a spec and a target fix before any kernel is planned. n streams, C channels, m rows of fn.
 struct facts {
@@ -55,6 +70,7 @@ struct facts {
     bool is_host;
     matrix_units units;
     bool has_tiles;  ///< projections are made by matrix units: templates/device/project_tiles.hpp
+    bool has_wide;   ///< or so, because the rows of fn are too many for that: templates/device/project_wide.hpp
 
     jit::tuning tuned;  ///< of the kernels that share out rows: nothing that the order of a sum depends on
 
@@ -70,30 +86,49 @@ struct facts {
           project_slice(0),
           is_host(t.kind == target_kind::host),
           units(matrix_units_of(t)),
-          has_tiles(*units.header != 0 && s.dtype == jit::dtype::bf16 && s.options.arithmetic == jit::projection::split &&
-                    (n == 1 || n == 2 || n == 4) && C % 8 == 0 && C <= 64 * channels_of_tiles / n),
+          has_tiles(uses_units() && (n == 1 || n == 2 || n == 4) && C <= 64 * channels_of_tiles / n),
+          has_wide(uses_units() && !has_tiles && units.has_wide),
           tuned(choices)
     {
         // At most 64 slices, so that their sums fit a small array for any C. Waves of NVIDIA GPUs share out short ones: a
         // token then has waves enough to hide what one waits for.
         const std::int64_t long_slice = sliced(is_host ? 4096 : 1024);
         slice = t.kind == target_kind::cuda ? sliced(C <= 2048 ? 256 : 512) : long_slice;
-        project_slice = !has_tiles ? long_slice : units.has_overlap ? channels_of_ranks(n, C) : channels_of_tiles / n;
+        project_slice = has_wide             ? channels_of_wide(n, C)
+                        : !has_tiles         ? long_slice
+                        : !units.has_overlap ? channels_of_tiles / n
+                        : !splits_data()     ? channels_of_ranks(n, C)
+                                             : channels_of_split(n, C);
     }
 
+    /// Whether a number is no factor as it is.
+    bool splits_data() const
+    {
+        return spec.dtype != jit::dtype::bf16 && !(spec.dtype == jit::dtype::fp16 && units.has_fp16);
+    }
+    /// Whether matrix units could make projections. A number of fp32 that is split has an error of 2^-18 or less, as its
+    /// weight has; a sum of few of them may be promised more exactly.
+    bool uses_units() const
+    {
+        return *units.header != 0 && spec.options.arithmetic == jit::projection::split && C % 8 == 0 &&
+               (spec.dtype != jit::dtype::fp32 || (units.has_fp32 && n * C >= 2048));
+    }
     /// Channels of a slice that is a multiple of `unit`.
     std::int64_t sliced(std::int64_t unit) const { return std::max(unit, round_up(ceil_div(C, 64), unit)); }
 
     std::int64_t slices() const { return ceil_div(C, slice); }
     std::int64_t project_slices() const { return ceil_div(C, project_slice); }
     /// Coefficients and layer_input are one kernel, that keeps two tokens in registers.
-    bool has_pre_mix() const { return has_tiles && units.has_overlap && !spec.norm_weight && C <= 8192 && !quantises(); }
+    bool has_pre_mix() const
+    {
+        return has_tiles && units.has_overlap && !spec.norm_weight && C * size_of(spec.dtype) <= 16384 && !quantises();
+    }
     /// Projection, coefficients and layer_input are one kernel, whose groups are a cluster that has all slices.
     bool has_one_pass() const
     {
         // What one group sends itself the GPU takes for an error: a cluster has two at least.
-        return has_pre_mix() && units.has_clusters && n == 4 && project_slices() > 1 && project_slices() <= 16 &&
-               !arranges_fn() && row_alignment_bytes(spec) == 16;
+        return has_pre_mix() && units.has_clusters && n == 4 && !splits_data() && project_slices() > 1 &&
+               project_slices() <= 16 && !arranges_fn() && row_alignment_bytes(spec) == 16;
     }
     bool quantises() const { return spec.layer_input_quant != jit::layer_input_quant::none; }
     /// fn is read from a copy in the workspace: in float, in order, with the weight of its norm.
@@ -136,16 +171,20 @@ kernel_plan plan_apply_mix(const facts& f, const feeds& from, bool is_of_layer);
 kernel_plan plan_apply_post(const facts& f, const feeds& from);
 /// mHC.cu's layer, from coefficients in the workspace.
 kernel_plan plan_layer(const facts& f);
+/// "dynamic_coefficients" and that layer in one kernel, where has_dynamic_layer: waves that balance 1, 2 or 4 streams.
+bool has_dynamic_layer(const facts& f);
+kernel_plan plan_dynamic_layer(const facts& f, const feeds& from);
 
 /// x . fn^T and the sum of x^2 in splits: "project" on one matrix, "project_three" on three; "project_post" on the streams
 /// that post would store, for a head's rows.
-kernel_plan plan_project(const facts& f, const std::string& family, const feeds& from);
+/// Of at most `rows` rows, if that is not 0.
+kernel_plan plan_project(const facts& f, const std::string& family, const feeds& from, std::int64_t rows = 0);
 
 /// Bytes of the copy of fn, if there is one, and what makes it.
 std::int64_t arranged_bytes(const facts& f, std::int64_t rows);
 kernel_plan plan_arrange_fn(const facts& f, const feeds& from);
-/// Adds the projection on fn, arranged first where it has to be, in the workspace at `place`.
-void add_projection(const facts& f, operator_plan& made, feeds from, const feed& place);
+/// Adds the projection on `rows` rows of fn, arranged first where it has to be, in the workspace at `place`.
+void add_projection(const facts& f, operator_plan& made, feeds from, const feed& place, std::int64_t rows);
 
 /// "coefficients", "split_mixes", "head_coefficients", "dynamic_coefficients": what follows from the splits. A head reads
 /// the first n of `rows` rows.

@@ -50,7 +50,7 @@ void add_pre(const facts& f, operator_plan& made, feeds from, const feeds& sum_f
     made.workspace_bytes_per_token = sums.end;
     made.workspace_bytes_fixed = sums.fixed;
     const std::size_t first = made.kernels.size();
-    add_projection(f, made, from, first_in_workspace);
+    add_projection(f, made, from, first_in_workspace, f.m);
     add_mix(f, made, from, sum_from);
     if (!f.has_one_pass() || !sum_from.empty()) return;
     for (std::size_t i = first; i < made.kernels.size(); ++i) made.kernels[i].launches = part_of::several_passes;
@@ -82,7 +82,7 @@ void add_head(const facts& f, operator_plan& made, feeds from, bool is_of_post =
     if (is_of_post)
         made.kernels.push_back(plan_project(f, "project_post", from));
     else
-        add_projection(f, made, from, first_in_workspace);
+        add_projection(f, made, from, first_in_workspace, f.n);
     made.kernels.push_back(plan_coefficients(f, "head_coefficients", from, f.n));
     made.kernels.push_back(is_of_post ? plan_apply_post(f, from) : plan_apply_mix(f, from, true));
 }
@@ -92,7 +92,7 @@ void add_head(const facts& f, operator_plan& made, feeds from, bool is_of_post =
 /// their sums' bits are head_fwd's; and beside a copy of fn, which is float, the bias would be read as float too.
 void add_post_head(const facts& f, operator_plan& made)
 {
-    if (f.n <= 8 && !f.has_tiles && !f.arranges_fn()) return add_head(f, made, {}, true);
+    if (f.n <= 8 && !f.has_tiles && !f.has_wide && !f.arranges_fn()) return add_head(f, made, {}, true);
     const feed streams{slot::out, slot::workspace, 0, arranged_bytes(f, f.n)};
     const feeds dense_out = {
         streams, {slot::out_token_stride, slot::dense_token_stride}, {slot::out_stream_stride, slot::dense_stream_stride}};
@@ -111,14 +111,16 @@ void add_static_layer(const facts& f, operator_plan& made)
     made.kernels.push_back(plan_layer(f));
 }
 
-/// The workspace begins with the coefficients [T, n*n + 2n].
+/// The workspace begins with the coefficients [T, n*n + 2n], where the layer's kernel does not make them.
 void add_dynamic_layer(const facts& f, operator_plan& made)
 {
-    const sums_in_workspace sums(f, f.m, f.m * 4);
+    const bool is_one = has_dynamic_layer(f);
+    const sums_in_workspace sums(f, f.m, is_one ? 0 : f.m * 4);
     feeds from;
     sums.add_to(from);
     made.workspace_bytes_per_token = sums.end;
     made.kernels.push_back(plan_project(f, "project_three", from));
+    if (is_one) return made.kernels.push_back(plan_dynamic_layer(f, from));
     made.kernels.push_back(plan_coefficients(f, "dynamic_coefficients", from));
     made.kernels.push_back(plan_layer(f));
 }
@@ -157,7 +159,7 @@ void add_kernels(const facts& f, operator_plan& made)
             return add_post_head(f, made);
         case operation::pre_project_fwd:
             made.workspace_bytes_fixed = arranged_bytes(f, f.m);
-            return add_projection(f, made, {}, first_in_workspace);
+            return add_projection(f, made, {}, first_in_workspace, f.m);
         case operation::split_mixes_fwd:
             return made.kernels.push_back(plan_coefficients(f, "split_mixes", {}));
         case operation::coeffs_fwd:

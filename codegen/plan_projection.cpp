@@ -27,6 +27,9 @@ constexpr matrix_units hopper(bool has_clusters)
             .compute_units = 132,
             .gradient_columns = 8,
             .gradient_tokens = 256,
+            .has_wide = true,
+            .has_fp16 = true,
+            .has_fp32 = true,
             .has_overlap = true,
             .has_clusters = has_clusters};
 }
@@ -39,6 +42,7 @@ constexpr matrix_units cdna(std::int64_t compute_units)
     matrix_units units = amd("amdgpu_mfma", 8, compute_units);
     units.gradient_columns = 16;
     units.gradient_tokens = 32;
+    units.has_wide = units.has_fp32 = true;
     return units;
 }
 constexpr std::array units_table{
@@ -84,6 +88,14 @@ std::int64_t channels_of_ranks(std::int64_t n, std::int64_t hidden_dim)
     return 1792 / n;
 }
 
+std::int64_t channels_of_split(std::int64_t n, std::int64_t hidden_dim)
+{
+    const std::int64_t most = 1024 / n;
+    for (std::int64_t ranks = 1; ranks <= 16; ranks *= 2)
+        if (const std::int64_t slice = round_up(ceil_div(hidden_dim, ranks), 256 / n); slice <= most) return slice;
+    return most;
+}
+
 struct tile {
     std::int64_t tokens, rows;
 };
@@ -116,12 +128,42 @@ kernel_plan plan_project_tiles(const facts& f, const std::string& family, const 
     add(k, rows_of(f, f.vector));
     k.bindings["matrix"] = f.units.header;
     k.bindings["slice"] = fmt::to_string(f.project_slice);
-    // What the kernel cannot declare: three tiles of 16 tokens in lane_queue; four times tile_floats, every row of fn in
-    // blocks of 8, and the squares.
+    k.bindings["dtype"] = to_string(f.spec.dtype);
+    // What the kernel cannot declare: tiles of 16 tokens in lane_queue; four times tile_floats, every row of fn in blocks of
+    // 8, and the squares.
+    const std::int64_t bytes = size_of(f.spec.dtype), stages = bytes == 4 ? 2 : 3;
     if (f.units.has_overlap)
-        k.lds_bytes = static_cast<std::int32_t>(3 * 16 * f.project_slice * f.n * 2 +
+        k.lds_bytes = static_cast<std::int32_t>(stages * 16 * f.project_slice * f.n * bytes +
                                                 4 * f.units.waves * 16 * (round_up(f.m, 8) + 1) * 4);
     k.may_overlap = f.units.has_overlap;
+    return k;
+}
+
+/// Eight waves of 32 tokens, and at most 6 tiles of 16 rows, whose sums a lane of NVIDIA's has 96 registers for; 4 of data
+/// that is split.
+kernel_plan plan_project_wide(const facts& f, const std::string& family, const feeds& from, std::int64_t rows)
+{
+    constexpr std::int64_t waves = 8, tokens = 32 * waves;
+    kernel_plan k = start(f, family + "_wide", arguments_of(family, from), static_cast<std::int32_t>(waves * f.wave));
+    const std::int64_t tiles_max = f.spec.dtype == jit::dtype::bf16 ? 6 : 4, all_tiles = ceil_div(rows, 16),
+                       blocks = ceil_div(all_tiles, tiles_max), tiles = ceil_div(all_tiles, blocks);
+    // Of x in lane_queue, 64 channels each. Two groups of few rows fit a multiprocessor.
+    const std::int64_t bytes = size_of(f.spec.dtype), resident = tiles <= 2 && bytes == 2 ? 2 : 1;
+    const std::int64_t stages = bytes == 4 ? 2 : resident == 2 ? 3 : 4;
+    k.grid = {.tokens_per_unit = tokens,
+              .items_per_unit = f.project_slices() * blocks,
+              .items_per_group = 1,
+              .groups_max = f.groups_max()};
+    add(k, rows_of(f, f.vector));
+    k.bindings["matrix"] = f.units.header;
+    k.bindings["slice"] = fmt::to_string(f.project_slice);
+    add(k, {{"rows_max", fmt::to_string(rows)},
+            {"row_tiles", fmt::to_string(tiles)},
+            {"stages", fmt::to_string(stages)},
+            {"resident", fmt::to_string(resident)},
+            {"dtype", std::string(to_string(f.spec.dtype))}});
+    // What the kernel cannot declare: wide_room of templates/device/project_wide.hpp.
+    if (f.units.has_overlap) k.lds_bytes = static_cast<std::int32_t>(stages * tokens * 64 * bytes + 2 * tiles * 16 * 64 * 4);
     return k;
 }
 
@@ -147,9 +189,11 @@ kernel_plan plan_project_waves(const facts& f, const std::string& family, const 
     return k;
 }
 
-kernel_plan plan_project(const facts& f, const std::string& family, const feeds& from)
+kernel_plan plan_project(const facts& f, const std::string& family, const feeds& from, std::int64_t rows)
 {
-    kernel_plan k = f.has_tiles ? plan_project_tiles(f, family, from) : plan_project_waves(f, family, from);
+    kernel_plan k = f.has_tiles  ? plan_project_tiles(f, family, from)
+                    : f.has_wide ? plan_project_wide(f, family, from, rows != 0 ? rows : f.m)
+                                 : plan_project_waves(f, family, from);
     const bool rounds = family == "project_three" && f.spec.options.reference_rounding;
     add(k, {{"weight_align", fmt::to_string(weight_alignment_bytes(f.spec))},
             {"weight_dtype", std::string(to_string(f.spec.weight_dtype))},
@@ -174,15 +218,15 @@ kernel_plan plan_arrange_fn(const facts& f, const feeds& from)
     return k;
 }
 
-void add_projection(const facts& f, operator_plan& made, feeds from, const feed& place)
+void add_projection(const facts& f, operator_plan& made, feeds from, const feed& place, std::int64_t rows)
 {
-    if (!f.arranges_fn()) return made.kernels.push_back(plan_project(f, "project", from));
+    if (!f.arranges_fn()) return made.kernels.push_back(plan_project(f, "project", from, rows));
     made.kernels.push_back(
         plan_arrange_fn(f, {{slot::arranged_fn, slot::workspace, place.bytes_per_token, place.bytes_fixed}}));
     jit::layer_spec in_float = f.spec;
     in_float.weight_dtype = jit::dtype::fp32;
     from.push_back({slot::fn, slot::workspace, place.bytes_per_token, place.bytes_fixed});
-    made.kernels.push_back(plan_project(facts(in_float, f.on, f.tuned), "project", from));
+    made.kernels.push_back(plan_project(facts(in_float, f.on, f.tuned), "project", from, rows));
     made.kernels.back().may_overlap = false;  // it waits for x alone, after it has read fn
 }
 
@@ -207,9 +251,11 @@ kernel_plan plan_pre_one_pass(const facts& f, const feeds& from)
         if (one.parameter == k.map.token_stride) k.map.token_stride = one.what;
         if (one.parameter == k.map.stream_stride) k.map.stream_stride = one.what;
     }
-    // A lane that multiplies keeps 24 registers of weights for each 64 channels of a slice. Two lanes that have each other's
-    // place in their groups of waves share 256, begin with 128, and one may only get more and one fewer.
-    const std::int64_t more = std::clamp<std::int64_t>(24 * f.project_slice / 64 + 56, 136, 208);
+    // A lane that multiplies keeps 24 registers of weights for each 64 channels of a slice, and fp16's scales. Two lanes
+    // that have each other's place in their groups of waves share 256, begin with 128, and one may only get more and one
+    // fewer.
+    const std::int64_t others = f.spec.dtype == jit::dtype::fp16 ? 64 : 56,
+                       more = std::clamp<std::int64_t>(24 * f.project_slice / 64 + others, 136, 208);
     add(k, rows_of(f, f.vector));
     k.bindings["slice"] = fmt::to_string(f.project_slice);
     add(k, {{"stages", fmt::to_string(stages)},

@@ -41,6 +41,20 @@ MHC_DEVICE vec<float, 8> widen_bf16(uint4 v)
     return widen<8>(__builtin_bit_cast(vec<u16, 8>, v), static_cast<const bf16*>(nullptr));
 }
 
+/// The 8 values of one word of 16 bytes, or of two.
+MHC_DEVICE vec<float, 8> widen_words(const uint4* v, const bf16*) { return widen_bf16(*v); }
+MHC_DEVICE vec<float, 8> widen_words(const uint4* v, const fp16* type)
+{
+    return widen<8>(__builtin_bit_cast(vec<u16, 8>, *v), type);
+}
+MHC_DEVICE vec<float, 8> widen_words(const uint4* v, const fp32*)
+{
+    vec<float, 8> wide;
+    wide.lo = __builtin_bit_cast(vec<float, 4>, v[0]);
+    wide.hi = __builtin_bit_cast(vec<float, 4>, v[1]);
+    return wide;
+}
+
 /// 16 bytes at `p`, a multiple of Align, that other waves read too.
 template <int Align>
 MHC_DEVICE uint4 load_words_of(const bf16* p)

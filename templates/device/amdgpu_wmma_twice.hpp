@@ -19,6 +19,7 @@ struct matrix_unit {
     static constexpr int half_rows = 8;      ///< item i and item i + sums / 2 of a lane are so many rows apart
     static constexpr int waves = 16;         ///< that share the weights of a slice
     static constexpr int tiles_at_once = 1;  ///< between two barriers
+    static constexpr bool takes_fp16 = false;
     static MHC_MEMBER int group(int lane) { return lane / 16; }
     static MHC_MEMBER int column(int lane) { return lane % 16; }
     static MHC_MEMBER int left_row(int lane, int) { return lane % 16; }

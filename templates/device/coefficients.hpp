@@ -60,15 +60,31 @@ struct projected {
     i64 splits;
 };
 
-/// Sum over the splits, in their order, of the number at `first` in each.
+/// Sum over the splits, in their order, of the number at `first` in each. Eight are asked for at a time.
 MHC_DEVICE float sum_of_splits(const float* first, i64 distance, i64 splits)
 {
+    constexpr int together = 8;
     float total = 0.0f;
-    for (i64 s = 0; s < splits; ++s) total += first[s * distance];
+    i64 s = 0;
+    for (; s + together <= splits; s += together) {
+        float v[together];
+#pragma unroll
+        for (int k = 0; k < together; ++k) v[k] = first[(s + k) * distance];
+#pragma unroll
+        for (int k = 0; k < together; ++k) total += v[k];
+    }
+    for (; s < splits; ++s) total += first[s * distance];
     return total;
 }
 
-/// z = (sum of a row's splits) * r * scale + base with r = 1 / sqrt(sum of squares / K + rms_eps), then `coefficients`.
+/// r = 1 / sqrt(sum of squares / K + rms_eps)
+template <int K>
+MHC_DEVICE float inverse_rms(float squares, coefficient_constants k)
+{
+    return 1.0f / square_root(squares * (1.0f / float(K)) + k.rms_eps);
+}
+
+/// z = (sum of a row's splits) * r * scale + base with r = inverse_rms, then `coefficients`.
 /// The projection is of all `tokens`, of which the first `valid` are read; it has Rows rows, of which the first are read.
 template <matrix M, class Options, int n, int K, int Rows = rows_of_z<M, n>, class Grid>
 MHC_DEVICE void token_coefficients(Grid at, float* shared, projected from, affine by, float* pre, float* post, float* mix,
@@ -77,8 +93,7 @@ MHC_DEVICE void token_coefficients(Grid at, float* shared, projected from, affin
 {
     constexpr int lanes = lanes_of(n, Grid::wave_size);
     for_each_matrix<n>(at, shared, valid, [=](i64 t, bool is_live, balance<n> s, int lane) MHC_INLINE {
-        const float squares = sum_of_splits(from.sqsum + t, tokens, from.splits);
-        const float r = 1.0f / square_root(squares * (1.0f / float(K)) + k.rms_eps);
+        const float r = inverse_rms<K>(sum_of_splits(from.sqsum + t, tokens, from.splits), k);
         auto z = [=](int o) MHC_INLINE {
             const float product = sum_of_splits(from.proj + t * Rows + o, tokens * Rows, from.splits);
             const float scale = o < n ? *by.scale_pre : o < 2 * n ? *by.scale_post : *by.scale_res;

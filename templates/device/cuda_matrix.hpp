@@ -7,14 +7,15 @@ namespace mhc {
 /// A product of 16 rows by 8 columns as a warp has it: lane 4 g + q has, of eight channels of its own, rows g and g + 8 of
 /// the left factor and column g of the right one, and of the result rows g and g + 8 of columns 2 q and 2 q + 1.
 struct matrix_unit {
-    static constexpr int columns = 8;        ///< of a product
-    static constexpr int left_rows = 2;      ///< of a left factor in a lane
-    static constexpr int groups = 4;         ///< of lanes that have the same rows and columns, each other channels
-    static constexpr int loads = 1;          ///< of 8 channels a lane, in a product
-    static constexpr int sums = 4;           ///< of a product in a lane
-    static constexpr int half_rows = 8;      ///< item i and item i + sums / 2 of a lane are so many rows apart
-    static constexpr int waves = 8;          ///< that share the weights of a slice
-    static constexpr int tiles_at_once = 2;  ///< between two barriers
+    static constexpr int columns = 8;         ///< of a product
+    static constexpr int left_rows = 2;       ///< of a left factor in a lane
+    static constexpr int groups = 4;          ///< of lanes that have the same rows and columns, each other channels
+    static constexpr int loads = 1;           ///< of 8 channels a lane, in a product
+    static constexpr int sums = 4;            ///< of a product in a lane
+    static constexpr int half_rows = 8;       ///< item i and item i + sums / 2 of a lane are so many rows apart
+    static constexpr int waves = 8;           ///< that share the weights of a slice
+    static constexpr int tiles_at_once = 2;   ///< between two barriers
+    static constexpr bool takes_fp16 = true;  ///< factors may be fp16
     static MHC_MEMBER int group(int lane) { return lane % 4; }
     static MHC_MEMBER int column(int lane) { return lane / 4; }
     static MHC_MEMBER int left_row(int lane, int item) { return lane / 4 + item * 8; }
@@ -49,6 +50,21 @@ MHC_DEVICE void add_product(product_sums& sums, const left_piece* a, const uint4
     const uint4 low = a->rows[0], high = a->rows[1];
     add_step(sums, low.x, high.x, low.y, high.y, b->x, b->y);
     add_step(sums, low.z, high.z, low.w, high.w, b->z, b->w);
+}
+
+/// The same of fp16.
+MHC_DEVICE void add_step_fp16(product_sums& sums, u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1)
+{
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+        "{%0, %1, %2, %3};"
+        : "+f"(sums.at[0]), "+f"(sums.at[1]), "+f"(sums.at[2]), "+f"(sums.at[3])
+        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+MHC_DEVICE void add_product(product_sums& sums, const left_piece* a, const uint4* b, const fp16*)
+{
+    const uint4 low = a->rows[0], high = a->rows[1];
+    add_step_fp16(sums, low.x, high.x, low.y, high.y, b->x, b->y);
+    add_step_fp16(sums, low.z, high.z, low.w, high.w, b->z, b->w);
 }
 
 /// A left piece whose words are in the order of add_step, which are then in registers that follow each other.
@@ -116,6 +132,85 @@ MHC_DEVICE int made_anew(int v)
     return v;
 }
 
+/// Eight weights as bf16: the nearest, and the nearest of what is left.
+struct weight_parts {
+    uint4 high, low;
+};
+MHC_DEVICE weight_parts split_weights(vec<float, 8> w, bool has_low)
+{
+    u32 high[4], low[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+        const float a = w[2 * i], b = w[2 * i + 1];
+        high[i] = float_pair_to_bf16(a, b);
+        low[i] = float_pair_to_bf16(a - bits_to_float(high[i] << 16), b - bits_to_float(high[i] & 0xffff0000U));
+        if (!has_low) low[i] = 0;
+    }
+    return {{high[0], high[1], high[2], high[3]}, {low[0], low[1], low[2], low[3]}};
+}
+
+/// The same as fp16.
+MHC_DEVICE weight_parts split_weights(vec<float, 8> w, const fp16*)
+{
+    u32 high[4], low[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+        const float a = w[2 * i], b = w[2 * i + 1];
+        high[i] = float_pair_to_half(a, b);
+        low[i] = float_pair_to_half(a - half_to_float(u16(high[i])), b - half_to_float(u16(high[i] >> 16)));
+    }
+    return {{high[0], high[1], high[2], high[3]}, {low[0], low[1], low[2], low[3]}};
+}
+
+/// The 8 values of 16 bytes of bf16.
+MHC_DEVICE vec<float, 8> widen_bf16(uint4 v)
+{
+    const u32 words[4] = {v.x, v.y, v.z, v.w};
+    vec<float, 8> wide;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+        wide[2 * i] = bits_to_float(words[i] << 16);
+        wide[2 * i + 1] = bits_to_float(words[i] & 0xffff0000U);
+    }
+    return wide;
+}
+
+/// The 8 values of one word of 16 bytes, or of two.
+MHC_DEVICE vec<float, 8> widen_words(const uint4* v, const bf16*) { return widen_bf16(*v); }
+MHC_DEVICE vec<float, 8> widen_words(const uint4* v, const fp16*)
+{
+    vec<float, 8> wide;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+        const u32 pair = word_of(*v, i);
+        wide[2 * i] = half_to_float(u16(pair));
+        wide[2 * i + 1] = half_to_float(u16(pair >> 16));
+    }
+    return wide;
+}
+MHC_DEVICE vec<float, 8> widen_words(const uint4* v, const fp32*)
+{
+    vec<float, 8> wide;
+#pragma unroll
+    for (int i = 0; i < 8; ++i) wide[i] = bits_to_float(word_of(v[i / 4], i % 4));
+    return wide;
+}
+
+/// The values of one word of 16 bytes.
+MHC_DEVICE vec<float, 8> widen_word(uint4 v, const bf16*) { return widen_bf16(v); }
+MHC_DEVICE vec<float, 8> widen_word(uint4 v, const fp16* type) { return widen_words(&v, type); }
+MHC_DEVICE vec<float, 4> widen_word(uint4 v, const fp32*)
+{
+    return {{bits_to_float(v.x), bits_to_float(v.y), bits_to_float(v.z), bits_to_float(v.w)}};
+}
+
+/// The largest number of the four lanes that share a row of a left factor, in each of them.
+MHC_DEVICE u32 row_max(u32 v, const fp16*)
+{
+    v = max(v, __shfl_xor_sync(0xffffffffU, v, 1));
+    return max(v, __shfl_xor_sync(0xffffffffU, v, 2));
+}
+
 /// Sum over the four lanes that share g, in each of them.
 MHC_DEVICE float quad_sum(float v)
 {
@@ -137,6 +232,13 @@ struct column_squares {
     {
         float& part = parts[load % 2];
         part = add_squares(add_squares(add_squares(add_squares(part, v->x), v->y), v->z), v->w);
+    }
+    /// Of numbers that are split for the products.
+    MHC_MEMBER void add(int load, const weight_parts*, const vec<float, 8>* values)
+    {
+        float& part = parts[load % 2];
+#pragma unroll
+        for (int i = 0; i < 8; ++i) part = fma(values->at[i], values->at[i], part);
     }
     /// put(column, sum) in one lane for each column.
     template <class Put>
@@ -232,38 +334,9 @@ struct lane_queue {
 /// LDS for `count` times 16 bytes: given by the launch, since it is more than a kernel may declare.
 #define MHC_LARGE_LDS(name, count) MHC_LDS_OF_LAUNCH(name)
 
-/// Eight weights as bf16: the nearest, and the nearest of what is left.
-struct weight_parts {
-    uint4 high, low;
-};
-MHC_DEVICE weight_parts split_weights(vec<float, 8> w, bool has_low)
-{
-    u32 high[4], low[4];
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-        const float a = w[2 * i], b = w[2 * i + 1];
-        high[i] = float_pair_to_bf16(a, b);
-        low[i] = float_pair_to_bf16(a - bits_to_float(high[i] << 16), b - bits_to_float(high[i] & 0xffff0000U));
-        if (!has_low) low[i] = 0;
-    }
-    return {{high[0], high[1], high[2], high[3]}, {low[0], low[1], low[2], low[3]}};
-}
-
-/// The 8 values of 16 bytes of bf16.
-MHC_DEVICE vec<float, 8> widen_bf16(uint4 v)
-{
-    const u32 words[4] = {v.x, v.y, v.z, v.w};
-    vec<float, 8> wide;
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-        wide[2 * i] = bits_to_float(words[i] << 16);
-        wide[2 * i + 1] = bits_to_float(words[i] & 0xffff0000U);
-    }
-    return wide;
-}
-
-/// 8 values as bf16 to 16 bytes that this kernel does not read, past the cache that its loads use.
-MHC_DEVICE void store_once(bf16* to, vec<float, 8> values)
+/// 8 values as 16 bytes that this kernel does not read, past the cache that its loads use.
+template <class Data>
+MHC_DEVICE void store_once(Data* to, vec<float, 8> values)
 {
     union {
         vec<u16, 8> narrow;
@@ -282,6 +355,15 @@ MHC_DEVICE float load_fresh(const float* p)
     asm volatile("ld.global.f32 %0, [%1];" : "=f"(v) : "l"(p));
     return v;
 }
+
+/// The first Lanes lanes of the block, whose warps meet without the others.
+template <int Lanes>
+struct first_waves {
+    MHC_MEMBER void meet() const { asm volatile("bar.sync 1, %0;" ::"n"(Lanes) : "memory"); }
+};
+
+/// True, but not before v is here; false for one of all NaNs.
+MHC_DEVICE bool has_come(float v) { return __float_as_uint(v) != 0xffffffffU; }
 
 /// The next kernel of the stream may start, and wait for this one.
 MHC_DEVICE void let_next_kernel_start() { asm volatile("griddepcontrol.launch_dependents;"); }

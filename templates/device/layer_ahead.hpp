@@ -51,6 +51,48 @@ struct token_queue {
     }
 };
 
+/// As layer_in_registers of the token that is in `stage`, stored at `out`. When half is done, ask_next() may ask for what
+/// takes long to come.
+template <class Rows, int n, layout L, bool RoundAsReference, int WeightAlign, class Grid, class Queue, class Weight,
+          class Data, class Waves, class Ask>
+MHC_DEVICE void layer_of_token(Grid at, float* slice_sums, own_vectors<Rows, Grid> own, const Queue& queue, int stage,
+                               const float (&by)[n * n + 2 * n], const Weight* weight, Data* out, i64 out_stream, float eps,
+                               Waves waves, Ask ask_next)
+{
+    constexpr int W = Rows::W, count = own_vectors<Rows, Grid>::count;
+    using lanes = typename Rows::lanes;
+    const int thread = at.thread();
+    const float *const p = by, *const q = p + n, *const mix = q + n;
+    lanes a[count], squares[count];
+#pragma unroll
+    for (int k = 0; k < count; ++k) {
+        a[k] = queue.vector(stage, k, 0, thread) * p[0];
+#pragma unroll
+        for (int j = 1; j < n; ++j) a[k] = fma<W>(splat<W>(p[j]), queue.vector(stage, k, j, thread), a[k]);
+        if (RoundAsReference) a[k] = rounded_to<bf16, W>(a[k]);
+        squares[k] = own.has(k) ? a[k] * a[k] : splat<W>(0.0f);
+    }
+    ask_next();
+    const float total = own_channel_sum<Rows>(at, slice_sums, squares, waves);
+    const float scale = 1.0f / square_root(total * (1.0f / Rows::C) + eps);
+#pragma unroll
+    for (int k = 0; k < count; ++k) {
+        if (!own.has(k)) continue;
+        lanes y = a[k] * scale * Rows::template load<WeightAlign>(weight, own.channel(k));
+        if (RoundAsReference) y = rounded_to<bf16, W>(y);
+        lanes xs[n];
+#pragma unroll
+        for (int j = 0; j < n; ++j) xs[j] = queue.vector(stage, k, j, thread);
+#pragma unroll
+        for (int i = 0; i < n; ++i) {
+            lanes sum = y * q[i];
+#pragma unroll
+            for (int j = 0; j < n; ++j) sum = fma<W>(splat<W>(weight_of<L, n>(mix, i, j)), xs[j], sum);
+            Rows::store(out + i * out_stream, own.channel(k), sum);
+        }
+    }
+}
+
 /// As layer_in_registers. The kernel before, which makes the coefficients and does not write x, may still run.
 template <class Rows, int n, layout L, bool RoundAsReference, int WeightAlign, int Stages, class Grid, class Data,
           class Weight>
@@ -58,8 +100,6 @@ MHC_DEVICE void layer_ahead(Grid at, float* slice_sums, uint4* lds, const Data* 
                             const Weight* weight, Data* out, i64 tokens, i64 x_token, i64 x_stream, i64 out_token,
                             i64 out_stream, i64 coefficients_token, float eps)
 {
-    constexpr int W = Rows::W, count = own_vectors<Rows, Grid>::count;
-    using lanes = typename Rows::lanes;
     const own_vectors<Rows, Grid> own(at);
     const token_queue<Rows, n, Stages, Grid, Data> queue = {lds};
     const int thread = at.thread();
@@ -72,36 +112,12 @@ MHC_DEVICE void layer_ahead(Grid at, float* slice_sums, uint4* lds, const Data* 
     int stage = 0;
     for (i64 t = at.group; t < tokens; t += at.groups) {
         const coming_coefficients<n> by = coming;
-        const float *const p = by.at, *const q = p + n, *const mix = q + n;
         copies_but<Stages - 1>();
-        lanes a[count], squares[count];
-#pragma unroll
-        for (int k = 0; k < count; ++k) {
-            a[k] = queue.vector(stage, k, 0, thread) * p[0];
-#pragma unroll
-            for (int j = 1; j < n; ++j) a[k] = fma<W>(splat<W>(p[j]), queue.vector(stage, k, j, thread), a[k]);
-            if (RoundAsReference) a[k] = rounded_to<bf16, W>(a[k]);
-            squares[k] = own.has(k) ? a[k] * a[k] : splat<W>(0.0f);
-        }
-        if (t + at.groups < tokens) coming.ask(coefficients + (t + at.groups) * coefficients_token);
-        const float total = own_channel_sum<Rows>(at, slice_sums, squares);
-        const float scale = 1.0f / square_root(total * (1.0f / Rows::C) + eps);
-#pragma unroll
-        for (int k = 0; k < count; ++k) {
-            if (!own.has(k)) continue;
-            lanes y = a[k] * scale * Rows::template load<WeightAlign>(weight, own.channel(k));
-            if (RoundAsReference) y = rounded_to<bf16, W>(y);
-            lanes xs[n];
-#pragma unroll
-            for (int j = 0; j < n; ++j) xs[j] = queue.vector(stage, k, j, thread);
-#pragma unroll
-            for (int i = 0; i < n; ++i) {
-                lanes sum = y * q[i];
-#pragma unroll
-                for (int j = 0; j < n; ++j) sum = fma<W>(splat<W>(weight_of<L, n>(mix, i, j)), xs[j], sum);
-                Rows::store(out + t * out_token + i * out_stream, own.channel(k), sum);
-            }
-        }
+        layer_of_token<Rows, n, L, RoundAsReference, WeightAlign>(
+            at, slice_sums, own, queue, stage, by.at, weight, out + t * out_token, out_stream, eps, all_waves{},
+            [&]() MHC_INLINE {
+                if (t + at.groups < tokens) coming.ask(coefficients + (t + at.groups) * coefficients_token);
+            });
         queue.fetch(own, stage, thread, x + ahead * x_token, x_stream, ahead < tokens);
         ahead += at.groups;
         stage = stage + 1 == Stages ? 0 : stage + 1;

@@ -1,5 +1,5 @@
-// mhc/device/one_pass.hpp -- pre, post, mix and layer_input of bf16 streams, which are read from memory once: the numbers
-// that project_tiles.hpp, coefficients.hpp and mix.hpp make one after the other.
+// mhc/device/one_pass.hpp -- pre, post, mix and layer_input of streams of two bytes a number, which are read from memory
+// once: the numbers that project_tiles.hpp, coefficients.hpp and mix.hpp make one after the other.
 //
 // A work-group of a cluster has a slice of the channels of all streams. Eight of its waves keep the slice's weights in
 // registers and multiply tiles of 8 tokens by them. Their sums go to the work-group of the cluster that owns the tile; it
@@ -7,9 +7,8 @@
 // which is still in LDS. While that goes round, the next tiles come and are multiplied.
 #pragma once
 
-#include <mhc/device/coefficients.hpp>
+#include <mhc/device/lane_coefficients.hpp>
 #include <mhc/device/one_pass_room.hpp>
-#include <mhc/device/sinkhorn_lanes.hpp>
 
 namespace mhc {
 
@@ -32,9 +31,9 @@ MHC_DEVICE void fetch_tiles(typename Pass::memory& lds, tiles_of of, const tenso
 }
 
 /// A wave's sums of a tile, to LDS: row j is of token_of(j).
-template <class Pass, int Loads>
+template <class Pass, bool IsScaled, int Loads>
 MHC_DEVICE void share_sums(float* to, const product_sums (&products)[factors<Pass::m>], const column_squares<Loads>& squares,
-                           int lane)
+                           row_scales scales, int lane)
 {
     using unit = matrix_unit;
     constexpr int last = full_factors<Pass::m>;
@@ -43,12 +42,13 @@ MHC_DEVICE void share_sums(float* to, const product_sums (&products)[factors<Pas
     for (int factor = 0; factor < last; factor += 2) {
 #pragma unroll
         for (int i = 0; i < unit::sums; ++i)
-            sums_of(i)[factor * 8 + unit::sum_row(lane, i)] = products[factor].at[i] + products[factor + 1].at[i];
+            sums_of(i)[factor * 8 + unit::sum_row(lane, i)] =
+                unscaled<IsScaled>(products[factor].at[i] + products[factor + 1].at[i], scales, factor, i);
     }
 #pragma unroll
     for (int i = 0; i < unit::sums / 2; ++i)
         sums_of(i)[last * 8 + row_of_parts(unit::sum_row(lane, i))] =
-            products[last].at[i] + products[last].at[i + unit::sums / 2];
+            unscaled<IsScaled>(products[last].at[i] + products[last].at[i + unit::sums / 2], scales, last, i);
     squares.give(lane, [=](int column, float sum) MHC_INLINE { to[column * Pass::width + Pass::m] = sum; });
 }
 
@@ -72,13 +72,15 @@ MHC_DEVICE u32 bits_of(const tile_weights<m, Loads>& weights)
 }
 
 /// One of the waves that multiply.
-template <class Pass, int WeightAlign, bool RoundAsReference, class Matrix>
+template <class Pass, class Data, int WeightAlign, class Matrix>
 MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave, int lane, Matrix fn)
 {
+    constexpr bool is_scaled = has_fp16_factors<Data, false>;
+    using factor_of = typename factor_type<is_scaled>::type;
     constexpr int m = Pass::m, loads = tile_loads<typename Pass::Rows, Pass::n>;
     const tile_place place = place_of<typename Pass::Rows, Pass::n>(int(of.rank), wave);
     tile_weights<m, loads> weights;
-    load_tile_weights<typename Pass::Rows, WeightAlign, RoundAsReference>(weights, fn, place, lane, m);
+    load_tile_weights<Data, typename Pass::Rows, WeightAlign, false>(weights, fn, place, lane, m);
     const u32 known = bits_of(weights);
     if (lane == 0) lds.weights_here.arrive_after(known);
     ring<Pass::stages> from;
@@ -95,12 +97,16 @@ MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave
 #pragma unroll
         for (int i = 0; i < loads; ++i) {
             const uint4 v = x[places[i % 2] + i / 2 * (Pass::n * Pass::tokens * 8)];
+            right_piece<Data, false> right;
+            right.take(&v);
 #pragma unroll
-            for (int factor = 0; factor < factors<m>; ++factor) add_product(products[factor], weights.at[factor] + i, &v);
-            squares.add(i, &v);
+            for (int factor = 0; factor < factors<m>; ++factor)
+                add_product(products[factor], weights.at[factor] + i, right.high, static_cast<const factor_of*>(nullptr));
+            right.add_squares(&v, i, squares);
         }
         if (to.turn > 0) lds.parts_gone[to.at].wait(to.turn - 1);
-        share_sums<Pass>(reinterpret_cast<float*>(lds.parts[to.at][wave]), products, squares, lane);
+        share_sums<Pass, is_scaled>(reinterpret_cast<float*>(lds.parts[to.at][wave]), products, squares, weights.scales,
+                                    lane);
         wave_sync();
         if (lane == 0) lds.parts_here[to.at].arrive();
     }
@@ -148,12 +154,8 @@ MHC_DEVICE void make_coefficients(typename Pass::memory& lds, tiles_of of, int l
 {
     constexpr int words = Pass::sums / 4, n = Pass::n, K = n * Pass::Rows::C;
     static_assert(n == 4, "lanes");
-    const float scale_pre = *by.scale_pre, scale_post = *by.scale_post, scale_res = *by.scale_res;
     const int token = lane / 4, o = lane % 4;
-    const float base_pre = by.base_pre[o], base_post = by.base_post[o];
-    float base_res[4];
-#pragma unroll
-    for (int b = 0; b < 4; ++b) base_res[b] = by.base_res[o * 4 + b];
+    const lane_affine<n> own(by, o);
     if (lane == 0) lds.weights_here.arrive();
     ring<Pass::rooms> room;
     int turn = 0;
@@ -173,8 +175,7 @@ MHC_DEVICE void make_coefficients(typename Pass::memory& lds, tiles_of of, int l
         wave_sync();
         if (lane == 0) lds.arrived_here[slot].expect(Pass::ranks * Pass::sums * 4);
         const float* const totals = reinterpret_cast<const float*>(lds.totals) + token * Pass::width;
-        const float r = 1.0f / square_root(totals[Pass::m] * (1.0f / float(K)) + k.rms_eps);
-        const float p = sigmoid(fma(totals[o] * r, scale_pre, base_pre)) + k.pre_eps;
+        const float r = inverse_rms<K>(totals[Pass::m], k), p = own.pre(totals[o] * r, k);
         const float4 all = {of_lane<4>(p, 0), of_lane<4>(p, 1), of_lane<4>(p, 2), of_lane<4>(p, 3)};
         const int stage = j % Pass::stages;
         const u32 to = lds_address(&lds.pre[stage][Pass::token_of(token)]), told = lds_address(&lds.pre_here[stage]);
@@ -185,12 +186,12 @@ MHC_DEVICE void make_coefficients(typename Pass::memory& lds, tiles_of of, int l
         const i64 t = i64(of.first + j * of.step) * Pass::tokens + Pass::token_of(token);
         if (t < valid) {
             pre[t * n + o] = p;
-            post[t * n + o] = k.post_mult * sigmoid(fma(totals[n + o] * r, scale_post, base_post));
+            post[t * n + o] = own.post(totals[n + o] * r, k);
         }
         if (room.turn > 0) lds.logits_gone[room.at].wait(room.turn - 1);
         float* const entries = lds.matrices[room.at] + token * balance<n>::floats;
 #pragma unroll
-        for (int b = 0; b < 4; ++b) entries[o * 4 + b] = fma(totals[2 * n + o * 4 + b] * r, scale_res, base_res[b]);
+        for (int b = 0; b < 4; ++b) entries[o * 4 + b] = fma(totals[2 * n + o * 4 + b] * r, own.scale_res, own.base_res[b]);
         wave_sync();
         if (lane == 0) lds.logits_here[room.at].arrive();
         room.next();
@@ -219,8 +220,8 @@ MHC_DEVICE void balance_tiles(typename Pass::memory& lds, tiles_of of, int lane,
 }
 
 /// The waves that add the streams, `thread` of 128.
-template <class Pass>
-MHC_DEVICE void add_streams(typename Pass::memory& lds, tiles_of of, int thread, bf16* layer_input, i64 valid)
+template <class Pass, class Data>
+MHC_DEVICE void add_streams(typename Pass::memory& lds, tiles_of of, int thread, Data* layer_input, i64 valid)
 {
     using Rows = typename Pass::Rows;
     constexpr int vectors = Pass::slice / 8, items = Pass::tokens * vectors, n = Pass::n;
@@ -240,9 +241,10 @@ MHC_DEVICE void add_streams(typename Pass::memory& lds, tiles_of of, int thread,
             const int token = e / vectors, v = e % vectors;
             const float4 pre = lds.pre[from.at][token];
             const float by[4] = {pre.x, pre.y, pre.z, pre.w};
-            typename Rows::lanes sums = widen_bf16(x[Pass::word(0, v, token)]) * by[0];
+            typename Rows::lanes sums = widen_word(x[Pass::word(0, v, token)], layer_input) * by[0];
 #pragma unroll
-            for (int i = 1; i < n; ++i) sums = fma<8>(splat<8>(by[i]), widen_bf16(x[Pass::word(i, v, token)]), sums);
+            for (int i = 1; i < n; ++i)
+                sums = fma<8>(splat<8>(by[i]), widen_word(x[Pass::word(i, v, token)], layer_input), sums);
             const int c = first_channel + v * 8;
             if (first + token < valid && (Rows::C % Rows::slice == 0 || c < Rows::C))
                 store_once(layer_input + (first + token) * Rows::C + c, sums);
@@ -254,9 +256,9 @@ MHC_DEVICE void add_streams(typename Pass::memory& lds, tiles_of of, int thread,
 
 /// All groups of a launch are there at once, a multiple of the ranks. Registers of a lane: More of the waves that multiply,
 /// Fewer of the others.
-template <class Pass, class Options, int WeightAlign, int More, int Fewer, class Grid, class Matrix>
+template <class Pass, class Options, int WeightAlign, int More, int Fewer, class Grid, class Data, class Matrix>
 MHC_DEVICE void one_pass(Grid at, uint4* room, const tensor_map& x, Matrix fn, affine by, float* pre, float* post,
-                         float* mix, bf16* layer_input, i64 valid, coefficient_constants k)
+                         float* mix, Data* layer_input, i64 valid, coefficient_constants k)
 {
     static_assert(Grid::waves == 2 * Pass::waves,
                   "8 waves that multiply, 4 that add streams, and 4 with tasks of their own");
@@ -270,7 +272,7 @@ MHC_DEVICE void one_pass(Grid at, uint4* room, const tensor_map& x, Matrix fn, a
     cluster_barrier();
     if (wave < Pass::waves) {
         take_registers<More>();
-        multiply_tiles<Pass, WeightAlign, false>(lds, of, wave, lane, fn);
+        multiply_tiles<Pass, Data, WeightAlign>(lds, of, wave, lane, fn);
     } else {
         give_registers<Fewer>();
         switch (wave - Pass::waves) {

@@ -1,4 +1,4 @@
-// mhc/device/project_tiles.hpp -- the projection of bf16 streams by matrix units: the same sums as in project.hpp, in
+// mhc/device/project_tiles.hpp -- the projection by matrix units: the same sums as in project.hpp, in
 // another order, which is a function of n and C too.
 //
 // Weights of any type are a sum of two bf16, high and low: what that leaves out is below 2^-17 of a weight. Products are
@@ -8,6 +8,7 @@
 // lanes is matrix_unit's, of a target's matrix header.
 #pragma once
 
+#include <mhc/device/matrix_data.hpp>
 #include <mhc/device/project.hpp>
 
 namespace mhc {
@@ -40,20 +41,19 @@ MHC_DEVICE int row_of_parts(int row)
 template <int m, int Loads>
 struct tile_weights {
     left_piece at[factors<m>][Loads];
+    row_scales scales;  ///< of fp16: of the rows of each two factors, and of the last ones
 };
 
 /// 16 tokens of a wave's channels.
-template <int Loads>
+template <class Data, int Loads>
 struct tile_rows {
-    uint4 at[tile_parts][Loads];
+    uint4 at[tile_parts][Loads * data_words<Data>];
 };
 
-/// Where the channels of one wave are: of stream `stream` from `first` on, those below `end`.
+/// Where the channels of one wave are: of stream `stream` from `first` on, those below `end`. A lane has 8 of a load's, in
+/// one piece or two, which permutes the channels of a matrix product, those of x and fn alike.
 struct tile_place {
     int stream, first, end;
-    /// This lane's 8 channels of the i-th load. It has them in one piece, which permutes the channels of a matrix product,
-    /// those of x and fn alike.
-    MHC_MEMBER int channel(int i, int lane) const { return first + load_channels * i + matrix_unit::group(lane) * 8; }
 };
 
 template <class Rows, int n>
@@ -63,68 +63,100 @@ MHC_DEVICE tile_place place_of(int slice, int wave)
     return {wave / waves, slice * Rows::slice + wave % waves * (tile_loads<Rows, n> * load_channels), Rows::C};
 }
 
-template <class Rows, int WeightAlign, bool RoundAsReference, int m, int Loads, class Matrix>
+template <class Data, class Rows, int WeightAlign, bool RoundAsReference, int m, int Loads, class Matrix>
 MHC_DEVICE void load_tile_weights(tile_weights<m, Loads>& to, Matrix fn, tile_place at, int lane, int fn_rows)
 {
     static_assert(m % 16 > 0 && m % 16 <= 8, "the last factor has two parts of 8 rows");
     // Rows past the end stand for the last, since nothing of them is stored.
-    auto parts_of = [=](int c, int r) MHC_INLINE {
-        vec<float, 8> f = splat<8>(0.0f);
-        if (Rows::C % Rows::slice == 0 || c < at.end)
-            f = load<8, WeightAlign>(fn.row(smaller(r, fn_rows - 1)) + at.stream * Rows::C + c);
-        return split_weights(f, !RoundAsReference);
+    constexpr int last = full_factors<m>, rows = matrix_unit::left_rows;
+    auto weights_of = [=](int load, int r) MHC_INLINE {
+        const int begin = at.first + load_channels * load;
+        return load_weights<Data, WeightAlign>(
+            fn.row(smaller(r, fn_rows - 1)) + at.stream * Rows::C + begin, matrix_unit::group(lane),
+            [=](int c) MHC_INLINE { return Rows::C % Rows::slice == 0 || begin + c < at.end; });
+    };
+    float scales[last / 2 * rows + 1];
+    if constexpr (has_fp16_factors<Data, RoundAsReference>) {
+        to.scales.exponents = 0;
+#pragma unroll
+        for (int k = 0; k <= last / 2 * rows; ++k) {
+            const int row = matrix_unit::left_row(lane, k % rows) + k / rows * 16;
+            u32 largest = 0;
+#pragma unroll
+            for (int i = 0; i < Loads; ++i) {
+                const vec<float, 8> v = weights_of(i, row);
+#pragma unroll
+                for (int j = 0; j < 8; ++j) {
+                    const u32 bits = float_to_bits(v[j]) & 0x7fffffffU;
+                    largest = largest < bits ? bits : largest;
+                }
+            }
+            scales[k] = to.scales.add(k, row_max(largest, static_cast<const Data*>(nullptr)));
+        }
+    }
+    auto parts_of = [&](int load, int r, int k) MHC_INLINE {
+        if constexpr (has_fp16_factors<Data, RoundAsReference>)  // read again: there are no registers for all of them
+            return split_weights(weights_of(load, made_anew(r)) * scales[k], static_cast<const Data*>(nullptr));
+        else
+            return split_weights(weights_of(load, r), !RoundAsReference);
     };
 #pragma unroll
     for (int i = 0; i < Loads; ++i) {
-        const int c = at.channel(i, lane);
 #pragma unroll
-        for (int item = 0; item < matrix_unit::left_rows; ++item) {
+        for (int item = 0; item < rows; ++item) {
             const int row = matrix_unit::left_row(lane, item);
 #pragma unroll
-            for (int factor = 0; factor < full_factors<m>; factor += 2) {
-                const weight_parts parts = parts_of(c, factor * 8 + row);
+            for (int factor = 0; factor < last; factor += 2) {
+                const weight_parts parts = parts_of(i, factor * 8 + row, factor / 2 * rows + item);
                 to.at[factor][i].rows[item] = parts.high;
                 to.at[factor + 1][i].rows[item] = parts.low;
             }
-            const weight_parts parts = parts_of(c, full_factors<m> * 8 + row_of_parts(row));
-            to.at[full_factors<m>][i].rows[item] = is_low_part(row) ? parts.low : parts.high;
+            const weight_parts parts = parts_of(i, last * 8 + row_of_parts(row), last / 2 * rows);
+            to.at[last][i].rows[item] = is_low_part(row) ? parts.low : parts.high;
         }
     }
 }
 
-template <int Loads, class Grid>
-using tile_queue = lane_queue<tile_parts * Loads, Grid::block>;
+/// Three tiles of two bytes a number on their way, or two of four.
+template <class Data, int Loads, class Grid>
+using tile_queue = lane_queue<tile_parts * Loads * data_words<Data>, Grid::block, sizeof(Data) == 4 ? 2 : 3>;
 
 /// Asks for this lane's part of 16 tokens; those past the end stand for the last, and of a tile past it there is nothing.
-template <class Rows, int Loads, class Grid>
-MHC_DEVICE void fetch_tile(tile_queue<Loads, Grid>& queue, Grid at, int stage, const bf16* x, tile_place place,
+template <class Rows, int Loads, class Data, class Grid>
+MHC_DEVICE void fetch_tile(tile_queue<Data, Loads, Grid>& queue, Grid at, int stage, const Data* x, tile_place place,
                            i64 first_token, i64 tokens, i64 x_token, i64 x_stream)
 {
+    constexpr int words = data_words<Data>;
     if (first_token < tokens) {
 #pragma unroll
         for (int part = 0; part < tile_parts; ++part) {
             const i64 t = first_token + part * matrix_unit::columns + matrix_unit::column(at.lane());
-            const bf16* const from = x + (t < tokens ? t : tokens - 1) * x_token + place.stream * x_stream;
+            const Data* const from = x + (t < tokens ? t : tokens - 1) * x_token + place.stream * x_stream;
 #pragma unroll
             for (int i = 0; i < Loads; ++i) {
-                const int c = place.channel(i, at.lane());
-                const bool is_there = Rows::C % Rows::slice == 0 || c < place.end;
-                queue.template ask<Rows::align>(stage, part * Loads + i, at.thread(), from + c, is_there);
+#pragma unroll
+                for (int word = 0; word < words; ++word) {
+                    const int c = place.first + load_channels * i + place_in_load<Data>(matrix_unit::group(at.lane()), word);
+                    const bool is_there = Rows::C % Rows::slice == 0 || c < place.end;
+                    queue.template ask<Rows::align>(stage, (part * Loads + i) * words + word, at.thread(), from + c,
+                                                    is_there);
+                }
             }
         }
     }
     queue.end_set();
 }
 
-template <int Loads, class Grid>
-MHC_DEVICE tile_rows<Loads> take_tile(const tile_queue<Loads, Grid>& queue, Grid at, int stage)
+template <class Data, int Loads, class Grid>
+MHC_DEVICE tile_rows<Data, Loads> take_tile(const tile_queue<Data, Loads, Grid>& queue, Grid at, int stage)
 {
-    tile_rows<Loads> rows;
+    constexpr int words = Loads * data_words<Data>;
+    tile_rows<Data, Loads> rows;
     queue.wait();
 #pragma unroll
     for (int part = 0; part < tile_parts; ++part) {
 #pragma unroll
-        for (int i = 0; i < Loads; ++i) rows.at[part][i] = queue.word(stage, part * Loads + i, at.thread());
+        for (int i = 0; i < words; ++i) rows.at[part][i] = queue.word(stage, part * words + i, at.thread());
     }
     return rows;
 }
@@ -136,20 +168,30 @@ struct wave_sums {
     column_squares<Loads> squares[tile_parts];
 };
 
-template <int m, int Loads>
-MHC_DEVICE wave_sums<m, Loads> multiply(const tile_rows<Loads>& x, const tile_weights<m, Loads>& by)
+template <bool RoundAsReference, class Data, int m, int Loads>
+MHC_DEVICE wave_sums<m, Loads> multiply(const tile_rows<Data, Loads>& x, const tile_weights<m, Loads>& by)
 {
+    using factor_of = typename factor_type<has_fp16_factors<Data, RoundAsReference>>::type;
     wave_sums<m, Loads> sums = {};
 #pragma unroll
     for (int i = 0; i < Loads; i += matrix_unit::loads) {
+        right_piece<Data, RoundAsReference> right[tile_parts];
+#pragma unroll
+        for (int part = 0; part < tile_parts; ++part) right[part].take(x.at[part] + i * data_words<Data>);
 #pragma unroll
         for (int factor = 0; factor < factors<m>; ++factor) {
 #pragma unroll
-            for (int part = 0; part < tile_parts; ++part)
-                add_product(sums.products[part][factor], by.at[factor] + i, x.at[part] + i);
+            for (int part = 0; part < tile_parts; ++part) {
+                product_sums& sum = sums.products[part][factor];
+                add_product(sum, by.at[factor] + i, right[part].high, static_cast<const factor_of*>(nullptr));
+                // Low parts of weights are in every second factor alone, and with high ones in the last.
+                if constexpr (right_piece<Data, RoundAsReference>::has_low)
+                    if (factor % 2 == 0) add_product(sum, by.at[factor] + i, right[part].low);
+            }
         }
 #pragma unroll
-        for (int part = 0; part < tile_parts; ++part) sums.squares[part].add(i, x.at[part] + i);
+        for (int part = 0; part < tile_parts; ++part)
+            right[part].add_squares(x.at[part] + i * data_words<Data>, i, sums.squares[part]);
     }
     return sums;
 }
@@ -167,11 +209,19 @@ constexpr int tile_floats = tile_waves* tile_tokens* tile_width<m>;
 constexpr int tiles_at_once = matrix_unit::tiles_at_once;
 
 /// 16 bytes of LDS that a work-group takes.
-template <class Rows, int n, class Grid>
-constexpr int tile_room = tile_queue<tile_loads<Rows, n>, Grid>::room + 2 * tiles_at_once* tile_floats<n * n + 2 * n> / 4;
+template <class Data, class Rows, int n, class Grid>
+constexpr int tile_room =
+    tile_queue<Data, tile_loads<Rows, n>, Grid>::room + 2 * tiles_at_once* tile_floats<n * n + 2 * n> / 4;
 
-template <int m, int Loads>
-MHC_DEVICE void share_sums(float* to, const wave_sums<m, Loads>& sums, int lane)
+/// A sum of a factor's products, its scale undone: number `item` of a lane's.
+template <bool IsScaled>
+MHC_DEVICE float unscaled(float sum, row_scales scales, int factor, int item)
+{
+    return IsScaled ? sum * scales.inverse(factor / 2 * matrix_unit::left_rows + item / (matrix_unit::sums / 2)) : sum;
+}
+
+template <bool IsScaled, int m, int Loads>
+MHC_DEVICE void share_sums(float* to, const wave_sums<m, Loads>& sums, row_scales scales, int lane)
 {
     using unit = matrix_unit;
     constexpr int width = tile_width<m>, last = full_factors<m>;
@@ -184,12 +234,13 @@ MHC_DEVICE void share_sums(float* to, const wave_sums<m, Loads>& sums, int lane)
         for (int factor = 0; factor < last; factor += 2) {
 #pragma unroll
             for (int i = 0; i < unit::sums; ++i)
-                sums_of(i)[factor * 8 + unit::sum_row(lane, i)] = products[factor].at[i] + products[factor + 1].at[i];
+                sums_of(i)[factor * 8 + unit::sum_row(lane, i)] =
+                    unscaled<IsScaled>(products[factor].at[i] + products[factor + 1].at[i], scales, factor, i);
         }
 #pragma unroll
         for (int i = 0; i < unit::sums / 2; ++i)
             sums_of(i)[last * 8 + row_of_parts(unit::sum_row(lane, i))] =
-                products[last].at[i] + products[last].at[i + unit::sums / 2];
+                unscaled<IsScaled>(products[last].at[i] + products[last].at[i + unit::sums / 2], scales, last, i);
         sums.squares[part].give(lane, [=](int column, float sum) MHC_INLINE {
             to[(part * unit::columns + column) * width + tile_products<m>] = sum;
         });
@@ -236,8 +287,8 @@ struct tile_results {
 };
 
 /// Tiles first, first + step, ... of the sums over one slice.
-template <class Rows, int n, int WeightAlign, bool RoundAsReference, class Grid, class Matrix>
-MHC_DEVICE void project_slice(Grid at, uint4* lds, const bf16* x, Matrix fn, float* proj, float* sqsum, int fn_rows,
+template <class Rows, int n, int WeightAlign, bool RoundAsReference, class Grid, class Data, class Matrix>
+MHC_DEVICE void project_slice(Grid at, uint4* lds, const Data* x, Matrix fn, float* proj, float* sqsum, int fn_rows,
                               int split, int slice, bool is_first, i64 first_tile, i64 step, i64 tokens, i64 valid,
                               i64 x_token, i64 x_stream)
 {
@@ -247,12 +298,12 @@ MHC_DEVICE void project_slice(Grid at, uint4* lds, const bf16* x, Matrix fn, flo
     const i64 tiles = (valid + tile_tokens - 1) / tile_tokens;
 
     tile_weights<m, loads> weights;
-    load_tile_weights<Rows, WeightAlign, RoundAsReference>(weights, fn, place, lane, fn_rows);
+    load_tile_weights<Data, Rows, WeightAlign, RoundAsReference>(weights, fn, place, lane, fn_rows);
     wait_for_last_kernel();
     let_next_kernel_start();  // not earlier: it may read what the last one wrote
 
     const tile_results<m, Grid> results(at, proj, sqsum, split, tokens, fn_rows);
-    using queue_of_tiles = tile_queue<loads, Grid>;
+    using queue_of_tiles = tile_queue<Data, loads, Grid>;
     queue_of_tiles queue(lds);
     float* const shared = reinterpret_cast<float*>(lds + queue_of_tiles::room);
     constexpr int stages = queue_of_tiles::stages, room_floats = tiles_at_once * tile_floats<m>;
@@ -262,9 +313,10 @@ MHC_DEVICE void project_slice(Grid at, uint4* lds, const bf16* x, Matrix fn, flo
     for (int stage = 0; stage < stages; ++stage) fetch(stage, first_tile + stage * step);
     int stage = 0, room = 0;
     auto make = [&](i64 tile, float* to) MHC_INLINE {
-        const wave_sums<m, loads> sums = multiply(take_tile<loads>(queue, at, stage), weights);
+        const wave_sums<m, loads> sums = multiply<RoundAsReference>(take_tile<Data, loads>(queue, at, stage), weights);
         fetch(stage, tile + stages * step);
-        share_sums<m>(to + wave * tile_tokens * tile_width<m>, sums, lane);
+        share_sums<has_fp16_factors<Data, RoundAsReference>>(to + wave * tile_tokens * tile_width<m>, sums, weights.scales,
+                                                             lane);
         stage = stage + 1 == stages ? 0 : stage + 1;
     };
     for (i64 tile = first_tile; tile < tiles; tile += tiles_at_once * step) {
@@ -283,8 +335,8 @@ MHC_DEVICE void project_slice(Grid at, uint4* lds, const bf16* x, Matrix fn, flo
 }
 
 /// proj[s, t, r] and sqsum[s, t] as in project.hpp. The number of groups is a multiple of that of slices.
-template <class Rows, int n, int WeightAlign, bool RoundAsReference, class Grid, class Matrix>
-MHC_DEVICE void project_tiles(Grid at, uint4* lds, const bf16* x, Matrix fn, float* proj, float* sqsum, int fn_rows,
+template <class Rows, int n, int WeightAlign, bool RoundAsReference, class Grid, class Data, class Matrix>
+MHC_DEVICE void project_tiles(Grid at, uint4* lds, const Data* x, Matrix fn, float* proj, float* sqsum, int fn_rows,
                               int splits, i64 tokens, i64 valid, i64 x_token, i64 x_stream)
 {
     static_assert(Grid::waves == tile_waves && Rows::slice * n == tile_waves * tile_loads<Rows, n> * load_channels,

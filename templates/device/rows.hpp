@@ -90,14 +90,19 @@ MHC_DEVICE void for_each_vector(Grid at, int begin, int end, Body body)
     }
 }
 
+/// The waves that meet for a sum: all of the work-group.
+struct all_waves {
+    MHC_MEMBER void meet() const { barrier(); }
+};
+
 /// Of what the waves have stored, in the slices' order; in every lane.
-template <class Rows>
-MHC_DEVICE float sum_of_slices(const float* slice_sums)
+template <class Rows, class Waves>
+MHC_DEVICE float sum_of_slices(const float* slice_sums, Waves waves)
 {
-    barrier();
+    waves.meet();
     float total = 0.0f;
     for (int s = 0; s < Rows::slices; ++s) total += slice_sums[s];
-    barrier();  // before the next token overwrites them
+    waves.meet();  // before the next token overwrites them
     return total;
 }
 
@@ -115,7 +120,7 @@ MHC_DEVICE float channel_sum(Grid at, float* slice_sums, Term term)
         const float slice_sum = wave_sum<Grid::wave_size>(sum<Rows::W>(sums));
         if (at.lane() == 0) slice_sums[s] = slice_sum;
     }
-    return sum_of_slices<Rows>(slice_sums);
+    return sum_of_slices<Rows>(slice_sums, all_waves{});
 }
 
 /// The vectors of a lane where every slice has a wave: its lanes' share of the slice that channel_sum gives that wave.
@@ -130,9 +135,9 @@ struct own_vectors {
 };
 
 /// channel_sum of addends in registers, those of the lane's own vectors: the same sum.
-template <class Rows, class Grid>
+template <class Rows, class Grid, class Waves = all_waves>
 MHC_DEVICE float own_channel_sum(Grid at, float* slice_sums,
-                                 const typename Rows::lanes (&terms)[own_vectors<Rows, Grid>::count])
+                                 const typename Rows::lanes (&terms)[own_vectors<Rows, Grid>::count], Waves waves = {})
 {
     typename Rows::lanes sums = splat<Rows::W>(0.0f);
 #pragma unroll
@@ -140,7 +145,7 @@ MHC_DEVICE float own_channel_sum(Grid at, float* slice_sums,
     const float slice_sum = wave_sum<Grid::wave_size>(sum<Rows::W>(sums));
     const int wave = at.wave();  // asked by all lanes of it
     if (at.lane() == 0) slice_sums[wave] = slice_sum;
-    return sum_of_slices<Rows>(slice_sums);
+    return sum_of_slices<Rows>(slice_sums, waves);
 }
 
 }  // namespace mhc

@@ -61,7 +61,11 @@ MHC_DEVICE float balanced_logit(balance<n> s, int a, int b)
     return e + (error - (s.lo(axis::row, a) + s.lo(axis::col, b)));
 }
 
-/// Lines are summed in four parts, so that an addend is rounded in a quarter of the sums.
+/// Lines are summed in four parts, so that an addend is rounded in a quarter of the sums, and short ones in two, whose
+/// addends wait for fewer sums.
+template <int n>
+constexpr int line_parts = n <= 4 ? 2 : 4;
+MHC_DEVICE float sum_of(const float (&parts)[2]) { return parts[0] + parts[1]; }
 MHC_DEVICE float sum_of(const float (&parts)[4]) { return (parts[0] + parts[1]) + (parts[2] + parts[3]); }
 
 template <axis A, int n>
@@ -138,35 +142,52 @@ MHC_DEVICE void exponentiate(balance<n> s, int lane)
 }
 
 /// A line whose factor is `old`, the reciprocal of `inverse`: q is the sum of its entries times the other lines' factors,
-/// so old * q is the line's sum, and old / (old * q + eps) is 1 / (q + eps * inverse).
+/// so old * q is the line's sum, and old / (old * q + eps) is 1 / (q + eps * inverse). The latter addend, which is known
+/// before q, begins the sum.
 template <eps_mode Mode>
 struct line_sum {
     static constexpr bool adds = Mode == eps_mode::add;
-    float old, inverse, q, eps;
-    MHC_MEMBER bool stays() const { return Mode == eps_mode::thresh && !(old * q > eps); }
-    /// What the next factor is the reciprocal of. A line of zeros is divided by eps again and again: its factor means
-    /// nothing, but must not become infinite. Neither this nor its reciprocal is then a denormal.
-    MHC_MEMBER float divisor() const
+    /// A line of zeros is divided by eps again and again: its factor means nothing, but must not become infinite. Neither
+    /// this nor its reciprocal is then a denormal.
+    static MHC_MEMBER float begin(float inverse, float eps)
     {
-        if (!adds) return q;
-        const float next = fma(eps, inverse, q);
-        return next < 0x1p-120f ? 0x1p-120f : next;
+        if (!adds) return 0.0f;
+        const float first = eps * inverse;
+        return first < 0x1p-120f ? 0x1p-120f : first;
+    }
+    /// Whether a line's factor remains: `divisor` is the whole sum, q where nothing is added.
+    static MHC_MEMBER bool stays(float old, float divisor, float eps)
+    {
+        return Mode == eps_mode::thresh && !(old * divisor > eps);
     }
 };
+
+/// first + the sum over k of entry(k) * factor(k).
+template <int n, class Entry, class Factor>
+MHC_DEVICE float factored_sum(float first, Entry entry, Factor factor)
+{
+    float parts[line_parts<n>] = {first};
+#pragma unroll
+    for (int k = 0; k < n; ++k) parts[k % line_parts<n>] = fma(entry(k), factor(k), parts[k % line_parts<n>]);
+    return sum_of(parts);
+}
 
 /// One step on entries. `number` counts these steps from 0.
 template <axis A, eps_mode Mode, int n, int lanes, class History>
 MHC_DEVICE void step(balance<n> s, int lane, float eps, int number, History history)
 {
+    using sum = line_sum<Mode>;
     constexpr axis other = A == axis::row ? axis::col : axis::row;
     for (int line = lane; line < n; line += lanes) {
-        float sums[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-        for (int k = 0; k < n; ++k) sums[k % 4] = fma(s.entry(A, line, k), s.factor(other, k), sums[k % 4]);
-        const line_sum<Mode> sum = {s.factor(A, line), s.inverse(A, line), sum_of(sums), eps};
-        const float divisor = sum.divisor(), factor = sum.stays() ? sum.old : quotient<sum.adds>(1.0f, divisor);
+        const float old = s.factor(A, line);
+        const float divisor = factored_sum<n>(
+            sum::begin(s.inverse(A, line), eps), [=](int k) MHC_INLINE { return s.entry(A, line, k); },
+            [=](int k) MHC_INLINE { return s.factor(other, k); });
+        const bool stays = sum::stays(old, divisor, eps);
+        const float factor = stays ? old : quotient<sum::adds>(1.0f, divisor);
         s.factor(A, line) = factor;
         s.inverse(A, line) = divisor;
-        history.step(number, line, factor, !sum.stays());
+        history.step(number, line, factor, !stays);
     }
     wave_sync();
 }
@@ -181,24 +202,28 @@ MHC_DEVICE void apply_factors(balance<n> s, int lane)
     wave_sync();
 }
 
-/// softmax over b, plus `added`.
+/// softmax of a row, plus `added`.
+template <int n>
+MHC_DEVICE void softmax_row(float* row, float added)
+{
+    float top = row[0];
+    for (int b = 1; b < n; ++b) top = larger(top, row[b]);
+    float sums[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+    for (int b = 0; b < n; ++b) {
+        float error = 0.0f;
+        const float power = exp(difference(row[b], top, error));
+        const float e = fma(power, error, power);  // e^(d + error), error below the last place of d
+        row[b] = e;
+        sums[b % 4] += e;
+    }
+    const float total = sum_of(sums);
+    for (int b = 0; b < n; ++b) row[b] = quotient<true>(row[b], total) + added;
+}
+
 template <int n, int lanes>
 MHC_DEVICE void softmax_rows(balance<n> s, int lane, float added)
 {
-    for (int a = lane; a < n; a += lanes) {
-        float top = s.entries[a * n];
-        for (int b = 1; b < n; ++b) top = larger(top, s.entries[a * n + b]);
-        float sums[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-        for (int b = 0; b < n; ++b) {
-            float error = 0.0f;
-            const float power = exp(difference(s.entries[a * n + b], top, error));
-            const float e = fma(power, error, power);  // e^(d + error), error below the last place of d
-            s.entries[a * n + b] = e;
-            sums[b % 4] += e;
-        }
-        const float total = sum_of(sums);
-        for (int b = 0; b < n; ++b) s.entries[a * n + b] = quotient<true>(s.entries[a * n + b], total) + added;
-    }
+    for (int a = lane; a < n; a += lanes) softmax_row<n>(s.entries + a * n, added);
     wave_sync();
 }
 

@@ -15,24 +15,19 @@ struct matrix_in_lane {
 template <axis A, eps_mode Mode, int n>
 MHC_DEVICE void step_in_lane(matrix_in_lane<n>& s, float eps)
 {
+    using sum = line_sum<Mode>;
     constexpr int own = A == axis::row ? 0 : 1;
     // Lines by turns in each operation, since one waits for the last: the compiler keeps the order that it finds.
-    line_sum<Mode> sums[n];
+#pragma unroll
+    for (int line = 0; line < n; ++line)
+        s.inverses[own][line] = factored_sum<n>(
+            sum::begin(s.inverses[own][line], eps),
+            [&](int k) MHC_INLINE { return A == axis::row ? s.entries[line][k] : s.entries[k][line]; },
+            [&](int k) MHC_INLINE { return s.factors[1 - own][k]; });
 #pragma unroll
     for (int line = 0; line < n; ++line) {
-        float parts[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-#pragma unroll
-        for (int k = 0; k < n; ++k)
-            parts[k % 4] =
-                fma(A == axis::row ? s.entries[line][k] : s.entries[k][line], s.factors[1 - own][k], parts[k % 4]);
-        sums[line] = {s.factors[own][line], s.inverses[own][line], sum_of(parts), eps};
-    }
-#pragma unroll
-    for (int line = 0; line < n; ++line) s.inverses[own][line] = sums[line].divisor();
-#pragma unroll
-    for (int line = 0; line < n; ++line) {
-        const float next = quotient<line_sum<Mode>::adds>(1.0f, s.inverses[own][line]);
-        s.factors[own][line] = sums[line].stays() ? sums[line].old : next;
+        const float old = s.factors[own][line], divisor = s.inverses[own][line];
+        s.factors[own][line] = sum::stays(old, divisor, eps) ? old : quotient<sum::adds>(1.0f, divisor);
     }
 }
 
@@ -48,8 +43,8 @@ MHC_DEVICE void factors_in_lanes(float* matrices, int count, int lane, float eps
         const balance<n> s = {matrices + (first + lane / n) * balance<n>::floats};
         if constexpr (plan::starts_with_entries) {
             if constexpr (plan::is_softmax)
-                softmax_rows<n, n>(s, lane % n, Options::stated == eps_mode::add_both ? eps : 0.0f);
-            start_factors<n, n>(s, lane % n);
+                softmax_row<n>(s.entries + lane % n * n, Options::stated == eps_mode::add_both ? eps : 0.0f);
+            wave_sync();
         } else {
             steps_on_logits<Options, n, n>(s, lane % n, eps, no_history{});
             exponentiate<n, n>(s, lane % n);

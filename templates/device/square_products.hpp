@@ -15,6 +15,22 @@ struct column_squares {
         for (int k = 0; k < matrix_unit::loads; ++k) same[k].rows[0] = v[k];
         add_product(sums, same, v);
     }
+    /// Of numbers that are split for the products: what their low parts' own squares would add is below 2^-18 of the sum.
+    MHC_MEMBER void add(int load, const weight_parts* parts, const vec<float, 8>*)
+    {
+        uint4 high[matrix_unit::loads], low[matrix_unit::loads];
+#pragma unroll
+        for (int k = 0; k < matrix_unit::loads; ++k) {
+            high[k] = parts[k].high;
+            low[k] = parts[k].low;
+        }
+        add(load, high);
+        left_piece left[matrix_unit::loads];
+#pragma unroll
+        for (int k = 0; k < matrix_unit::loads; ++k) left[k].rows[0] = high[k];
+        add_product(sums, left, low);
+        add_product(sums, left, low);
+    }
     /// put(column, sum) in one lane for each column.
     template <class Put>
     MHC_MEMBER void give(int lane, Put put) const

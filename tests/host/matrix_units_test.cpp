@@ -1,5 +1,6 @@
 // tests/host/matrix_units_test.cpp -- pre_fwd where matrix units and clusters of work-groups may make it, of sizes around
-// their slices and tiles, against the float64 reference. Pairs of factors rarely have all that such a path asks for.
+// their slices and tiles, and kernels whose groups take tokens in parts, of as many tokens as make them take several,
+// against the float64 reference. Pairs of factors rarely have all that such a path asks for.
 #include <doctest/doctest.h>
 
 #include <string>
@@ -29,10 +30,10 @@ constexpr path_size path_sizes[] = {
     {4096, 1000, jit::preset::deepseek, jit::dtype::fp32}, {7168, 8, jit::preset::paper, jit::dtype::bf16}};
 constexpr std::size_t small_sizes = 3;
 
-test_case path_case(const path_size& size, stride_kind x_strides)
+test_case path_case(operation op, const path_size& size, stride_kind x_strides)
 {
     test_case made;
-    made.op = operation::pre_fwd;
+    made.op = op;
     made.name = "path n=4 C=" + std::to_string(size.hidden_dim) + " T=" + std::to_string(size.tokens);
     made.seed = seed_of(made.name);
     made.tokens = size.tokens;
@@ -42,7 +43,79 @@ test_case path_case(const path_size& size, stride_kind x_strides)
     made.spec.weight_dtype = size.weight;
     made.spec.alignment_bytes = 16;
     made.spec.options = reference::options_of(size.preset);
-    made.spec.wanted = jit::operations{operation::pre_fwd};
+    made.spec.wanted = jit::operations{op};
+    return made;
+}
+
+void check(operation op, const path_size& size)
+{
+    for (const stride_kind strides : {stride_kind::dense, stride_kind::interleaved}) {
+        const test_case of = path_case(op, size, strides);
+        if (of.name.find(case_filter()) == std::string::npos) continue;
+        const operands made = make_operands(of);
+        const agreement found = compare_with_reference(of.spec, made, run(session::instance(), of.spec, made));
+        for (const std::string& problem : found.problems) FAIL_CHECK("MHC_TEST_CASE='" << of.name << "': " << problem);
+        CHECK(found.problems.empty());
+        add_to_summary("matrix units", of, found, 0);
+    }
+}
+
+bool is_small() { return environment("MHC_TEST_SMALL", "0") != "0"; }
+
+// Of projections on many rows: slices of 64 channels and more, the last one short; work-groups with 256 tokens and with some
+// waves that have none; blocks of up to 96 rows, heads' too. The first ones are emulated.
+struct wide_size {
+    operation op;
+    std::int32_t n;
+    std::int64_t hidden_dim, tokens;
+    jit::dtype data, weight;
+    std::int64_t splits;  ///< of pre_project_fwd
+};
+constexpr wide_size wide_sizes[] = {{operation::pre_fwd, 8, 136, 33, jit::dtype::bf16, jit::dtype::fp32, 1},
+                                    {operation::pre_project_fwd, 3, 200, 3, jit::dtype::bf16, jit::dtype::bf16, 2},
+                                    {operation::dynamic_layer_fwd, 5, 72, 40, jit::dtype::bf16, jit::dtype::fp32, 1},
+                                    {operation::head_fwd, 16, 64, 17, jit::dtype::bf16, jit::dtype::fp16, 1},
+                                    {operation::pre_fwd, 32, 64, 2, jit::dtype::bf16, jit::dtype::fp32, 1},
+                                    {operation::pre_fwd, 8, 136, 35, jit::dtype::fp16, jit::dtype::fp32, 1},
+                                    {operation::dynamic_layer_fwd, 3, 712, 19, jit::dtype::fp32, jit::dtype::fp32, 1},
+                                    {operation::pre_fwd, 6, 1288, 300, jit::dtype::bf16, jit::dtype::fp32, 1},
+                                    {operation::pre_project_fwd, 7, 1032, 65, jit::dtype::bf16, jit::dtype::fp32, 20},
+                                    {operation::pre_fwd, 16, 1280, 513, jit::dtype::bf16, jit::dtype::bf16, 1},
+                                    {operation::post_pre_fwd, 8, 4096, 257, jit::dtype::bf16, jit::dtype::fp32, 1},
+                                    {operation::pre_fwd, 8, 1280, 300, jit::dtype::fp32, jit::dtype::fp32, 1},
+                                    {operation::pre_fwd, 6, 1288, 65, jit::dtype::fp16, jit::dtype::fp16, 1}};
+constexpr std::size_t small_wide_sizes = 7;
+
+// Of data that is split for the units: one slice, slices that are not full, and more than 16 of them.
+constexpr wide_size split_sizes[] = {{operation::pre_fwd, 4, 136, 33, jit::dtype::fp16, jit::dtype::fp32, 1},
+                                     {operation::pre_fwd, 2, 1032, 17, jit::dtype::fp32, jit::dtype::fp32, 1},
+                                     {operation::dynamic_layer_fwd, 4, 520, 40, jit::dtype::fp32, jit::dtype::bf16, 1},
+                                     {operation::head_fwd, 1, 1288, 5, jit::dtype::fp16, jit::dtype::fp16, 1},
+                                     {operation::pre_project_fwd, 4, 776, 3, jit::dtype::fp32, jit::dtype::fp32, 3},
+                                     {operation::pre_fwd, 4, 4096, 1000, jit::dtype::fp16, jit::dtype::fp32, 1},
+                                     {operation::pre_fwd, 4, 4096, 300, jit::dtype::fp32, jit::dtype::fp32, 1},
+                                     {operation::post_pre_fwd, 4, 7168, 130, jit::dtype::fp32, jit::dtype::fp32, 1},
+                                     {operation::post_pre_fwd, 2, 8192, 40, jit::dtype::fp16, jit::dtype::bf16, 1},
+                                     {operation::dynamic_layer_fwd, 4, 1280, 320, jit::dtype::fp16, jit::dtype::fp32, 1}};
+constexpr std::size_t small_split_sizes = 5;
+
+test_case wide_case(const wide_size& size)
+{
+    test_case made;
+    made.op = size.op;
+    made.name = "wide " + std::string(name_of(size.op)) + " n=" + std::to_string(size.n) +
+                " C=" + std::to_string(size.hidden_dim) + " T=" + std::to_string(size.tokens) + " " +
+                std::string(jit::to_string(size.data));
+    made.seed = seed_of(made.name);
+    made.tokens = size.tokens;
+    made.splits = size.splits;
+    made.spec.n_streams = size.n;
+    made.spec.hidden_dim = size.hidden_dim;
+    made.spec.dtype = size.data;
+    made.spec.weight_dtype = size.weight;
+    made.spec.options =
+        reference::options_of(size.op == operation::dynamic_layer_fwd ? jit::preset::mhc_cu : jit::preset::deepseek);
+    made.spec.wanted = jit::operations{size.op};
     return made;
 }
 
@@ -50,17 +123,46 @@ test_case path_case(const path_size& size, stride_kind x_strides)
 
 TEST_CASE("matrix units: pre_fwd agrees with the float64 reference around slices, tiles and clusters")
 {
-    std::size_t left = environment("MHC_TEST_SMALL", "0") != "0" ? small_sizes : std::size(path_sizes);
+    std::size_t left = is_small() ? small_sizes : std::size(path_sizes);
     for (const path_size& size : path_sizes) {
         if (left-- == 0) break;
-        for (const stride_kind strides : {stride_kind::dense, stride_kind::interleaved}) {
-            const test_case of = path_case(size, strides);
-            if (of.name.find(case_filter()) == std::string::npos) continue;
-            const operands made = make_operands(of);
-            const agreement found = compare_with_reference(of.spec, made, run(session::instance(), of.spec, made));
-            for (const std::string& problem : found.problems) FAIL_CHECK("MHC_TEST_CASE='" << of.name << "': " << problem);
-            CHECK(found.problems.empty());
-            add_to_summary("matrix units", of, found, 0);
-        }
+        check(operation::pre_fwd, size);
     }
+}
+
+TEST_CASE("matrix units: tokens in parts agree with the float64 reference, of one token, of some, and several to a group")
+{
+    // An H200 runs 528 groups of dynamic_layer_fwd and 1584 of pre_big_fuse of 64 channels at once; a part is 8 tokens at
+    // most.
+    for (const std::int64_t tokens : {100, 2000, 5000, 14000}) {
+        if (is_small() && tokens > 100) break;
+        for (const operation op : {operation::dynamic_layer_fwd, operation::pre_big_fuse})
+            check(op, {64, tokens, op == operation::pre_big_fuse ? jit::preset::deepseek : jit::preset::mhc_cu,
+                       jit::dtype::fp32});
+    }
+}
+
+template <std::size_t N>
+static void check_sizes(const wide_size (&sizes)[N], std::size_t small)
+{
+    std::size_t left = is_small() ? small : N;
+    for (const wide_size& size : sizes) {
+        if (left-- == 0) break;
+        const test_case of = wide_case(size);
+        if (of.name.find(case_filter()) == std::string::npos) continue;
+        const agreement found = check_case(session::instance(), of);
+        for (const std::string& problem : found.problems) FAIL_CHECK("MHC_TEST_CASE='" << of.name << "': " << problem);
+        CHECK(found.problems.empty());
+        add_to_summary("matrix units", of, found, 0);
+    }
+}
+
+TEST_CASE("matrix units: projections on many rows agree with the float64 reference")
+{
+    check_sizes(wide_sizes, small_wide_sizes);
+}
+
+TEST_CASE("matrix units: projections of fp16 and fp32 agree with the float64 reference")
+{
+    check_sizes(split_sizes, small_split_sizes);
 }

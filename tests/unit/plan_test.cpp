@@ -50,7 +50,7 @@ TEST_CASE("plan: every operator has kernels on every kind of target, and its arg
                 for (const kernel_plan& k : p.kernels) {
                     CHECK(k.argument_bytes <= 256);
                     CHECK(k.block % p.on.wave_size == 0);
-                    CHECK(k.block <= (k.family.ends_with("_tiles") ? 512 : 256));
+                    CHECK(k.block <= (k.family.ends_with("_tiles") || k.family.ends_with("_wide") ? 512 : 256));
                     std::uint32_t end = 0;
                     for (const argument& arg : k.args) {
                         CHECK(arg.offset >= end);
@@ -127,10 +127,14 @@ TEST_CASE("plan: the slices of a sum are a function of the channels and the kind
         for (const jit::dtype type : {jit::dtype::bf16, jit::dtype::fp32}) {
             jit::layer_spec s = spec_of(n, 7168);
             s.dtype = type;
-            const bool has_tiles = type == jit::dtype::bf16 && n <= 4;  // whose slice is 1024 channels of all streams
             for (const char* target : {"gfx942", "gfx1100", "gfx1200"}) {
+                const bool is_cdna = std::string_view(target) == "gfx942";
+                const bool has_tiles = n <= 4 && (is_cdna || type == jit::dtype::bf16);  // 1024 channels of all streams
                 CHECK(slice_of(s, target, operation::rmsnorm_fwd) == "1024");
-                CHECK(slice_of(s, target, operation::pre_fwd) == (has_tiles ? std::to_string(1024 / n) : "1024"));
+                CHECK(slice_of(s, target, operation::pre_fwd) == (has_tiles ? std::to_string(1024 / n)
+                                                                  : is_cdna && n == 8
+                                                                      ? "448"  // sixteen slices of whole steps
+                                                                      : "1024"));
             }
         }
 }
@@ -158,7 +162,16 @@ TEST_CASE("plan: matrix units make projections of bf16, in NVIDIA's with the mix
     CHECK(families(s, "sm_90", operation::dynamic_layer_fwd).front() == "project_three_tiles");
 
     jit::layer_spec other = s;
-    other.dtype = jit::dtype::fp16;
+    for (const jit::dtype type : {jit::dtype::fp16, jit::dtype::fp32}) {
+        other.dtype = type;
+        CHECK(families(other, "sm_90", operation::pre_fwd) == tiles);
+        CHECK(families(other, "sm_90a", operation::pre_fwd) ==
+              (type == jit::dtype::fp16 ? names{"project_tiles", "pre_mix", "pre_one_pass"} : tiles));
+        CHECK(families(other, "gfx942", operation::pre_fwd).front() == "project_tiles");
+        CHECK(families(other, "gfx1200", operation::pre_fwd).front() ==
+              (type == jit::dtype::fp16 ? "project_tiles" : "project"));
+    }
+    other.hidden_dim = 504;  // few terms: what is left out of them would count
     CHECK(families(other, "sm_90", operation::pre_fwd) == portable);
     other = s;
     other.options.arithmetic = jit::projection::strict;
@@ -167,7 +180,16 @@ TEST_CASE("plan: matrix units make projections of bf16, in NVIDIA's with the mix
     other.norm_weight = true;
     CHECK(families(other, "sm_90", operation::pre_fwd) == names{"project_tiles", "coefficients", "apply_mix_norm"});
     for (const std::int32_t n : {1, 2, 4}) CHECK(families(spec_of(n, 1288), "sm_90", operation::pre_fwd) == tiles);
-    for (const std::int32_t n : {3, 8}) CHECK(families(spec_of(n, 1288), "sm_90", operation::pre_fwd) == portable);
+    for (const std::int32_t n : {3, 8, 32})
+        for (const char* target : {"sm_90", "gfx90a", "gfx942", "gfx950"})
+            CHECK(families(spec_of(n, 1288), target, operation::pre_fwd) ==
+                  names{"project_wide", "coefficients", "apply_mix"});
+    for (const char* target : {"sm_80", "gfx1100", "gfx1200"})
+        CHECK(families(spec_of(8, 1288), target, operation::pre_fwd) == portable);
+    CHECK(families(spec_of(8, 1288), "sm_90", operation::dynamic_layer_fwd).front() == "project_three_wide");
+    // A head's kernel has a block of its own rows, not of all.
+    CHECK(plan_of(spec_of(8, 1280), "sm_90", operation::head_fwd).kernels.front().bindings.at("row_tiles") == "1");
+    CHECK(plan_of(spec_of(8, 1280), "sm_90", operation::pre_fwd).kernels.front().bindings.at("row_tiles") == "5");
     CHECK(families(spec_of(4, 1284), "sm_90", operation::pre_fwd) == portable);
 
     const std::map<std::int64_t, std::int64_t> slices{{8, 1},     {1280, 4},  {1920, 8},  {4096, 16},
@@ -292,12 +314,14 @@ TEST_CASE("plan: streams that nobody keeps are stored only where they are many o
         for (const kernel_plan& k : plan_of(s, target, operation::post_head_fwd).kernels) all.push_back(k.family);
         return all;
     };
-    for (const char* target : {"gfx942", "gfx1100", "sm_80", "host:x86-64-v3"}) {
+    for (const char* target : {"gfx1100", "sm_80", "host:x86-64-v3"}) {
         CHECK(families(spec_of(8, 4096), target) == names{"project_post", "head_coefficients", "apply_post"});
         CHECK(families(spec_of(9, 4096), target) == names{"post", "project", "head_coefficients", "apply_mix"});
     }
-    for (const char* target : {"sm_90", "gfx942"})
+    for (const char* target : {"sm_90", "gfx942"}) {
         CHECK(families(spec_of(4, 4096), target) == names{"post", "project_tiles", "head_coefficients", "apply_mix"});
+        CHECK(families(spec_of(8, 4096), target) == names{"post", "project_wide", "head_coefficients", "apply_mix"});
+    }
     jit::layer_spec chosen = spec_of(4, 4096);
     chosen.norm_weight = true;
     CHECK(families(chosen, "sm_80") == names{"project_post", "head_coefficients", "apply_post_norm"});
