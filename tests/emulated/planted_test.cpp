@@ -147,7 +147,7 @@ TEST_CASE("planted: the kernel as it is computes what it should, and a wrong lan
 
 TEST_CASE("planted: a missing barrier is a race for the bytes it guards")
 {
-    const plant change{.line = "    barrier();\n    float total", .becomes = "    float total"};
+    const plant change{.line = "    waves.meet();\n    float total", .becomes = "    float total"};
     for (const char* processor : processors)
         check_names(processor, change, {"a race for LDS bytes ", "no barrier is between that and wave "});
 }
