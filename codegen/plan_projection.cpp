@@ -148,7 +148,7 @@ kernel_plan plan_project_wide(const facts& f, const std::string& family, const f
     const std::int64_t all_tiles = ceil_div(rows, 16), blocks = ceil_div(all_tiles, tiles_max),
                        tiles = ceil_div(all_tiles, blocks);
     // Of x in lane_queue, 64 channels each. Two groups of few rows fit a multiprocessor.
-    const std::int64_t bytes = size_of(f.spec.dtype), resident = tiles <= 2 && bytes == 2 ? 2 : 1;
+    const std::int64_t bytes = size_of(f.spec.dtype), resident = tiles <= 2 && f.spec.dtype == jit::dtype::bf16 ? 2 : 1;
     const std::int64_t stages = bytes == 4 ? 2 : resident == 2 ? 3 : 4;
     k.grid = {.tokens_per_unit = tokens,
               .items_per_unit = f.project_slices() * blocks,
