@@ -14,16 +14,10 @@ MHC_DEVICE u32 cluster_rank()
     return rank;
 }
 
-/// A barrier of all waves of the cluster's work-groups, in two halves. It orders nothing but signals that show_signals has
-/// shown: what waves send is told of by signals, and a barrier that waits for all stores of a wave takes a thousand cycles.
-/// All lanes of a wave must call it.
-MHC_DEVICE void arrive_at_cluster() { asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory"); }
-MHC_DEVICE void wait_for_cluster() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
-
-/// `bytes` from p on, both multiples of 16, are on their way to the L2.
-MHC_DEVICE void ask_ahead(const void* p, int bytes)
+/// All waves of the cluster's work-groups have come here, and see each other's writes.
+MHC_DEVICE void cluster_barrier()
 {
-    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(p), "r"(bytes) : "memory");
+    asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
 }
 
 MHC_DEVICE u32 lds_address(const void* p) { return u32(__cvta_generic_to_shared(p)); }

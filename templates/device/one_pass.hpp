@@ -71,17 +71,6 @@ MHC_DEVICE u32 bits_of(const tile_weights<m, Loads>& weights)
     return bits;
 }
 
-/// Asks for a wave's weights: load_tile_weights has registers for a few at a time, and memory would be waited for each time.
-template <class Pass, class Weight, int WeightAlign, class Matrix>
-MHC_DEVICE void ask_for_tile_weights(tile_place at, int lane, Matrix fn)
-{
-    constexpr int channels = tile_loads<typename Pass::Rows, Pass::n> * load_channels;
-    static_assert(Pass::m <= 32 && Pass::Rows::C % 8 == 0, "a lane has a row, of whole words of 16 bytes");
-    const int count = smaller(channels, at.end - at.first);
-    if (WeightAlign >= 16 && lane < Pass::m && count > 0)
-        ask_ahead(fn.row(lane) + at.stream * Pass::Rows::C + at.first, count * int(sizeof(Weight)));
-}
-
 /// One of the waves that multiply.
 template <class Pass, class Data, int WeightAlign, class Matrix>
 MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave, int lane, Matrix fn)
@@ -195,6 +184,11 @@ MHC_DEVICE void make_coefficients(typename Pass::memory& lds, tiles_of of, int l
         for (int rank = 0; rank < Pass::ranks; rank += 4)
             if (Pass::ranks % 4 == 0 || rank + o < Pass::ranks)
                 send(lds_of_rank(to, u32(rank + o)), all, lds_of_rank(told, u32(rank + o)));
+        const i64 t = i64(of.first + j * of.step) * Pass::tokens + Pass::token_of(token);
+        if (t < valid) {
+            pre[t * n + o] = p;
+            post[t * n + o] = own.post(totals[n + o] * r, k);
+        }
         if (room.turn > 0) lds.logits_gone[room.at].wait(room.turn - 1);
         float* const entries = lds.matrices[room.at] + token * balance<n>::floats;
 #pragma unroll
@@ -202,12 +196,6 @@ MHC_DEVICE void make_coefficients(typename Pass::memory& lds, tiles_of of, int l
         wave_sync();
         if (lane == 0) lds.logits_here[room.at].arrive();
         room.next();
-        const i64 t = i64(of.first + j * of.step) * Pass::tokens + Pass::token_of(token);
-        if (t < valid) {
-            pre[t * n + o] = p;
-            post[t * n + o] = own.post(totals[n + o] * r, k);
-        }
-        wave_sync();  // before the next totals come
     }
 }
 
@@ -269,8 +257,7 @@ MHC_DEVICE void add_streams(typename Pass::memory& lds, tiles_of of, int thread,
 
 /// All groups of a launch are there at once, a multiple of the ranks. Registers of a lane: More of the waves that multiply,
 /// Fewer of the others.
-template <class Pass, class Options, class Weight, int WeightAlign, int More, int Fewer, class Grid, class Data,
-          class Matrix>
+template <class Pass, class Options, int WeightAlign, int More, int Fewer, class Grid, class Data, class Matrix>
 MHC_DEVICE void one_pass(Grid at, uint4* room, const tensor_map& x, Matrix fn, affine by, float* pre, float* post,
                          float* mix, Data* layer_input, i64 valid, coefficient_constants k)
 {
@@ -281,19 +268,14 @@ MHC_DEVICE void one_pass(Grid at, uint4* room, const tensor_map& x, Matrix fn, a
     const int tiles = int((valid + Pass::tokens - 1) / Pass::tokens);
     const int first = int(at.group) / Pass::ranks, step = int(at.groups) / Pass::ranks;
     const tiles_of of = {first, step, first < tiles ? (tiles - first + step - 1) / step : 0, cluster_rank()};
-    if (wave < Pass::waves)
-        ask_for_tile_weights<Pass, Weight, WeightAlign>(place_of<typename Pass::Rows, Pass::n>(int(of.rank), wave), lane,
-                                                        fn);
-    if (wave == 2 * Pass::waves - 1) make_signals<Pass>(lds, lane);
+    if (at.thread() == 0) make_signals<Pass>(lds);
     barrier();
-    arrive_at_cluster();
+    cluster_barrier();
     if (wave < Pass::waves) {
         take_registers<More>();
-        wait_for_cluster();  // before weights come: it takes out what is in the L1
         multiply_tiles<Pass, Data, WeightAlign>(lds, of, wave, lane, fn);
     } else {
         give_registers<Fewer>();
-        wait_for_cluster();
         switch (wave - Pass::waves) {
             case 4:
                 if (lane == 0) fetch_tiles<Pass>(lds, of, x);
@@ -305,16 +287,13 @@ MHC_DEVICE void one_pass(Grid at, uint4* room, const tensor_map& x, Matrix fn, a
                 make_coefficients<Pass>(lds, of, lane, by, pre, post, valid, k);
                 break;
             case 7:
-                arrive_at_cluster();  // already: it sends nothing, and ends last
                 balance_tiles<Pass, Options>(lds, of, lane, mix, valid, k.sinkhorn_eps);
-                return wait_for_cluster();
+                break;
             default:
                 add_streams<Pass>(lds, of, at.thread() - Pass::waves * Grid::wave_size, layer_input, valid);
         }
     }
-    wave_sync();
-    arrive_at_cluster();  // nobody sends to a work-group that has ended
-    wait_for_cluster();
+    cluster_barrier();  // nobody sends to a work-group that has ended
 }
 
 }  // namespace mhc

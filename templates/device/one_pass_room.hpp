@@ -47,30 +47,28 @@ struct pass {
     static constexpr MHC_MEMBER int token_of(int column) { return column / 2 + column % 2 * 4; }
 };
 
-/// By the lanes of one wave.
 template <class Pass>
-MHC_DEVICE void make_signals(typename Pass::memory& lds, int lane)
+MHC_DEVICE void make_signals(typename Pass::memory& lds)
 {
-    static_assert(Pass::stages <= 32 && Pass::slots <= 32, "a lane has a few signals of each kind");
-    if (lane < Pass::stages) {
-        lds.full[lane].make(1);
-        lds.free[lane].make(4);
-        lds.pre_here[lane].make(1);
-        lds.pre_here[lane].expect(Pass::tokens * 16);
+    for (int s = 0; s < Pass::stages; ++s) {
+        lds.full[s].make(1);
+        lds.free[s].make(4);
+        lds.pre_here[s].make(1);
+        lds.pre_here[s].expect(Pass::tokens * 16);
     }
-    if (lane < 2) {
-        lds.parts_here[lane].make(Pass::waves);
-        lds.parts_gone[lane].make(1);
+    for (int b = 0; b < 2; ++b) {
+        lds.parts_here[b].make(Pass::waves);
+        lds.parts_gone[b].make(1);
     }
-    if (lane < Pass::rooms) {
-        lds.logits_here[lane].make(1);
-        lds.logits_gone[lane].make(1);
+    for (int r = 0; r < Pass::rooms; ++r) {
+        lds.logits_here[r].make(1);
+        lds.logits_gone[r].make(1);
     }
-    if (lane < Pass::slots) {
-        lds.arrived_here[lane].make(1);
-        lds.arrived_here[lane].expect(Pass::ranks * Pass::sums * 4);
+    lds.weights_here.make(Pass::waves + 1);
+    for (int s = 0; s < Pass::slots; ++s) {
+        lds.arrived_here[s].make(1);
+        lds.arrived_here[s].expect(Pass::ranks * Pass::sums * 4);
     }
-    if (lane == 0) lds.weights_here.make(Pass::waves + 1);
     show_signals();
 }
 
