@@ -264,6 +264,7 @@ TEST_CASE("emulator: parts of sources, with and without signs, in integer operat
                 };
                 CHECK(result("v_add_u32") == x + y);
                 CHECK(result("v_sub_u32") == x - y);
+                CHECK(result("v_add_u16") == ((x + y) & 0xFFFFU));
                 CHECK(result("v_and_b32") == (x & y));
                 CHECK(result("v_or_b32") == (x | y));
                 CHECK(result("v_xor_b32") == (x ^ y));
