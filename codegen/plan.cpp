@@ -15,12 +15,13 @@ kernel_plan plan_sinkhorn(const facts& f)
     return k;
 }
 
-/// Kernels that have a token to a work-group, and whose body has a form that keeps the row in registers. On AMD GPUs a wave
-/// for each slice does, with 16 of a lane's registers, with 32 where a wave has 32 lanes.
-static kernel_plan plan_kept_tokens(const facts& f, const std::string& family, std::vector<argument> args)
+/// Kernels that have a token to a work-group, and whose body has a form that keeps the token's `rows` rows in registers. On
+/// AMD GPUs a wave for each slice does, with 16 of a lane's registers for each of up to 4 rows, with 32 where a wave has 32
+/// lanes.
+static kernel_plan plan_kept_tokens(const facts& f, const std::string& family, std::vector<argument> args, std::int64_t rows)
 {
     kernel_plan k = plan_tokens(f, family, std::move(args));
-    const bool keeps = f.on.kind == target_kind::amdgpu && f.slices() <= 16 && f.slice <= 1024;
+    const bool keeps = f.on.kind == target_kind::amdgpu && f.slices() <= 16 && rows * f.slice <= 4096;
     if (keeps) set_block(k, static_cast<std::int32_t>(f.slices() * f.wave));
     k.bindings["body"] = keeps ? family + "_in_registers" : family;
     return k;
@@ -28,7 +29,7 @@ static kernel_plan plan_kept_tokens(const facts& f, const std::string& family, s
 
 kernel_plan plan_rmsnorm(const facts& f)
 {
-    kernel_plan k = plan_kept_tokens(f, "rmsnorm", arguments_of("rmsnorm"));
+    kernel_plan k = plan_kept_tokens(f, "rmsnorm", arguments_of("rmsnorm"), 1);
     finish(f, k, true, false);
     return k;
 }
@@ -82,7 +83,7 @@ kernel_plan plan_apply_mix(const facts& f, const feeds& from, bool is_of_layer)
 {
     if (is_of_layer && f.quantises()) return plan_apply_mix_fp8(f, from);
     kernel_plan k = is_of_layer && f.spec.norm_weight
-                        ? plan_kept_tokens(f, "apply_mix_norm", arguments_of("apply_mix_norm", from))
+                        ? plan_kept_tokens(f, "apply_mix_norm", arguments_of("apply_mix_norm", from), 1)
                         : plan_chunks(f, "apply_mix", arguments_of("apply_mix", from));
     finish(f, k, true);
     return k;
@@ -98,9 +99,6 @@ kernel_plan plan_apply_post(const facts& f, const feeds& from)
 }
 
 namespace {
-
-/// LDS of a multiprocessor that kernels with coming tokens in it share out.
-constexpr std::int64_t lds_of_coming = 200 * 1024;
 
 /// LDS of a layer's token: whole slices of all streams.
 std::int64_t layer_stage_bytes(const facts& f) { return f.slices() * f.slice * f.n * size_of(f.spec.dtype); }
@@ -149,11 +147,7 @@ kernel_plan plan_layer(const facts& f)
         finish(f, k, true);
         return k;
     }
-    kernel_plan k = plan_tokens(f, "layer", arguments_of("layer"));
-    // AMD GPUs: a wave for each slice, whose lanes keep x in 64 registers, in 128 where a wave has 32 lanes.
-    const bool keeps = f.on.kind == target_kind::amdgpu && f.slices() <= 16 && f.n * f.slice <= 4096;
-    if (keeps) set_block(k, static_cast<std::int32_t>(f.slices() * f.wave));
-    add(k, {{"body", keeps ? "layer_in_registers" : "layer"}});
+    kernel_plan k = plan_kept_tokens(f, "layer", arguments_of("layer"), f.n);
     add_layer_options(f, k);
     finish(f, k, true);
     return k;

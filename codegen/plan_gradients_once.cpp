@@ -19,8 +19,7 @@ std::int64_t layer_row_bytes(const facts& f) { return round_up(f.C, wave_slice(f
 /// Tokens that work-groups have in LDS before their use; one is in registers where there is no such LDS.
 std::int64_t layer_row_stages(const facts& f)
 {
-    constexpr std::int64_t lds = 200 * 1024;  // of a multiprocessor
-    return f.units.has_overlap ? std::min<std::int64_t>(lds / layer_row_bytes(f), 3) : 1;
+    return f.units.has_overlap ? std::min<std::int64_t>(lds_of_coming / layer_row_bytes(f), 3) : 1;
 }
 
 /// A work-group has a wave for each slice: 512 lanes on NVIDIA GPUs, 1024 on AMD GPUs.
@@ -67,7 +66,7 @@ kernel_plan plan_layer_once(const facts& f, const std::string& family, const fee
     std::int64_t resident = 1;
     if (is_queue) {
         k.lds_bytes = static_cast<std::int32_t>(stages * layer_row_bytes(f));
-        resident = std::clamp<std::int64_t>(200 * 1024 / k.lds_bytes, 1, 512 / k.block);
+        resident = std::clamp<std::int64_t>(lds_of_coming / k.lds_bytes, 1, 512 / k.block);
         k.grid.groups_max = f.units.groups() * resident;  // the queue goes on from slice to slice
     }
     k.bindings["lds_floats"] = fmt::to_string(2 * sums * (k.block / f.wave));

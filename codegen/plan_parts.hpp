@@ -36,6 +36,8 @@ void finish(const facts& f, kernel_plan& k, bool has_channels, bool has_streams 
 kernel_plan plan_chunks(const facts& f, std::string family, std::vector<argument> args);
 /// A work-group has a whole token, because it needs a sum over its channels: rmsnorm, apply_mix_norm, layer.
 kernel_plan plan_tokens(const facts& f, std::string family, std::vector<argument> args);
+/// LDS of an NVIDIA multiprocessor that kernels with coming tokens in it share out.
+inline constexpr std::int64_t lds_of_coming = 200 * 1024;
 /// Floats of a matrix and its lines: `balance` of templates/device/sinkhorn.hpp.
 inline std::int64_t balance_floats(const facts& f) { return f.n * f.n + 4 * f.n; }
 /// Lanes of a GPU's wave that share a matrix, as lanes_of in templates/device/sinkhorn.hpp.
