@@ -192,8 +192,8 @@ void add_projection(const facts& f, operator_plan& made, feeds from, const feed&
 kernel_plan plan_coefficients(const facts& f, const std::string& family, const feeds& from, std::int64_t rows = 0);
 /// plan_coefficients and plan_apply_mix in one kernel, where f.has_pre_mix().
 kernel_plan plan_pre_mix(const facts& f, const feeds& from);
-/// plan_project and plan_pre_mix in one kernel, where f.has_one_pass().
-kernel_plan plan_pre_one_pass(const facts& f, const feeds& from);
+/// "pre_one_pass": plan_project and plan_pre_mix in one kernel, where f.has_one_pass(); "post_pre_one_pass": plan_post too.
+kernel_plan plan_one_pass(const facts& f, const std::string& family, const feeds& from);
 kernel_plan plan_static_coefficients(const facts& f, const feeds& from = {});
 
 /// Decides how many tokens the kernels of a planned operator take at a time.

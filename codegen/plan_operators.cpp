@@ -42,6 +42,15 @@ void add_mix(const facts& f, operator_plan& made, feeds from, const feeds& sum_f
     made.kernels.push_back(plan_apply_mix(f, from, true));
 }
 
+/// One kernel more, which is launched instead of all others where its map can be made.
+void add_one_pass(const facts& f, operator_plan& made, const std::string& family)
+{
+    for (kernel_plan& k : made.kernels) k.launches = part_of::several_passes;
+    made.kernels.push_back(plan_one_pass(f, family, {}));
+    made.kernels.back().launches = part_of::one_pass;
+    made.one_pass_tokens = 1;
+}
+
 /// Projection, coefficients and layer_input; `from` says where x is and where pre, post and mix go.
 void add_pre(const facts& f, operator_plan& made, feeds from, const feeds& sum_from = {})
 {
@@ -49,14 +58,8 @@ void add_pre(const facts& f, operator_plan& made, feeds from, const feeds& sum_f
     sums.add_to(from);
     made.workspace_bytes_per_token = sums.end;
     made.workspace_bytes_fixed = sums.fixed;
-    const std::size_t first = made.kernels.size();
     add_projection(f, made, from, first_in_workspace, f.m);
     add_mix(f, made, from, sum_from);
-    if (!f.has_one_pass() || !sum_from.empty()) return;
-    for (std::size_t i = first; i < made.kernels.size(); ++i) made.kernels[i].launches = part_of::several_passes;
-    made.kernels.push_back(plan_pre_one_pass(f, from));
-    made.kernels.back().launches = part_of::one_pass;
-    made.one_pass_tokens = 1;
 }
 
 void add_post_pre(const facts& f, operator_plan& made)
@@ -69,6 +72,7 @@ void add_post_pre(const facts& f, operator_plan& made)
              {slot::pre, slot::next_pre},
              {slot::post, slot::next_post},
              {slot::mix, slot::next_mix}});
+    if (f.has_one_pass()) add_one_pass(f, made, "post_pre_one_pass");
 }
 
 /// A head of the streams x that `from` says, or of those that post makes; its workspace begins at `begin` bytes a token.
@@ -142,7 +146,9 @@ void add_kernels(const facts& f, operator_plan& made)
             return made.kernels.push_back(plan_post(f));
         case operation::pre_fwd:
         case operation::broadcast_pre_fwd:  // whose strides repeat a row
-            return add_pre(f, made, {});
+            add_pre(f, made, {});
+            if (f.has_one_pass()) add_one_pass(f, made, "pre_one_pass");
+            return;
         case operation::delayed_pre_fwd:
             return add_pre(f, made, {}, {{slot::pre, slot::previous_pre}});
         case operation::static_layer_fwd:

@@ -107,6 +107,17 @@ MHC_DEVICE void copy_box(uint4* to, const tensor_map& map, int channel, int toke
         : "memory");
 }
 
+/// `bytes` that follow each other, as copy_box; places and bytes are multiples of 16.
+MHC_DEVICE void copy_row(uint4* to, const void* from, int bytes, signal& told)
+{
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+                     lds_address(to)),
+                 "l"(from), "r"(bytes), "r"(lds_address(&told.word))
+                 : "memory");
+}
+/// What this lane has seen of writes to LDS comes before what it asks the copy engine to put there.
+MHC_DEVICE void before_copies() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+
 /// Four waves that follow each other have up to Count registers a lane from here on.
 template <int Count>
 MHC_DEVICE void take_registers()

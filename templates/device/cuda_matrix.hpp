@@ -277,18 +277,48 @@ MHC_DEVICE int place_of_columns(int thread)
 /// LDS for `count` times 16 bytes: given by the launch, since it is more than a kernel may declare.
 #define MHC_LARGE_LDS(name, count) MHC_LDS_OF_LAUNCH(name)
 
-/// 8 values as 16 bytes that this kernel does not read, past the cache that its loads use.
+/// A word of 8 values, and of 4.
 template <class Data>
-MHC_DEVICE void store_once(Data* to, vec<float, 8> values)
+MHC_DEVICE uint4 narrow_word(vec<float, 8> values, const Data* type)
 {
     union {
         vec<u16, 8> narrow;
         uint4 words;
     } v;
-    v.narrow = narrow<8>(values, to);
-    asm volatile("st.global.L1::no_allocate.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(v.words.x), "r"(v.words.y),
-                 "r"(v.words.z), "r"(v.words.w)
-                 : "memory");
+    v.narrow = narrow<8>(values, type);
+    return v.words;
+}
+template <class Data>
+MHC_DEVICE uint2 narrow_word(vec<float, 4> values, const Data* type)
+{
+    union {
+        vec<u16, 4> narrow;
+        uint2 words;
+    } v;
+    v.narrow = narrow<4>(values, type);
+    return v.words;
+}
+/// Where is_there: what this kernel does not read, past the cache that its loads use.
+MHC_DEVICE void store_word_once(void* to, uint4 v, bool is_there = true)
+{
+    asm volatile(
+        "{ .reg .pred there; setp.ne.u32 there, %5, 0;\n"
+        "@there st.global.L1::no_allocate.v4.b32 [%0], {%1, %2, %3, %4}; }" ::"l"(to),
+        "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w), "r"(u32(is_there))
+        : "memory");
+}
+MHC_DEVICE void store_word_once(void* to, uint2 v, bool is_there)
+{
+    asm volatile(
+        "{ .reg .pred there; setp.ne.u32 there, %3, 0;\n@there st.global.L1::no_allocate.v2.b32 [%0], {%1, %2}; }" ::"l"(to),
+        "r"(v.x), "r"(v.y), "r"(u32(is_there))
+        : "memory");
+}
+/// 8 values as 16 bytes.
+template <class Data>
+MHC_DEVICE void store_once(Data* to, vec<float, 8> values)
+{
+    store_word_once(to, narrow_word(values, to));
 }
 
 /// What the kernel before may have written: as load_once, never moved in front of wait_for_last_kernel.

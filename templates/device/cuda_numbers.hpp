@@ -73,6 +73,12 @@ MHC_DEVICE vec<float, 8> widen_words(const uint4* v, const fp32*)
 /// The values of one word of 16 bytes.
 MHC_DEVICE vec<float, 8> widen_word(uint4 v, const bf16*) { return widen_bf16(v); }
 MHC_DEVICE vec<float, 8> widen_word(uint4 v, const fp16* type) { return widen_words(&v, type); }
+template <class Data>
+MHC_DEVICE vec<float, 4> widen_word(uint2 v, const Data* type)
+{
+    const vec<float, 8> wide = widen_word(uint4{v.x, v.y, 0, 0}, type);
+    return {{wide[0], wide[1], wide[2], wide[3]}};
+}
 MHC_DEVICE vec<float, 4> widen_word(uint4 v, const fp32*)
 {
     return {{bits_to_float(v.x), bits_to_float(v.y), bits_to_float(v.z), bits_to_float(v.w)}};

@@ -12,21 +12,38 @@
 
 namespace mhc {
 
-/// The lane that fetches tiles. The kernel before may still run: who needs nothing but what comes of tiles waits with it.
-template <class Pass>
-MHC_DEVICE void fetch_tiles(typename Pass::memory& lds, tiles_of of, const tensor_map& x)
+/// Streams that are multiplied and added as they are fetched.
+struct streams_as_fetched {
+    MHC_MEMBER u32 bytes_beside(tiles_of, int) const { return 0; }
+    template <class Memory>
+    MHC_MEMBER void bring(Memory&, tiles_of, int, signal&) const
+    {
+    }
+    MHC_MEMBER float weight_of_lane(tiles_of, int, int, int) const { return 0.0f; }
+    template <class Memory>
+    MHC_MEMBER void make(Memory&, tiles_of, int, int, u32, int, int, float) const
+    {
+    }
+};
+
+/// The lane that fetches tiles.
+template <class Pass, class Streams>
+MHC_DEVICE void fetch_tiles(typename Pass::memory& lds, tiles_of of, const tensor_map& x, const Streams& streams)
 {
     ring<Pass::stages> to;
-    wait_for_last_kernel();
     for (int j = 0; j < of.count; ++j, to.next()) {
-        if (to.turn > 0) lds.free[to.at].wait(to.turn - 1);
+        if (to.turn > 0) {
+            lds.free[to.at].wait(to.turn - 1);
+            if (Pass::is_made) before_copies();
+        }
         if (j == Pass::early) lds.weights_here.wait(0);
-        lds.full[to.at].expect(Pass::tile * 16);
+        lds.full[to.at].expect(Pass::tile * 16 + streams.bytes_beside(of, j));
         const int t = (of.first + j * of.step) * Pass::tokens;
 #pragma unroll
         for (int box = 0; box < Pass::slice / 64; ++box)
             copy_box(lds.x[to.at] + box * (Pass::n * Pass::tokens * 8), x, int(of.rank) * Pass::slice + box * 64, t,
                      lds.full[to.at]);
+        streams.bring(lds, of, j, lds.full[to.at]);
     }
 }
 
@@ -71,9 +88,10 @@ MHC_DEVICE u32 bits_of(const tile_weights<m, Loads>& weights)
     return bits;
 }
 
-/// One of the waves that multiply.
-template <class Pass, class Data, int WeightAlign, class Matrix>
-MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave, int lane, Matrix fn)
+/// One of the waves that multiply, and make the streams of the next tile before, where they are not as they were fetched.
+template <class Pass, class Data, int WeightAlign, class Streams, class Matrix>
+MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave, int lane, const Streams& streams,
+                               Matrix fn)
 {
     constexpr bool is_scaled = has_fp16_factors<Data, false>;
     using factor_of_data = factor_of<Data, false>;
@@ -85,12 +103,23 @@ MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave
     if (lane == 0) lds.weights_here.arrive_after(known);
     ring<Pass::stages> from;
     ring<2> to;
-    const int token = Pass::token_of(matrix_unit::column(lane)), first = place.first - int(of.rank) * Pass::slice;
-    int places[2];  // of loads by turns, a box having two
+    ring<Pass::stages> next;
+    next.next();
+    float coming = of.count > 1 ? streams.weight_of_lane(of, 1, wave, lane) : 0.0f;
+    for (int j = 0; j < of.count; ++j, from.next(), to.next(), next.next()) {
+        if (Pass::is_made && j + 1 < of.count) {
+            const int here = made_anew(lane);
+            const float weight = coming;
+            if (j + 2 < of.count) coming = streams.weight_of_lane(of, j + 2, wave, here);
+            streams.make(lds, of, j + 1, next.at, next.turn, wave, here, weight);
+        }
+        const int mine = Pass::is_made ? made_anew(lane) : lane;  // what follows is no more kept beside weights
+        const int token = Pass::token_of(matrix_unit::column(mine)), first = place.first - int(of.rank) * Pass::slice;
+        int places[2];  // of loads by turns, a box having two
 #pragma unroll
-    for (int i = 0; i < 2; ++i) places[i] = Pass::word(place.stream, first / 8 + i * 4 + matrix_unit::group(lane), token);
-    for (int j = 0; j < of.count; ++j, from.next(), to.next()) {
-        lds.full[from.at].wait(from.turn);
+        for (int i = 0; i < 2; ++i)
+            places[i] = Pass::word(place.stream, first / 8 + i * 4 + matrix_unit::group(mine), token);
+        lds.ready(from.at).wait(from.turn);
         product_sums products[factors<m>] = {};
         column_squares<loads> squares = {};
         const uint4* const x = lds.x[from.at];
@@ -107,7 +136,7 @@ MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave
         }
         if (to.turn > 0) lds.parts_gone[to.at].wait(to.turn - 1);
         share_sums<Pass, is_scaled>(reinterpret_cast<float*>(lds.parts[to.at][wave]), products, squares, weights.scales,
-                                    lane);
+                                    mine);
         wave_sync();
         if (lane == 0) lds.parts_here[to.at].arrive();
     }
@@ -220,16 +249,25 @@ MHC_DEVICE void balance_tiles(typename Pass::memory& lds, tiles_of of, int lane,
     }
 }
 
-/// The waves that add the streams, `thread` of 128.
-template <class Pass, class Data>
-MHC_DEVICE void add_streams(typename Pass::memory& lds, tiles_of of, int thread, Data* layer_input, i64 valid)
+/// The waves that add the streams, `thread` of 128, and make those of the first tile: those that multiply wait for weights.
+template <class Pass, class Streams, class Data>
+MHC_DEVICE void add_streams(typename Pass::memory& lds, tiles_of of, int thread, const Streams& streams, Data* layer_input,
+                            i64 valid)
 {
     using Rows = typename Pass::Rows;
     constexpr int vectors = Pass::slice / 8, items = Pass::tokens * vectors, n = Pass::n;
+    if (Pass::is_made && of.count > 0) {
+#pragma unroll 1
+        for (int token = thread / 32; token < Pass::tokens; token += 4) {
+            const int lane = made_anew(thread) % 32;
+            const tiles_of anew = {of.first, of.step, of.count, u32(made_anew(int(of.rank)))};
+            streams.make(lds, anew, 0, 0, 0, token, lane, streams.weight_of_lane(anew, 0, token, lane));
+        }
+    }
     ring<Pass::stages> from;
     const int first_channel = int(of.rank) * Pass::slice;
     for (int j = 0; j < of.count; ++j, from.next()) {
-        lds.full[from.at].wait(from.turn);
+        lds.ready(from.at).wait(from.turn);
         lds.pre_here[from.at].wait(from.turn);
         if (thread == 0) lds.pre_here[from.at].expect(Pass::tokens * 16);
         const i64 first = i64(of.first + j * of.step) * Pass::tokens;
@@ -257,13 +295,14 @@ MHC_DEVICE void add_streams(typename Pass::memory& lds, tiles_of of, int thread,
 
 /// All groups of a launch are there at once, a multiple of the ranks. Registers of a lane: More of the waves that multiply,
 /// Fewer of the others.
-template <class Pass, class Options, int WeightAlign, int More, int Fewer, class Grid, class Data, class Matrix>
-MHC_DEVICE void one_pass(Grid at, uint4* room, const tensor_map& x, Matrix fn, affine by, float* pre, float* post,
-                         float* mix, Data* layer_input, i64 valid, coefficient_constants k)
+template <class Pass, class Options, int WeightAlign, int More, int Fewer, class Grid, class Streams, class Data,
+          class Matrix>
+MHC_DEVICE void one_pass(Grid at, typename Pass::memory& lds, const tensor_map& x, const Streams& streams, Matrix fn,
+                         affine by, float* pre, float* post, float* mix, Data* layer_input, i64 valid,
+                         coefficient_constants k)
 {
     static_assert(Grid::waves == 2 * Pass::waves,
                   "8 waves that multiply, 4 that add streams, and 4 with tasks of their own");
-    typename Pass::memory& lds = *reinterpret_cast<typename Pass::memory*>(room);
     const int wave = at.wave(), lane = at.lane();
     const int tiles = int((valid + Pass::tokens - 1) / Pass::tokens);
     const int first = int(at.group) / Pass::ranks, step = int(at.groups) / Pass::ranks;
@@ -273,12 +312,12 @@ MHC_DEVICE void one_pass(Grid at, uint4* room, const tensor_map& x, Matrix fn, a
     cluster_barrier();
     if (wave < Pass::waves) {
         take_registers<More>();
-        multiply_tiles<Pass, Data, WeightAlign>(lds, of, wave, lane, fn);
+        multiply_tiles<Pass, Data, WeightAlign>(lds, of, wave, lane, streams, fn);
     } else {
         give_registers<Fewer>();
         switch (wave - Pass::waves) {
             case 4:
-                if (lane == 0) fetch_tiles<Pass>(lds, of, x);
+                if (lane == 0) fetch_tiles<Pass>(lds, of, x, streams);
                 break;
             case 5:
                 send_sums<Pass>(lds, of, lane);
@@ -290,7 +329,7 @@ MHC_DEVICE void one_pass(Grid at, uint4* room, const tensor_map& x, Matrix fn, a
                 balance_tiles<Pass, Options>(lds, of, lane, mix, valid, k.sinkhorn_eps);
                 break;
             default:
-                add_streams<Pass>(lds, of, at.thread() - Pass::waves * Grid::wave_size, layer_input, valid);
+                add_streams<Pass>(lds, of, at.thread() - Pass::waves * Grid::wave_size, streams, layer_input, valid);
         }
     }
     cluster_barrier();  // nobody sends to a work-group that has ended

@@ -8,10 +8,12 @@
 
 namespace mhc {
 
-/// Sizes that follow from n, the slice and the tiles that LDS holds.
-template <class Rows_, int n_, int Stages_>
+/// Sizes that follow from n, the slice and the tiles that LDS holds. Where IsMade, who multiplies and adds streams waits
+/// until other waves have made them of what was fetched.
+template <class Rows_, int n_, int Stages_, bool IsMade = false>
 struct pass {
     using Rows = Rows_;
+    static constexpr bool is_made = IsMade;
     static constexpr int n = n_, m = n * n + 2 * n, slice = Rows::slice, ranks = Rows::slices, stages = Stages_;
     static constexpr int tokens = matrix_unit::columns, waves = tile_waves;
     static constexpr int width = tile_products<m> + 4;     ///< floats of a token's sums: lanes in a row meet no bank twice
@@ -31,11 +33,13 @@ struct pass {
         float4 totals[sums / 4];
         float4 pre[stages][tokens];
         float matrices[rooms][tokens * balance<n>::floats];
-        signal full[stages], free[stages], pre_here[stages];
+        signal full[stages], free[stages], pre_here[stages], made[IsMade ? stages : 1];
         signal parts_here[2], parts_gone[2];
         signal arrived_here[slots];
         signal logits_here[rooms], logits_gone[rooms];
         signal weights_here;
+
+        MHC_MEMBER signal& ready(int stage) { return IsMade ? made[stage] : full[stage]; }
     };
     /// Of 8 channels of a token: boxes of 64 channels, in each [n, 8 tokens, 8], as the copy engine lays them without that
     /// lanes meet in a bank.
@@ -53,6 +57,7 @@ MHC_DEVICE void make_signals(typename Pass::memory& lds)
     for (int s = 0; s < Pass::stages; ++s) {
         lds.full[s].make(1);
         lds.free[s].make(4);
+        if (Pass::is_made) lds.made[s].make(Pass::waves);
         lds.pre_here[s].make(1);
         lds.pre_here[s].expect(Pass::tokens * 16);
     }
