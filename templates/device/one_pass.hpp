@@ -213,18 +213,20 @@ MHC_DEVICE void make_coefficients(typename Pass::memory& lds, tiles_of of, int l
         for (int rank = 0; rank < Pass::ranks; rank += 4)
             if (Pass::ranks % 4 == 0 || rank + o < Pass::ranks)
                 send(lds_of_rank(to, u32(rank + o)), all, lds_of_rank(told, u32(rank + o)));
-        const i64 t = i64(of.first + j * of.step) * Pass::tokens + Pass::token_of(token);
-        if (t < valid) {
-            pre[t * n + o] = p;
-            post[t * n + o] = own.post(totals[n + o] * r, k);
-        }
         if (room.turn > 0) lds.logits_gone[room.at].wait(room.turn - 1);
         float* const entries = lds.matrices[room.at] + token * balance<n>::floats;
 #pragma unroll
         for (int b = 0; b < 4; ++b) entries[o * 4 + b] = fma(totals[2 * n + o * 4 + b] * r, own.scale_res, own.base_res[b]);
-        wave_sync();
+        const float of_post = totals[n + o] * r;
+        wave_sync();  // totals are the next tile's
         if (lane == 0) lds.logits_here[room.at].arrive();
         room.next();
+        // Who balances goes on meanwhile, and takes longer.
+        const i64 t = i64(of.first + j * of.step) * Pass::tokens + Pass::token_of(token);
+        if (t < valid) {
+            pre[t * n + o] = p;
+            post[t * n + o] = own.post(of_post, k);
+        }
     }
 }
 
