@@ -1,0 +1,169 @@
+// mhc/device/cuda_transfer.hpp -- the vocabulary of NVIDIA GPUs from compute capability 9.0 on for what is on its way
+// between memory, LDS and registers, and for kernels that overlap.
+#pragma once
+
+#include <mhc/device/cuda_numbers.hpp>
+
+namespace mhc {
+
+/// The value of lane `from` of each group of Lanes, in all of its lanes. All lanes of the warp must call it.
+template <int Lanes>
+MHC_DEVICE float of_lane(float v, int from)
+{
+    return __shfl_sync(0xffffffffU, v, from, Lanes);
+}
+
+/// 16 bytes at `p`, a multiple of Align, that this block reads once; where MayLack, zeros unless `is_there`. It stays where
+/// it is written: loads of a loop run ahead of their use, and none is moved in front of wait_for_last_kernel. A load under
+/// an `if` would be waited for where the branches meet.
+template <int Align, bool MayLack>
+MHC_DEVICE uint4 load_once(const void* p, bool is_there)
+{
+    uint4 v;
+    if constexpr (Align >= 16 && !MayLack) {
+        asm volatile("ld.global.L1::no_allocate.L2::128B.v4.u32 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+                     : "l"(p));
+        return v;
+    }
+    v = {0, 0, 0, 0};
+    if constexpr (Align >= 16) {
+        asm volatile(
+            "{ .reg .pred there; setp.ne.u32 there, %5, 0; "
+            "@there ld.global.L1::no_allocate.L2::128B.v4.u32 {%0, %1, %2, %3}, [%4]; }"
+            : "+r"(v.x), "+r"(v.y), "+r"(v.z), "+r"(v.w)
+            : "l"(p), "r"(u32(is_there)));
+    } else if (!MayLack || is_there) {
+        u16 halves[8];
+#pragma unroll
+        for (int i = 0; i < 8; ++i) {
+            const u16* const from = static_cast<const u16*>(p) + i;
+            asm volatile("ld.global.u16 %0, [%1];" : "=h"(halves[i]) : "l"(from));
+        }
+        const auto pair = [&](int i) { return u32(halves[i]) | u32(halves[i + 1]) << 16; };
+        v = {pair(0), pair(2), pair(4), pair(6)};
+    }
+    return v;
+}
+
+/// LDS that a launch gives, beside what the kernel declares.
+#define MHC_LDS_OF_LAUNCH(name) extern __shared__ uint4 name[]
+
+/// As load_once, into LDS, in the background: this lane sees it there after copies_but.
+template <int Align>
+MHC_DEVICE void copy_once(uint4* to, const void* p, bool is_there)
+{
+    if constexpr (Align >= 16)
+        asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(u32(__cvta_generic_to_shared(to))),
+                     "l"(p), "r"(is_there ? 16 : 0)
+                     : "memory");
+    else
+        *to = load_once<Align, true>(p, is_there);
+}
+/// What was copied since the last call is one group.
+MHC_DEVICE void end_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+/// All groups of copies but the last Count have come.
+template <int Count>
+MHC_DEVICE void copies_but()
+{
+    asm volatile("cp.async.wait_group %0;" ::"n"(Count) : "memory");
+}
+
+/// Words of 16 bytes on their way to a lane, a few sets of them in LDS: more than registers hold.
+template <int Words, int Block, int Stages = 3>
+struct lane_queue {
+    static constexpr int stages = Stages, room = stages * Words * Block;
+    static constexpr bool stays = true;  ///< a set's words are there until the next one is asked for
+    uint4* lds;                          ///< [stages, Words, Block]
+
+    explicit MHC_MEMBER lane_queue(uint4* room) : lds(room) {}
+    template <int Align>
+    MHC_MEMBER void ask(int stage, int word, int thread, const void* p, bool is_there)
+    {
+        copy_once<Align>(lds + (stage * Words + word) * Block + thread, p, is_there);
+    }
+    MHC_MEMBER void end_set() { end_copies(); }
+    /// The oldest set has come.
+    MHC_MEMBER void wait() const { copies_but<stages - 1>(); }
+    MHC_MEMBER void wait_for_all() const { copies_but<0>(); }
+    MHC_MEMBER uint4 word(int stage, int word, int thread) const { return lds[(stage * Words + word) * Block + thread]; }
+};
+/// Count words for LDS, brought by all lanes of a work-group: they are there after wait_for_all of a queue and a barrier.
+template <int Block, int Count>
+MHC_DEVICE void bring_words(uint4* to, const uint4* from, int thread)
+{
+#pragma unroll 8
+    for (int e = thread; e < Count; e += Block) copy_once<16>(to + e, from + e, true);
+    end_copies();
+}
+
+/// LDS for `count` times 16 bytes: given by the launch, since it is more than a kernel may declare.
+#define MHC_LARGE_LDS(name, count) MHC_LDS_OF_LAUNCH(name)
+
+/// A word of 8 values, and of 4.
+template <class Data>
+MHC_DEVICE uint4 narrow_word(vec<float, 8> values, const Data* type)
+{
+    union {
+        vec<u16, 8> narrow;
+        uint4 words;
+    } v;
+    v.narrow = narrow<8>(values, type);
+    return v.words;
+}
+template <class Data>
+MHC_DEVICE uint2 narrow_word(vec<float, 4> values, const Data* type)
+{
+    union {
+        vec<u16, 4> narrow;
+        uint2 words;
+    } v;
+    v.narrow = narrow<4>(values, type);
+    return v.words;
+}
+/// Where is_there: what this kernel does not read, past the cache that its loads use.
+MHC_DEVICE void store_word_once(void* to, uint4 v, bool is_there = true)
+{
+    asm volatile(
+        "{ .reg .pred there; setp.ne.u32 there, %5, 0;\n"
+        "@there st.global.L1::no_allocate.v4.b32 [%0], {%1, %2, %3, %4}; }" ::"l"(to),
+        "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w), "r"(u32(is_there))
+        : "memory");
+}
+MHC_DEVICE void store_word_once(void* to, uint2 v, bool is_there)
+{
+    asm volatile(
+        "{ .reg .pred there; setp.ne.u32 there, %3, 0;\n@there st.global.L1::no_allocate.v2.b32 [%0], {%1, %2}; }" ::"l"(to),
+        "r"(v.x), "r"(v.y), "r"(u32(is_there))
+        : "memory");
+}
+/// 8 values as 16 bytes.
+template <class Data>
+MHC_DEVICE void store_once(Data* to, vec<float, 8> values)
+{
+    store_word_once(to, narrow_word(values, to));
+}
+
+/// What the kernel before may have written: as load_once, never moved in front of wait_for_last_kernel.
+MHC_DEVICE float load_fresh(const float* p)
+{
+    float v;
+    asm volatile("ld.global.f32 %0, [%1];" : "=f"(v) : "l"(p));
+    return v;
+}
+
+/// The first Lanes lanes of the block, whose warps meet without the others.
+template <int Lanes>
+struct first_waves {
+    MHC_MEMBER void meet() const { asm volatile("bar.sync 1, %0;" ::"n"(Lanes) : "memory"); }
+};
+
+/// True, but not before v is here; false for one of all NaNs.
+MHC_DEVICE bool has_come(float v) { return __float_as_uint(v) != 0xffffffffU; }
+
+/// The next kernel of the stream may start, and wait for this one.
+MHC_DEVICE void let_next_kernel_start() { asm volatile("griddepcontrol.launch_dependents;"); }
+/// The kernel before has ended, and what it wrote is seen.
+MHC_DEVICE void wait_for_last_kernel() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
+
+}  // namespace mhc
