@@ -6,9 +6,20 @@
 #include <algorithm>
 
 #include "emulator/indexed.hpp"
+#include "emulator/lanes.hpp"
 #include "emulator/trial.hpp"
 
 namespace mhc::emulator {
+namespace {
+
+/// The number of the only lane that is read or written; without active lanes the first stands for them.
+u32 lane_of(const wave& w, const operation& op, const effects& e)
+{
+    if (e.lane == one_lane::chosen) return scalar_word(w, op.from[1]) & (w.lanes - 1);
+    return w.exec() == 0 ? 0 : static_cast<u32>(std::countr_zero(w.exec()));
+}
+
+}  // namespace
 
 group_checks::group_checks(const work_group& group, const std::vector<effects>& all, u32 vectors, u32 lanes, u32 lds_bytes,
                            u32 scratch_bytes)
@@ -71,13 +82,14 @@ void group_checks::compute_exactly(wave& w, const operation& op, const effects& 
 {
     wave_shadow& registers = waves_[w.number].registers;
     const u64 exec = w.exec();
-    const u64 read = e.crosses_lanes ? w.all_lanes() : exec;
+    u64 read = e.crosses_lanes ? w.all_lanes() : exec, written = e.ignores_exec ? w.all_lanes() : exec;
+    if (e.lane != one_lane::none) read = written = u64{1} << lane_of(w, op, e);
     const bool reads_undefined = (registers.lanes_of(e.reads) & read) != 0 ||
                                  e.scalar_reads.meets(registers.undefined_scalars) ||
                                  (registers.scc && (e.reads_scc || e.is_scalar));
     if (reads_undefined) return run_by_trial(w, op, e, registers);
     op.run(w, op);
-    registers.define(e.writes, e.ignores_exec ? w.all_lanes() : exec);
+    registers.define(e.writes, written);
     registers.undefined_scalars.remove(e.scalar_writes);
 }
 

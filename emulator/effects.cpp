@@ -15,9 +15,9 @@ bool reads_destination(std::string_view name, const operation& op)
 {
     if (op.keeps_unused || op.sign_extends_unused || op.written != part::dword) return true;
     if (op.move.how != lane_move::kind::none) return true;  // lanes without a source, or masked, stay
-    constexpr std::array<std::string_view, 14> readers{"v_fmac",      "v_mac_", "v_pk_fmac",   "v_fma_mixlo", "v_fma_mixhi",
-                                                       "v_writelane", "v_swap", "v_permlane1", "s_cmov",      "s_cmovk",
-                                                       "s_bitset",    "s_addk", "s_mulk",      "s_fmac"};
+    constexpr std::array<std::string_view, 13> readers{"v_fmac", "v_mac_",      "v_pk_fmac", "v_fma_mixlo", "v_fma_mixhi",
+                                                       "v_swap", "v_permlane1", "s_cmov",    "s_cmovk",     "s_bitset",
+                                                       "s_addk", "s_mulk",      "s_fmac"};
     if (std::any_of(readers.begin(), readers.end(), [&](std::string_view each) { return name.starts_with(each); }))
         return true;
     // v_dot2c_f32_f16 and its kind; v_permlanex16 keeps lanes as v_permlane16 does.
@@ -123,6 +123,8 @@ void add(std::string_view text, const operation& op, effects& to)
         if (reads_destination(name, op)) add_reads(each, to);
     }
     to.crosses_lanes = to.crosses_lanes || crosses_lanes(name, op);
+    if (name == "v_readfirstlane_b32") to.lane = one_lane::first_active;
+    if (name == "v_readlane_b32" || name == "v_writelane_b32") to.lane = one_lane::chosen;
     to.ignores_exec = name.starts_with("v_mfma") || name.starts_with("v_smfmac");
     const bool leaves_scc = name.starts_with("s_mov") || name.starts_with("s_cselect") || name.starts_with("s_mul") ||
                             name.starts_with("s_pack") || name.starts_with("s_getpc") || name.starts_with("s_set_gpr_idx") ||

@@ -76,6 +76,9 @@ enum class effect_kind : u8 {
     untested,  ///< neither reads nor writes what is checked
 };
 
+/// The only lane whose words an instruction reads or writes: `chosen` by its second source.
+enum class one_lane : u8 { none, first_active, chosen };
+
 struct effects {
     effect_kind kind = effect_kind::compute;
     vector_ranges reads, writes;
@@ -84,6 +87,7 @@ struct effects {
     bool is_scalar = false;      ///< of scalars: may write SCC
     bool crosses_lanes = false;  ///< a lane's result may come from any lane
     bool ignores_exec = false;   ///< writes all lanes
+    one_lane lane = one_lane::none;
     bool compares = false;       ///< a bit of the result, or SCC, tells whether two numbers compare so
     bool writes_exec = false;    ///< v_cmpx
     u16 mask_at = scalar::null;  ///< the first scalar of a vector comparison's result

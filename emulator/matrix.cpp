@@ -1,10 +1,10 @@
 // emulator/matrix.cpp -- MFMA of gfx90a, gfx942 and gfx950: D = A * B + C on matrices spread over a wave's registers.
 //
 // Where elements lie: MI300 ISA, "Matrix Arithmetic Instructions", of an instruction of M x N x K with `Blocks` independent
-// products. EXEC is ignored. How sums are rounded: matrix_numbers.hpp.
+// products. EXEC is ignored. How sums are rounded: matrix_sums.hpp.
 #include "emulator/handlers.hpp"
 #include "emulator/lanes.hpp"
-#include "emulator/matrix_numbers.hpp"
+#include "emulator/matrix_sums.hpp"
 
 namespace mhc::emulator {
 namespace {
@@ -28,203 +28,106 @@ u32 lane_for_pattern(u32 pattern, u32 lane)
     }
 }
 
-/// M x N x K, `Blocks` of them, and the width of the types.
+/// M x N x K, `blocks` of them, and the width of the types.
 struct shape {
     u32 m, n, k, blocks, source_bits, result_bits;
 };
 
-/// A, or B transposed: element ((block, row), k) as bits. No side has more than eight elements a lane.
-struct side {
-    u64 at[wave_lanes * 8];
-    u32 k_count = 0;
-
-    const u64* row_at(u32 number) const { return at + std::size_t{number} * k_count; }
-
-    /// `rows`: M or N. `pick(block, lane_of)` says which lane has what is in lane_of(block) without broadcasts.
-    template <class F>
-    void gather(const wave& w, const operation& op, const operand& from, const shape& of, u32 rows, F pick)
-    {
-        k_count = of.k;
-        const u32 by_lane = of.k / (wave_lanes / (rows * of.blocks));  // consecutive k in one lane
-        const u32 bits = of.source_bits;
-        row buffers[4];
-        const u32* registers[4];
-        for (u32 word = 0; word < by_lane * bits / 32; ++word) registers[word] = read(w, op, from, word, buffers[word]);
-        for (u32 block = 0; block < of.blocks; ++block)
-            for (u32 r = 0; r < rows; ++r)
-                for (u32 k = 0; k < of.k; ++k) {
-                    const u32 lane = pick(block, [&](u32 b) { return r + rows * (b + of.blocks * (k / by_lane)); });
-                    const u32 bit = k % by_lane * bits;
-                    u64 value = registers[bit / 32][lane] >> bit % 32;
-                    if (bits == 64) value = joined(registers[0][lane], registers[1][lane]);
-                    if (bits < 32) value &= (u64{1} << bits) - 1;
-                    at[(std::size_t{block} * rows + r) * of.k + k] = value;
-                }
-    }
-};
+/// Hands every element of A, or of B transposed, to set(block, row, k, bits). `rows`: M or N. `pick(block, lane_of)` says
+/// which lane has what is in lane_of(block) without broadcasts.
+template <shape Of, u32 Rows, class Pick, class Set>
+void gather(const wave& w, const operation& op, const operand& from, Pick pick, Set set)
+{
+    constexpr u32 by_lane = Of.k / (wave_lanes / (Rows * Of.blocks));  // consecutive k in one lane
+    constexpr u32 bits = Of.source_bits, words = by_lane * bits / 32;
+    row buffers[words];
+    const u32* registers[words];
+    for (u32 word = 0; word < words; ++word) registers[word] = read(w, op, from, word, buffers[word]);
+    for (u32 block = 0; block < Of.blocks; ++block)
+        for (u32 r = 0; r < Rows; ++r)
+            for (u32 k = 0; k < Of.k; ++k) {
+                const u32 lane = pick(block, [&](u32 b) { return r + Rows * (b + Of.blocks * (k / by_lane)); });
+                const u32 bit = k % by_lane * bits;
+                u64 value = registers[bit / 32][lane] >> bit % 32;
+                if constexpr (bits == 64) value = joined(registers[0][lane], registers[1][lane]);
+                if constexpr (bits < 32) value &= (u64{1} << bits) - 1;
+                set(block, r, k, value);
+            }
+}
 
 /// Where an element of C and D is: register number, in units of its size, and lane.
+template <shape Of>
 struct result_place {
     u32 item, lane;
-    result_place(const shape& of, u32 block, u32 i, u32 j)
+    result_place(u32 block, u32 i, u32 j)
     {
-        const u32 group = of.result_bits == 64 ? 1 : 4;  // consecutive rows in one lane
-        const u32 block_lanes = (wave_lanes + of.n * of.m / group - 1) / (of.n * of.m / group);
-        const u32 row_lanes = wave_lanes / block_lanes / of.n;
-        const u32 groups = of.m / (group * row_lanes);
+        constexpr u32 group = Of.result_bits == 64 ? 1 : 4;  // consecutive rows in one lane
+        constexpr u32 block_lanes = (wave_lanes + Of.n * Of.m / group - 1) / (Of.n * Of.m / group);
+        constexpr u32 row_lanes = wave_lanes / block_lanes / Of.n;
+        constexpr u32 groups = Of.m / (group * row_lanes);
         item = i % group + group * (i / (group * row_lanes) + groups * (block / block_lanes));
-        lane = j + of.n * (i / group % row_lanes + row_lanes * (block % block_lanes));
+        lane = j + Of.n * (i / group % row_lanes + row_lanes * (block % block_lanes));
     }
 };
 
-/// D's element from C's and the two rows.
-using sum_function = u64 (*)(const u64* a, const u64* b, u64 c);
-
-void multiply(wave& w, const operation& op, const shape& of, sum_function sum)
+template <shape Of, class Sum>
+void multiply_blocks(wave& w, const operation& op)
 {
-    const u32 words = of.result_bits / 32, registers = of.m * of.n * of.blocks / wave_lanes * words;
-    side a, b;
+    using result = typename Sum::result;
+    constexpr u32 words = Of.result_bits / 32, registers = Of.m * Of.n * Of.blocks / wave_lanes * words;
+    typename Sum::left_factors a;   // by rows
+    typename Sum::right_factors b;  // by k: columns are beside each other
     const u32 group = (1U << op.block_broadcast) - 1;
-    a.gather(w, op, op.from[0], of, of.m, [&](u32 block, auto lane_of) {
-        return lane_of(op.block_broadcast == 0 ? block : (block & ~group) + op.block_chosen);
-    });
-    b.gather(w, op, op.from[1], of, of.n,
-             [&](u32 block, auto lane_of) { return lane_for_pattern(op.lane_pattern, lane_of(block)); });
-    if (((op.neg_lo ^ op.neg_lo >> 1) & 1U) != 0)  // the sign of one factor is that of every product
-        for (u64& each : a.at) each ^= u64{1} << (of.source_bits - 1);
-    const u64 flip_c = (op.neg_lo & 4U) != 0 ? u64{1} << (of.result_bits - 1) : 0;
-    row c_buffers[32], results[32];
-    const u32* c[32];
+    // The sign of one factor is that of every product.
+    const u64 flip_a = ((op.neg_lo ^ op.neg_lo >> 1) & 1U) != 0 ? u64{1} << (Of.source_bits - 1) : 0;
+    const result flip_c = (op.neg_lo & 4U) != 0 ? result{1} << (Of.result_bits - 1) : 0;
+    gather<Of, Of.m>(
+        w, op, op.from[0],
+        [&](u32 block, auto lane_of) {
+            return lane_of(op.block_broadcast == 0 ? block : (block & ~group) + op.block_chosen);
+        },
+        [&](u32 block, u32 i, u32 k, u64 bits) { a.set((block * Of.m + i) * Of.k + k, bits ^ flip_a); });
+    gather<Of, Of.n>(
+        w, op, op.from[1],
+        [&](u32 block, auto lane_of) {
+            return op.lane_pattern == 0 ? lane_of(block) : lane_for_pattern(op.lane_pattern, lane_of(block));
+        },
+        [&](u32 block, u32 j, u32 k, u64 bits) { b.set((block * Of.k + k) * Of.n + j, bits); });
+    row c_buffers[registers], results[registers];
+    const u32* c[registers];
     for (u32 r = 0; r < registers; ++r) {
         const bool is_constant = op.from[2].kind == operand_kind::constant;
         c[r] = read(w, op, op.from[2], is_constant ? r % words : r, c_buffers[r]);
     }
-    for (u32 block = 0; block < of.blocks; ++block)
-        for (u32 i = 0; i < of.m; ++i)
-            for (u32 j = 0; j < of.n; ++j) {
-                const result_place at(of, block, i, j);
+    for (u32 block = 0; block < Of.blocks; ++block)
+        for (u32 i = 0; i < Of.m; ++i) {
+            result sums[Of.n];
+            for (u32 j = 0; j < Of.n; ++j) {
+                const result_place<Of> at(block, i, j);
                 const u32 first = at.item * words;
-                const u64 addend = joined(c[first][at.lane], words == 2 ? c[first + 1][at.lane] : 0) ^ flip_c;
-                const u64 d = sum(a.row_at(block * of.m + i), b.row_at(block * of.n + j), addend);
-                for (u32 word = 0; word < words; ++word) results[first + word][at.lane] = static_cast<u32>(d >> (word * 32));
+                sums[j] =
+                    static_cast<result>(joined(c[first][at.lane], words == 2 ? c[first + words - 1][at.lane] : 0)) ^ flip_c;
             }
+            Sum::template add<Of.n>(a, (block * Of.m + i) * Of.k, b, block * Of.k * Of.n, sums);
+            for (u32 j = 0; j < Of.n; ++j) {
+                const result_place<Of> at(block, i, j);
+                for (u32 word = 0; word < words; ++word)
+                    results[at.item * words + word][at.lane] = static_cast<u32>(u64{sums[j]} >> (word * 32));
+            }
+        }
     for (u32 r = 0; r < registers; ++r) std::memcpy(w.vector(op.to[0].index + r), results[r].at, wave_lanes * sizeof(u32));
 }
 
 template <u32 M, u32 N, u32 K, u32 Blocks, class Sum>
 void multiply(wave& w, const operation& op)
 {
-    multiply(w, op, {M, N, K, Blocks, Sum::source_bits, Sum::result_bits}, Sum::of);
+    multiply_blocks<shape{M, N, K, Blocks, Sum::source_bits, sizeof(typename Sum::result) * 8}, Sum>(w, op);
 }
 
 template <u32 K>
-struct chain_of_singles {
-    static constexpr u32 source_bits = 32, result_bits = 32;
-    static u64 of(const u64* a, const u64* b, u64 c)
-    {
-        float sum = to_float(static_cast<u32>(c));
-        for (u32 k = 0; k < K; ++k)
-            sum = __builtin_fmaf(to_float(static_cast<u32>(a[k])), to_float(static_cast<u32>(b[k])), sum);
-        return to_bits(sum);
-    }
-};
+using sum_of_singles = sum_of_chain<float, u32, K>;
 template <u32 K>
-struct chain_of_doubles {
-    static constexpr u32 source_bits = 64, result_bits = 64;
-    static u64 of(const u64* a, const u64* b, u64 c)
-    {
-        double sum = to_double(c);
-        for (u32 k = 0; k < K; ++k) sum = __builtin_fma(to_double(a[k]), to_double(b[k]), sum);
-        return to_bits(sum);
-    }
-};
-template <u32 K>
-struct sum_of_bytes {
-    static constexpr u32 source_bits = 8, result_bits = 32;
-    static u64 of(const u64* a, const u64* b, u64 c)
-    {
-        auto sum = static_cast<u32>(c);
-        for (u32 k = 0; k < K; ++k) sum += static_cast<u32>(static_cast<i8>(a[k]) * static_cast<i8>(b[k]));
-        return sum;
-    }
-};
-
-/// gfx90a.
-template <class Format, u32 K, u32 Group>
-struct sum_of_trees {
-    static constexpr u32 source_bits = 16, result_bits = 32;
-    static float source(u64 bits)
-    {
-        const auto v = static_cast<float>(Format::value(static_cast<u32>(bits)));
-        const number_parts p = Format::parts(static_cast<u32>(bits));
-        const bool is_subnormal = std::abs(p.significand) < 1 << Format::fraction_bits;
-        return is_subnormal && !Format::is_special(static_cast<u32>(bits)) ? 0.0F : v;
-    }
-    static u64 of(const u64* a, const u64* b, u64 c)
-    {
-        float sum = to_float(static_cast<u32>(c));
-        if (std::fabs(sum) < 0x1p-126F) sum = 0;
-        for (u32 k = 0; k < K; k += Group) {
-            float products[Group];
-            for (u32 i = 0; i < Group; ++i) products[i] = without_subnormal(source(a[k + i]) * source(b[k + i]));
-            for (u32 width = Group; width > 1; width /= 2)  // neighbours first
-                for (u32 i = 0; i < width / 2; ++i) products[i] = without_subnormal(products[2 * i] + products[2 * i + 1]);
-            sum = without_subnormal(sum + products[0]);
-        }
-        return to_bits(sum);
-    }
-};
-
-/// gfx942: fp16, bf16, xf32; ByParity: fp8 and bf8, whose even and odd products are added apart.
-template <class A, class B, u32 K, u32 Group, bool ByParity = false>
-struct sum_of_groups {
-    static constexpr bool is_xf32 = A::bits > 16;
-    static constexpr u32 source_bits = is_xf32 ? 32 : A::bits, result_bits = 32;
-    static u32 stored(u64 bits) { return static_cast<u32>(is_xf32 ? bits >> 13 : bits); }
-
-    static u64 of(const u64* a, const u64* b, u64 c)
-    {
-        auto sum = static_cast<u32>(c);
-        for (u32 k = 0; k < K; k += Group) sum = to_bits(step(a + k, b + k, sum));
-        return sum;
-    }
-    static float step(const u64* a, const u64* b, u32 addend)
-    {
-        number_parts left[Group], right[Group];
-        bool is_special = (addend & 0x7F800000U) == 0x7F800000U, is_large = false;
-        for (u32 i = 0; i < Group; ++i) {
-            const u32 x = stored(a[i]), y = stored(b[i]);
-            left[i] = A::parts(x), right[i] = B::parts(y);
-            is_special |= A::is_special(x) || B::is_special(y);
-            is_large |= left[i].exponent + right[i].exponent >= 127;
-        }
-        if (is_special || is_large) {
-            const float sum = with_specials(a, b, addend, is_special);
-            if (is_special || !std::isfinite(sum)) return sum;
-        }
-        if (!ByParity) return add_fused(sum_products<A, B, Group, 1>(left, right, 0), addend, false);
-        fused_sum even = sum_products<A, B, Group, 2>(left, right, 0);
-        const fused_sum odd = sum_products<A, B, Group, 2>(left, right, 1);
-        const i32 largest = std::max(even.exponent, odd.exponent);
-        even.sum = shifted_down(even.sum, largest - even.exponent) + shifted_down(odd.sum, largest - odd.exponent);
-        even.exponent = largest;
-        return add_fused(even, addend, true);
-    }
-    /// Infinities and NaN, and products that are infinite as fp32.
-    static float with_specials(const u64* a, const u64* b, u32 addend, bool is_special)
-    {
-        double sum = is_special ? static_cast<double>(to_float(addend)) : 0.0;
-        for (u32 i = 0; i < Group; ++i) {
-            const double product = A::value(stored(a[i])) * B::value(stored(b[i]));
-            if (is_special)
-                sum += product;
-            else if (std::fabs(product) >= 0x1p128)
-                sum += product < 0 ? -std::numeric_limits<double>::infinity() : std::numeric_limits<double>::infinity();
-        }
-        return static_cast<float>(sum);
-    }
-};
-
+using sum_of_doubles = sum_of_chain<double, u64, K>;
 template <u32 K>
 using half_trees = sum_of_trees<half_format, K, 4>;
 template <u32 K>
@@ -252,13 +155,13 @@ using byte_groups = sum_of_groups<A, B, K, 16, true>;
 
 const handler_entry entries[] = {
     // gfx90a; the sums of fp32, fp64 and bytes are the same on gfx942
-    MHC_MATRIX("f32_32x32x1f32", 32, 32, 1, 2, chain_of_singles),
-    MHC_MATRIX("f32_16x16x1f32", 16, 16, 1, 4, chain_of_singles),
-    MHC_MATRIX("f32_4x4x1f32", 4, 4, 1, 16, chain_of_singles),
-    MHC_MATRIX("f32_32x32x2f32", 32, 32, 2, 1, chain_of_singles),
-    MHC_MATRIX("f32_16x16x4f32", 16, 16, 4, 1, chain_of_singles),
-    MHC_MATRIX("f64_16x16x4f64", 16, 16, 4, 1, chain_of_doubles),
-    MHC_MATRIX("f64_4x4x4f64", 4, 4, 4, 4, chain_of_doubles),
+    MHC_MATRIX("f32_32x32x1f32", 32, 32, 1, 2, sum_of_singles),
+    MHC_MATRIX("f32_16x16x1f32", 16, 16, 1, 4, sum_of_singles),
+    MHC_MATRIX("f32_4x4x1f32", 4, 4, 1, 16, sum_of_singles),
+    MHC_MATRIX("f32_32x32x2f32", 32, 32, 2, 1, sum_of_singles),
+    MHC_MATRIX("f32_16x16x4f32", 16, 16, 4, 1, sum_of_singles),
+    MHC_MATRIX("f64_16x16x4f64", 16, 16, 4, 1, sum_of_doubles),
+    MHC_MATRIX("f64_4x4x4f64", 4, 4, 4, 4, sum_of_doubles),
     MHC_MATRIX("i32_32x32x4i8", 32, 32, 4, 2, sum_of_bytes),
     MHC_MATRIX("i32_16x16x4i8", 16, 16, 4, 4, sum_of_bytes),
     MHC_MATRIX("i32_4x4x4i8", 4, 4, 4, 16, sum_of_bytes),
@@ -280,13 +183,13 @@ const handler_entry entries[] = {
     MHC_MATRIX("f32_32x32x4bf16", 32, 32, 4, 1, bfloat_pairs),
     MHC_MATRIX("f32_16x16x8bf16", 16, 16, 8, 1, bfloat_pairs),
     // gfx942
-    MHC_MATRIX("f32_32x32x1_2b_f32", 32, 32, 1, 2, chain_of_singles),
-    MHC_MATRIX("f32_16x16x1_4b_f32", 16, 16, 1, 4, chain_of_singles),
-    MHC_MATRIX("f32_4x4x1_16b_f32", 4, 4, 1, 16, chain_of_singles),
-    MHC_MATRIX("f32_32x32x2_f32", 32, 32, 2, 1, chain_of_singles),
-    MHC_MATRIX("f32_16x16x4_f32", 16, 16, 4, 1, chain_of_singles),
-    MHC_MATRIX("f64_16x16x4_f64", 16, 16, 4, 1, chain_of_doubles),
-    MHC_MATRIX("f64_4x4x4_4b_f64", 4, 4, 4, 4, chain_of_doubles),
+    MHC_MATRIX("f32_32x32x1_2b_f32", 32, 32, 1, 2, sum_of_singles),
+    MHC_MATRIX("f32_16x16x1_4b_f32", 16, 16, 1, 4, sum_of_singles),
+    MHC_MATRIX("f32_4x4x1_16b_f32", 4, 4, 1, 16, sum_of_singles),
+    MHC_MATRIX("f32_32x32x2_f32", 32, 32, 2, 1, sum_of_singles),
+    MHC_MATRIX("f32_16x16x4_f32", 16, 16, 4, 1, sum_of_singles),
+    MHC_MATRIX("f64_16x16x4_f64", 16, 16, 4, 1, sum_of_doubles),
+    MHC_MATRIX("f64_4x4x4_4b_f64", 4, 4, 4, 4, sum_of_doubles),
     MHC_MATRIX("i32_32x32x4_2b_i8", 32, 32, 4, 2, sum_of_bytes),
     MHC_MATRIX("i32_16x16x4_4b_i8", 16, 16, 4, 4, sum_of_bytes),
     MHC_MATRIX("i32_4x4x4_16b_i8", 4, 4, 4, 16, sum_of_bytes),

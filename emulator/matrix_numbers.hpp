@@ -27,6 +27,9 @@ struct number_parts {
     i32 exponent = -126;  ///< also of zero, in every format: as measured
 };
 
+/// Of an exponent within double's.
+inline double power_of_two(i32 exponent) { return to_double(static_cast<u64>(exponent + 1023) << 52); }
+
 /// A format of floats with subnormals; Fnuz: one zero, no infinities, and 0x80 is the NaN.
 template <u32 ExponentBits, u32 FractionBits, i32 Bias, bool Fnuz = false>
 struct float_format {
@@ -35,10 +38,20 @@ struct float_format {
     static number_parts parts(u32 v)
     {
         const u32 fraction = v & ((1U << FractionBits) - 1), field = v >> FractionBits & ((1U << ExponentBits) - 1);
-        const bool is_negative = (v >> (bits - 1) & 1U) != 0;
-        if (field == 0 && fraction == 0) return {};
         const auto size = static_cast<i32>(field == 0 ? fraction : fraction | 1U << FractionBits);
-        return {is_negative ? -size : size, std::max<i32>(static_cast<i32>(field), 1) - Bias};
+        const i32 sign = -static_cast<i32>(v >> (bits - 1) & 1U);
+        const i32 exponent = std::max<i32>(static_cast<i32>(field), 1) - Bias;
+        return {(size ^ sign) - sign, size == 0 ? number_parts{}.exponent : exponent};
+    }
+    /// As fp32, with zeros for subnormals.
+    static float normal_single(u32 v)
+    {
+        static_assert(!Fnuz && FractionBits <= 23 && Bias <= 127);
+        constexpr u32 largest = (1U << ExponentBits) - 1;
+        const u32 fraction = v & ((1U << FractionBits) - 1), field = v >> FractionBits & largest;
+        const u32 exponent = field == largest ? 255 : field + static_cast<u32>(127 - Bias);
+        const u32 single = (v >> (bits - 1) & 1U) << 31 | exponent << 23 | fraction << (23 - FractionBits);
+        return to_float(field == 0 ? 0 : single);
     }
     static bool is_special(u32 v)
     {
@@ -50,7 +63,7 @@ struct float_format {
         constexpr u32 fraction = (1U << FractionBits) - 1;
         if (!is_special(v)) {
             const number_parts p = parts(v);
-            return std::ldexp(static_cast<double>(p.significand), p.exponent - static_cast<i32>(FractionBits));
+            return static_cast<double>(p.significand) * power_of_two(p.exponent - static_cast<i32>(FractionBits));
         }
         if (Fnuz || (v & fraction) != 0) return std::numeric_limits<double>::quiet_NaN();
         return (v >> (bits - 1) & 1U) != 0 ? -std::numeric_limits<double>::infinity()
@@ -66,42 +79,36 @@ using bf8_fnuz_format = float_format<5, 2, 16, true>;
 
 inline float without_subnormal(float v) { return std::fabs(v) < 0x1p-126F ? v * 0.0F : v; }
 
-/// The fused sums of gfx942, of one group of products.
-struct fused_sum {
-    i64 sum = 0;  ///< in units of 2^(exponent - 24)
-    i32 exponent = 0;
+/// Rounds towards minus infinity.
+inline i32 shifted_down(i32 value, i32 by) { return value >> std::min(by, 31); }
+
+/// The fused sums of gfx942, of one group of products in each column.
+template <u32 Columns>
+struct fused_sums {
+    i32 sum[Columns] = {};  ///< in units of 2^(exponent - 24); sixteen products take 30 bits
+    i32 exponent[Columns];
+
+    void join(const fused_sums& others)
+    {
+        for (u32 j = 0; j < Columns; ++j) {
+            const i32 largest = std::max(exponent[j], others.exponent[j]);
+            sum[j] = shifted_down(sum[j], largest - exponent[j]) + shifted_down(others.sum[j], largest - others.exponent[j]);
+            exponent[j] = largest;
+        }
+    }
 };
 
-/// Products of every `Step`-th of `Count` elements from `first` on.
-template <class A, class B, u32 Count, u32 Step>
-fused_sum sum_products(const number_parts* a, const number_parts* b, u32 first)
-{
-    i32 largest = a[first].exponent + b[first].exponent;
-    for (u32 k = first + Step; k < Count; k += Step) largest = std::max(largest, a[k].exponent + b[k].exponent);
-    i64 sum = 0;
-    for (u32 k = first; k < Count; k += Step) {
-        constexpr i32 up = 24 - static_cast<i32>(A::fraction_bits + B::fraction_bits);
-        const i64 product = i64{a[k].significand} * b[k].significand;
-        const i32 down = std::min(largest - a[k].exponent - b[k].exponent, 62);
-        const i64 size = (product < 0 ? -product : product) << up >> down;  // cut off towards zero
-        sum += product < 0 ? -size : size;
-    }
-    return {sum, largest};
-}
-
-/// Rounds towards minus infinity.
-inline i64 shifted_down(i64 value, i32 by) { return value >> std::min(by, 62); }
-
-/// The group's sum and the addend, cut off below and rounded to fp32.
-inline float add_fused(fused_sum of, u32 addend, bool drops_far_addend)
+/// A group's sum and the addend, cut off below and rounded to fp32.
+inline float add_fused(i32 sum, i32 exponent, u32 addend, bool drops_far_addend)
 {
     const number_parts c = single_format::parts(addend);
-    const i32 largest = std::max(of.exponent, c.exponent);
-    const i64 products = shifted_down(of.sum << 7, largest - of.exponent);  // in units of 2^(largest - 31)
-    const i64 added = drops_far_addend && c.exponent < largest - 25
-                          ? 0
-                          : shifted_down(i64{c.significand} << 1, largest - c.exponent);  // of 2^(largest - 24)
-    return static_cast<float>(std::ldexp(static_cast<double>(products + (added << 7)), largest - 31));
+    const i32 largest = std::max(exponent, c.exponent);
+    // Rounded towards minus infinity, in units of 2^(largest - 31) and of 2^(largest - 24).
+    const double products = std::floor(sum * power_of_two(exponent - largest + 7));
+    const double added = drops_far_addend && c.exponent < largest - 25
+                             ? 0.0
+                             : std::floor(c.significand * power_of_two(c.exponent - largest + 1));
+    return static_cast<float>((products + added * 128) * power_of_two(largest - 31));
 }
 
 }  // namespace mhc::emulator

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <array>
 
+#include "emulator/lanes.hpp"
+
 namespace mhc::emulator {
 namespace {
 
@@ -69,15 +71,30 @@ struct kept_registers {
     }
 };
 
-void fill_undefined(wave& w, const kept_registers& registers, const wave_shadow& shadow, u32 trial)
+/// The undefined bits of the registers' lanes, as kept_registers::words.
+std::vector<u32> undefined_words(const wave& w, const kept_registers& registers, const wave_shadow& shadow)
 {
-    for (const u32 vector : registers.vectors)
-        for (u64 left = shadow.lanes_of(vector) & w.all_lanes(); left != 0; left &= left - 1) {
+    std::vector<u32> made(registers.words.size());
+    for (std::size_t i = 0; i < registers.vectors.size(); ++i)
+        for (u64 left = shadow.lanes_of(registers.vectors[i]) & w.all_lanes(); left != 0; left &= left - 1) {
             const auto lane = static_cast<u32>(std::countr_zero(left));
-            const u32 undefined = shadow.bits(vector, lane);
-            u32& word = w.vector(vector)[lane];
-            word = (word & ~undefined) | (pattern(trial, vector * lanes_max + lane) & undefined);
+            made[i * w.lanes + lane] = shadow.bits(registers.vectors[i], lane);
         }
+    return made;
+}
+
+/// `undefined`: as above.
+void fill_undefined(wave& w, const kept_registers& registers, const std::vector<u32>& undefined, const wave_shadow& shadow,
+                    u32 trial)
+{
+    for (std::size_t i = 0; i < registers.vectors.size(); ++i) {
+        const u32 vector = registers.vectors[i];
+        u32* const words = w.vector(vector);
+        const u32* const bits = undefined.data() + i * w.lanes;
+        each_lane(w, [&](u32 lane) {
+            words[lane] = (words[lane] & ~bits[lane]) | (pattern(trial, vector * lanes_max + lane) & bits[lane]);
+        });
+    }
     for (const u32 i : registers.places) {
         const u32 undefined = i < scalar::exec ? shadow.scalar_bits(i) : 0;
         if (undefined == 0) continue;
@@ -123,8 +140,9 @@ struct differences {
     {
         for (std::size_t i = 0; i < registers.vectors.size(); ++i) {
             const u32* const now = w.vector(registers.vectors[i]);
-            for (u32 lane = 0; lane < w.lanes; ++lane)
-                vectors[i * w.lanes + lane] |= now[lane] ^ result.words[i * w.lanes + lane];
+            const u32* const first = result.words.data() + i * w.lanes;
+            u32* const differ = vectors.data() + i * w.lanes;
+            each_lane(w, [&](u32 lane) { differ[lane] |= now[lane] ^ first[lane]; });
         }
         for (const u32 i : registers.places) scalars[i] |= w.s[i] ^ result.scalars[i];
         scc = scc || w.scc != result.scc;
@@ -163,9 +181,10 @@ void run_by_trial(wave& w, const operation& op, const effects& e, wave_shadow& s
     result.copy(w);
     differences found;
     found.vectors.resize(before.words.size());
+    const std::vector<u32> undefined = undefined_words(w, before, shadow);
     for (u32 trial = 0; trial < trials; ++trial) {
         before.restore(w);
-        fill_undefined(w, before, shadow, trial);
+        fill_undefined(w, before, undefined, shadow, trial);
         op.run(w, op);
         found.add(w, before, result);
     }

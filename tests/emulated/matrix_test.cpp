@@ -3,6 +3,8 @@
 // Places are written down from the tables of the MI300, RDNA3 and RDNA4 ISA documents, numbers worked out by hand.
 #include <doctest/doctest.h>
 
+#include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -235,6 +237,31 @@ TEST_CASE("emulator: MFMA adds as the machines were measured to do")
     m.set_vector(c_at, 0);
     m.run("v_mfma_f32_16x16x8_xf32 v[64:67], v[0:1], v[8:9], v[16:19]");
     CHECK(m.vector(64, 0) == bits(1.0F));
+}
+
+TEST_CASE("emulator: an infinity, or a NaN, of MFMA is its own element's alone")
+{
+    lane_machine m;
+    for (const std::string name : {"v_mfma_f32_16x16x16f16", "v_mfma_f32_16x16x16_f16"}) {
+        CAPTURE(name);
+        clear(m);
+        for (u32 lane = 0; lane < 16; ++lane) {
+            m.vector(a_at, lane) = half_2;                        // every row, k 0
+            m.vector(b_at, lane) = lane == 5 ? 0x7C00U : half_3;  // every column, and an infinite one
+        }
+        m.vector(c_at + 2, 32 + 7) = bits(std::numeric_limits<float>::infinity());  // row 10, column 7
+        m.run(name + " v[64:67], v[0:1], v[8:9], v[16:19]");
+        for (u32 lane = 0; lane < 64; ++lane)
+            for (u32 item = 0; item < 4; ++item) {
+                const bool is_infinite = lane % 16 == 5 || (lane == 39 && item == 2);
+                CHECK(m.vector(d_at + item, lane) == (is_infinite ? 0x7F800000U : single_6));
+            }
+        m.vector(a_at, 3) = 0;  // row 3
+        m.run(name + " v[64:67], v[0:1], v[8:9], v[16:19]");
+        CHECK(std::isnan(to_float(m.vector(d_at + 3, 5))));
+        CHECK(m.vector(d_at + 3, 4) == 0);
+        CHECK(m.vector(d_at + 2, 5) == 0x7F800000U);
+    }
 }
 
 TEST_CASE("emulator: WMMA's elements are where the tables of gfx11 and gfx12 say")

@@ -9,6 +9,7 @@
 #include <mhc/jit/describe.hpp>
 
 #include "tests/fake_hip/fixture.hpp"
+#include "tests/fake_hip/layers.hpp"
 #include "tools/common/problem.hpp"
 #include "tools/mhc-bench/measure.hpp"
 
@@ -26,15 +27,6 @@ jit::engine_options gpu_options()
     options.target = "gfx942";
     options.cache_dir = MHC_TEST_CACHE_DIR;
     return options;
-}
-
-bool can_compile()
-{
-    fresh_fake();
-    const auto targets = jit::targets();
-    const auto on = std::find_if(targets.begin(), targets.end(), [](const auto& one) { return one.name == "gfx942"; });
-    if (!on->can_compile) MESSAGE("not run: " << on->why_not);
-    return on->can_compile;
 }
 
 /// Launches of kernels that are not the floor's.

@@ -1,12 +1,12 @@
 # tests/tools/tools_test.py -- runs each tool by command lines as a user types them: `tools_test.py BIN_DIR [GROUP ...]`.
-"""Groups: eval, bad_input, show, cache, prebuild, bench, tune, suite; all of them when none is named. Exit code 77: not run, and why."""
+"""Groups: eval, formulas, bad_input, show, cache, prebuild, bench, tune, suite; all of them when none is named. Exit code 77: not run, and why."""
 import importlib
 import os
 import sys
 import unittest
 
 sys.dont_write_bytecode = True  # the source tree stays as it is
-GROUPS = ("eval", "bad_input", "show", "cache", "prebuild", "bench", "tune", "suite")
+GROUPS = ("eval", "formulas", "bad_input", "show", "cache", "prebuild", "bench", "tune", "suite")
 
 
 def main():
