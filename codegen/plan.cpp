@@ -111,6 +111,10 @@ std::int64_t layer_stages(const facts& f, std::int64_t resident)
 
 void add_layer_options(const facts& f, kernel_plan& k)
 {
+    if (f.has_ranks()) {  // which sum pieces of 64 channels
+        k.bindings["slice"] = fmt::format("{}, {}", f.slice, f.project_slice);
+        k.bindings["lds_floats"] = fmt::to_string(f.slices() * f.slice / 64);
+    }
     add(k, {{"layout", std::string(to_string(f.spec.options.layout))},
             {"reference_rounding", f.spec.options.reference_rounding ? "true" : "false"}});
 }
@@ -163,6 +167,26 @@ kernel_plan plan_dynamic_layer(const facts& f, const feeds& from)
     add_sinkhorn(f, k.bindings);
     k.bindings["rms_eps"] = real(f.spec.options.rms_eps);
     finish(f, k, true);
+    return k;
+}
+
+kernel_plan plan_layer_one_pass(const facts& f, const feeds& from)
+{
+    // layer_pass::memory of templates/device/layer_one_pass.hpp: also the norm's weights, and of each tile post, mix,
+    // squares, scales and their signals.
+    const std::int64_t boxes = f.project_slice / 64, ranks = f.project_slices();
+    const std::int64_t of_tile = one_pass_tile * (16 + f.n * 16 + boxes * 4 + ranks * 4 + 4) + 3 * 8;
+    const auto bytes = [&](std::int64_t stages) {
+        return one_pass_bytes(f, stages) + f.project_slice * 4 + stages * of_tile;
+    };
+    std::int64_t stages = 12;
+    while (bytes(stages) > 226 * 1024) --stages;
+    // The others want 56; weights of fp16 have scales besides.
+    kernel_plan k =
+        start_one_pass(f, "layer_one_pass", from, stages, bytes(stages), f.spec.dtype == jit::dtype::fp16 ? 208 : 200);
+    add(k, {{"norm_eps", real(f.norm_eps())},
+            {"layout", std::string(to_string(f.spec.options.layout))},
+            {"reference_rounding", f.spec.options.reference_rounding ? "true" : "false"}});
     return k;
 }
 

@@ -123,13 +123,16 @@ struct facts {
     {
         return has_tiles && units.has_overlap && !spec.norm_weight && C * size_of(spec.dtype) <= 16384 && !quantises();
     }
-    /// Projection, coefficients and layer_input are one kernel, whose groups are a cluster that has all slices.
-    bool has_one_pass() const
+    /// Whether the groups of a cluster may have the streams of tokens, each a slice of a projection.
+    bool has_ranks() const
     {
         // What one group sends itself the GPU takes for an error: a cluster has two at least.
-        return has_pre_mix() && units.has_clusters && n == 4 && !splits_data() && project_slices() > 1 &&
-               project_slices() <= 16 && !arranges_fn() && row_alignment_bytes(spec) == 16;
+        return has_tiles && units.has_clusters && n == 4 && !splits_data() && project_slices() > 1 && project_slices() <= 16;
     }
+    /// Projection, coefficients and layer_input are one kernel, of clusters.
+    bool has_one_pass() const { return has_pre_mix() && has_ranks() && !arranges_fn() && row_alignment_bytes(spec) == 16; }
+    /// So are mHC.cu's dynamic layer's. Rows that are not aligned are summed in the same order.
+    bool has_layer_one_pass() const { return has_ranks() && row_alignment_bytes(spec) == 16; }
     bool quantises() const { return spec.layer_input_quant != jit::layer_input_quant::none; }
     /// fn is read from a copy in the workspace: in float, in order, with the weight of its norm.
     bool arranges_fn() const { return spec.fn_norm_weight || spec.fn_order != jit::fn_order::fn; }
@@ -174,6 +177,8 @@ kernel_plan plan_layer(const facts& f);
 /// "dynamic_coefficients" and that layer in one kernel, where has_dynamic_layer: waves that balance 1, 2 or 4 streams.
 bool has_dynamic_layer(const facts& f);
 kernel_plan plan_dynamic_layer(const facts& f, const feeds& from);
+/// That, and its projection, in one kernel, where f.has_layer_one_pass().
+kernel_plan plan_layer_one_pass(const facts& f, const feeds& from);
 
 /// x . fn^T and the sum of x^2 in splits: "project" on one matrix, "project_three" on three; "project_post" on the streams
 /// that post would store, for a head's rows.

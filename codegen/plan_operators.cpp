@@ -42,6 +42,15 @@ void add_mix(const facts& f, operator_plan& made, feeds from, const feeds& sum_f
     made.kernels.push_back(plan_apply_mix(f, from, true));
 }
 
+/// A kernel that does what those from the `first` on do, where streams can be told to the copy engine.
+void add_one_pass(operator_plan& made, std::size_t first, kernel_plan kernel)
+{
+    for (std::size_t i = first; i < made.kernels.size(); ++i) made.kernels[i].launches = part_of::several_passes;
+    made.kernels.push_back(std::move(kernel));
+    made.kernels.back().launches = part_of::one_pass;
+    made.one_pass_tokens = 1;
+}
+
 /// Projection, coefficients and layer_input; `from` says where x is and where pre, post and mix go.
 void add_pre(const facts& f, operator_plan& made, feeds from, const feeds& sum_from = {})
 {
@@ -52,11 +61,7 @@ void add_pre(const facts& f, operator_plan& made, feeds from, const feeds& sum_f
     const std::size_t first = made.kernels.size();
     add_projection(f, made, from, first_in_workspace, f.m);
     add_mix(f, made, from, sum_from);
-    if (!f.has_one_pass() || !sum_from.empty()) return;
-    for (std::size_t i = first; i < made.kernels.size(); ++i) made.kernels[i].launches = part_of::several_passes;
-    made.kernels.push_back(plan_pre_one_pass(f, from));
-    made.kernels.back().launches = part_of::one_pass;
-    made.one_pass_tokens = 1;
+    if (f.has_one_pass() && sum_from.empty()) add_one_pass(made, first, plan_pre_one_pass(f, from));
 }
 
 void add_post_pre(const facts& f, operator_plan& made)
@@ -120,9 +125,13 @@ void add_dynamic_layer(const facts& f, operator_plan& made)
     sums.add_to(from);
     made.workspace_bytes_per_token = sums.end;
     add_project(f, made, "project_three", from, f.m);
-    if (is_one) return made.kernels.push_back(plan_dynamic_layer(f, from));
-    made.kernels.push_back(plan_coefficients(f, "dynamic_coefficients", from));
-    made.kernels.push_back(plan_layer(f));
+    if (is_one) {
+        made.kernels.push_back(plan_dynamic_layer(f, from));
+    } else {
+        made.kernels.push_back(plan_coefficients(f, "dynamic_coefficients", from));
+        made.kernels.push_back(plan_layer(f));
+    }
+    if (f.has_layer_one_pass()) add_one_pass(made, 0, plan_layer_one_pass(f, from));
 }
 
 void add_kernels(const facts& f, operator_plan& made)

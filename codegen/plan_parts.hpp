@@ -36,6 +36,15 @@ void finish(const facts& f, kernel_plan& k, bool has_channels, bool has_streams 
 kernel_plan plan_chunks(const facts& f, std::string family, std::vector<argument> args);
 /// A work-group has a whole token, because it needs a sum over its channels: rmsnorm, apply_mix_norm, layer.
 kernel_plan plan_tokens(const facts& f, std::string family, std::vector<argument> args);
+/// Tokens of a tile that a cluster reads once.
+inline constexpr std::int32_t one_pass_tile = 8;
+/// pass::memory of templates/device/one_pass_room.hpp, which the kernel checks: tiles, sums of 8 waves twice, sums of all
+/// ranks of as many tiles as are on their way, pre, matrices, and what they wait at.
+std::int64_t one_pass_bytes(const facts& f, std::int64_t stages);
+/// A kernel of clusters that reads the streams once, each group a slice, with all that its family's coefficients ask for.
+/// `registers_max` of a lane that multiplies.
+kernel_plan start_one_pass(const facts& f, const std::string& family, const feeds& from, std::int64_t stages,
+                           std::int64_t lds_bytes, std::int64_t registers_max);
 /// LDS of an NVIDIA multiprocessor that kernels with coming tokens in it share out.
 inline constexpr std::int64_t lds_of_coming = 200 * 1024;
 /// Floats of a matrix and its lines: `balance` of templates/device/sinkhorn.hpp.

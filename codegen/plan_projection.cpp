@@ -256,23 +256,28 @@ void add_projection(const facts& f, operator_plan& made, feeds from, const feed&
         made.kernels[i].may_overlap = false;  // it waits for x alone, after it has read fn
 }
 
-kernel_plan plan_pre_one_pass(const facts& f, const feeds& from)
+std::int64_t one_pass_bytes(const facts& f, std::int64_t stages)
 {
-    kernel_plan k = start(f, "pre_one_pass", arguments_of("pre_one_pass", from), 512);
-    const std::int64_t ranks = f.project_slices(), tokens = 8, tile_bytes = f.project_slice * f.n * tokens * 2;
-    const std::int64_t stages = std::clamp<std::int64_t>(172 * 1024 / tile_bytes, 2, 10);
-    // pass::memory of templates/device/one_pass.hpp, which checks it: tiles, sums of 8 waves twice, sums of all ranks of as
-    // many tiles as are on their way, pre, matrices, and what they wait at.
+    const std::int64_t ranks = f.project_slices(), tokens = one_pass_tile;
     const std::int64_t sums = tokens * (round_up(f.m, 8) + 4) * 4, slots = ceil_div(stages, ranks),
                        rooms = ranks < 8 ? 4 : 2;
-    k.lds_bytes = static_cast<std::int32_t>(stages * (tile_bytes + tokens * 16) + (2 * 8 + slots * ranks + 1) * sums +
-                                            rooms * tokens * balance_floats(f) * 4 + 1024);
+    return stages * tokens * (f.project_slice * f.n * 2 + 16) + (2 * 8 + slots * ranks + 1) * sums +
+           rooms * tokens * balance_floats(f) * 4 + 1024;
+}
+
+kernel_plan start_one_pass(const facts& f, const std::string& family, const feeds& from, std::int64_t stages,
+                           std::int64_t lds_bytes, std::int64_t registers_max)
+{
+    kernel_plan k = start(f, family, arguments_of(family, from), 512);
+    const std::int64_t ranks = f.project_slices();
+    k.lds_bytes = static_cast<std::int32_t>(lds_bytes);
     // Clusters that an H200 runs at once (cuOccupancyMaxActiveClusters): its multiprocessors are in groups of 16 and 18.
     const std::int64_t clusters = ranks == 2 ? 66 : 120 / ranks;
     k.cluster = static_cast<std::int32_t>(ranks);
-    k.grid = {.tokens_per_unit = tokens, .items_per_unit = ranks, .items_per_group = 1, .groups_max = clusters * ranks};
+    k.grid = {
+        .tokens_per_unit = one_pass_tile, .items_per_unit = ranks, .items_per_group = 1, .groups_max = clusters * ranks};
     k.may_overlap = true;
-    k.map = {.box_channels = 64, .box_tokens = static_cast<std::int32_t>(tokens)};
+    k.map = {.box_channels = 64, .box_tokens = one_pass_tile};
     for (const feed& one : from) {
         if (one.parameter == k.map.token_stride) k.map.token_stride = one.what;
         if (one.parameter == k.map.stream_stride) k.map.stream_stride = one.what;
@@ -281,7 +286,7 @@ kernel_plan plan_pre_one_pass(const facts& f, const feeds& from)
     // that have each other's place in their groups of waves share 256, begin with 128, and one may only get more and one
     // fewer.
     const std::int64_t others = f.spec.dtype == jit::dtype::fp16 ? 64 : 56,
-                       more = std::clamp<std::int64_t>(24 * f.project_slice / 64 + others, 136, 208);
+                       more = std::clamp<std::int64_t>(24 * f.project_slice / 64 + others, 136, registers_max);
     add(k, rows_of(f, f.vector));
     k.bindings["slice"] = fmt::to_string(f.project_slice);
     add(k, {{"stages", fmt::to_string(stages)},
@@ -295,6 +300,13 @@ kernel_plan plan_pre_one_pass(const facts& f, const feeds& from)
     add_sinkhorn(f, k.bindings);
     finish(f, k, true);
     return k;
+}
+
+kernel_plan plan_pre_one_pass(const facts& f, const feeds& from)
+{
+    const std::int64_t tile_bytes = f.project_slice * f.n * one_pass_tile * 2;
+    const std::int64_t stages = std::clamp<std::int64_t>(172 * 1024 / tile_bytes, 2, 10);
+    return start_one_pass(f, "pre_one_pass", from, stages, one_pass_bytes(f, stages), 208);
 }
 
 kernel_plan plan_rmsnorm_matmul(const facts& f)
