@@ -120,6 +120,11 @@ const std::vector<family_row>& forward_families()
           reads(alpha_res, f32), reads(b_pre, f32), reads(b_post, f32), reads(b_res, f32), reads(weight, of_weight),
           writes(out, data), number(tokens), valid_tokens(), number(x_token_stride), number(x_stream_stride),
           number(out_token_stride), number(out_stream_stride), grid_groups()}},
+        {"layer_one_pass",
+         {map_of(x_map, x), reads(phi_pre, of_weight), reads(phi_post, of_weight), reads(phi_res, of_weight),
+          reads(alpha_pre, f32), reads(alpha_post, f32), reads(alpha_res, f32), reads(b_pre, f32), reads(b_post, f32),
+          reads(b_res, f32), reads(weight, of_weight), writes(out, data), number(tokens), valid_tokens(),
+          number(out_token_stride), number(out_stream_stride), grid_groups()}},
     };
     return table;
 }

@@ -111,6 +111,10 @@ std::int64_t layer_stages(const facts& f, std::int64_t resident)
 
 void add_layer_options(const facts& f, kernel_plan& k)
 {
+    if (f.has_ranks()) {  // which sum pieces of 64 channels
+        k.bindings["slice"] = fmt::format("{}, {}", f.slice, f.project_slice);
+        k.bindings["lds_floats"] = fmt::to_string(f.slices() * f.slice / 64);
+    }
     add(k, {{"layout", std::string(to_string(f.spec.options.layout))},
             {"reference_rounding", f.spec.options.reference_rounding ? "true" : "false"}});
 }

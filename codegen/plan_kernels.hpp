@@ -123,13 +123,16 @@ struct facts {
     {
         return has_tiles && units.has_overlap && !spec.norm_weight && C * size_of(spec.dtype) <= 16384 && !quantises();
     }
-    /// Projection, coefficients and layer_input are one kernel, whose groups are a cluster that has all slices.
-    bool has_one_pass() const
+    /// Whether the groups of a cluster may have the streams of tokens, each a slice of a projection.
+    bool has_ranks() const
     {
         // What one group sends itself the GPU takes for an error: a cluster has two at least.
-        return has_pre_mix() && units.has_clusters && n == 4 && !splits_data() && project_slices() > 1 &&
-               project_slices() <= 16 && !arranges_fn() && row_alignment_bytes(spec) == 16;
+        return has_tiles && units.has_clusters && n == 4 && !splits_data() && project_slices() > 1 && project_slices() <= 16;
     }
+    /// Projection, coefficients and layer_input are one kernel, of clusters.
+    bool has_one_pass() const { return has_pre_mix() && has_ranks() && !arranges_fn() && row_alignment_bytes(spec) == 16; }
+    /// So are mHC.cu's dynamic layer's. Rows that are not aligned are summed in the same order.
+    bool has_layer_one_pass() const { return has_ranks() && row_alignment_bytes(spec) == 16; }
     bool quantises() const { return spec.layer_input_quant != jit::layer_input_quant::none; }
     /// fn is read from a copy in the workspace: in float, in order, with the weight of its norm.
     bool arranges_fn() const { return spec.fn_norm_weight || spec.fn_order != jit::fn_order::fn; }
@@ -192,8 +195,12 @@ void add_projection(const facts& f, operator_plan& made, feeds from, const feed&
 kernel_plan plan_coefficients(const facts& f, const std::string& family, const feeds& from, std::int64_t rows = 0);
 /// plan_coefficients and plan_apply_mix in one kernel, where f.has_pre_mix().
 kernel_plan plan_pre_mix(const facts& f, const feeds& from);
-/// "pre_one_pass": plan_project and plan_pre_mix in one kernel, where f.has_one_pass(); "post_pre_one_pass": plan_post too.
-kernel_plan plan_one_pass(const facts& f, const std::string& family, const feeds& from);
+/// Kernels of clusters that read the streams once. plan_project and plan_pre_mix, and plan_post besides, where
+/// f.has_one_pass().
+kernel_plan plan_pre_one_pass(const facts& f);
+kernel_plan plan_post_pre_one_pass(const facts& f);
+/// plan_project and plan_dynamic_layer, where f.has_layer_one_pass().
+kernel_plan plan_layer_one_pass(const facts& f);
 kernel_plan plan_static_coefficients(const facts& f, const feeds& from = {});
 
 /// Decides how many tokens the kernels of a planned operator take at a time.

@@ -42,11 +42,11 @@ void add_mix(const facts& f, operator_plan& made, feeds from, const feeds& sum_f
     made.kernels.push_back(plan_apply_mix(f, from, true));
 }
 
-/// One kernel more, which is launched instead of all others where its map can be made.
-void add_one_pass(const facts& f, operator_plan& made, const std::string& family)
+/// One kernel more, which is launched instead of all others where streams can be told to the copy engine.
+void add_one_pass(operator_plan& made, kernel_plan kernel)
 {
     for (kernel_plan& k : made.kernels) k.launches = part_of::several_passes;
-    made.kernels.push_back(plan_one_pass(f, family, {}));
+    made.kernels.push_back(std::move(kernel));
     made.kernels.back().launches = part_of::one_pass;
     made.one_pass_tokens = 1;
 }
@@ -72,7 +72,7 @@ void add_post_pre(const facts& f, operator_plan& made)
              {slot::pre, slot::next_pre},
              {slot::post, slot::next_post},
              {slot::mix, slot::next_mix}});
-    if (f.has_one_pass()) add_one_pass(f, made, "post_pre_one_pass");
+    if (f.has_one_pass()) add_one_pass(made, plan_post_pre_one_pass(f));
 }
 
 /// A head of the streams x that `from` says, or of those that post makes; its workspace begins at `begin` bytes a token.
@@ -124,9 +124,13 @@ void add_dynamic_layer(const facts& f, operator_plan& made)
     sums.add_to(from);
     made.workspace_bytes_per_token = sums.end;
     add_project(f, made, "project_three", from, f.m);
-    if (is_one) return made.kernels.push_back(plan_dynamic_layer(f, from));
-    made.kernels.push_back(plan_coefficients(f, "dynamic_coefficients", from));
-    made.kernels.push_back(plan_layer(f));
+    if (is_one) {
+        made.kernels.push_back(plan_dynamic_layer(f, from));
+    } else {
+        made.kernels.push_back(plan_coefficients(f, "dynamic_coefficients", from));
+        made.kernels.push_back(plan_layer(f));
+    }
+    if (f.has_layer_one_pass()) add_one_pass(made, plan_layer_one_pass(f));
 }
 
 void add_kernels(const facts& f, operator_plan& made)
@@ -147,7 +151,7 @@ void add_kernels(const facts& f, operator_plan& made)
         case operation::pre_fwd:
         case operation::broadcast_pre_fwd:  // whose strides repeat a row
             add_pre(f, made, {});
-            if (f.has_one_pass()) add_one_pass(f, made, "pre_one_pass");
+            if (f.has_one_pass()) add_one_pass(made, plan_pre_one_pass(f));
             return;
         case operation::delayed_pre_fwd:
             return add_pre(f, made, {}, {{slot::pre, slot::previous_pre}});

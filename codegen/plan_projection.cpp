@@ -256,54 +256,6 @@ void add_projection(const facts& f, operator_plan& made, feeds from, const feed&
         made.kernels[i].may_overlap = false;  // it waits for x alone, after it has read fn
 }
 
-kernel_plan plan_one_pass(const facts& f, const std::string& family, const feeds& from)
-{
-    kernel_plan k = start(f, family, arguments_of(family, from), 512);
-    const bool makes_streams = family == "post_pre_one_pass";
-    const std::int64_t ranks = f.project_slices(), tokens = 8, tile_bytes = f.project_slice * f.n * tokens * 2;
-    const std::int64_t stages = std::clamp<std::int64_t>(172 * 1024 / tile_bytes, 2, 10);
-    // pass::memory of templates/device/one_pass.hpp, which checks it: tiles, sums of 8 waves twice, sums of all ranks of as
-    // many tiles as are on their way, pre, matrices, and what they wait at.
-    const std::int64_t sums = tokens * (round_up(f.m, 8) + 4) * 4, slots = ceil_div(stages, ranks),
-                       rooms = ranks < 8 ? 4 : 2;
-    k.lds_bytes = static_cast<std::int32_t>(stages * (tile_bytes + tokens * 16) + (2 * 8 + slots * ranks + 1) * sums +
-                                            rooms * tokens * balance_floats(f) * 4 + 1024);
-    // A lane that multiplies keeps 24 registers of weights for each 64 channels of a slice, and fp16's scales. Two lanes
-    // that have each other's place in their groups of waves share 256, begin with 128, and one may only get more and one
-    // fewer.
-    const std::int64_t others = f.spec.dtype == jit::dtype::fp16 || makes_streams ? 64 : 56,
-                       more = std::clamp<std::int64_t>(24 * f.project_slice / 64 + others, 136, 208);
-    // Of post_room: rows of half of the tiles, which come while the others are used; post and mix.
-    if (makes_streams) {
-        const std::int64_t kept = stages / 2;
-        k.lds_bytes += static_cast<std::int32_t>(kept * tile_bytes / f.n + tokens * (f.n * f.n + f.n) * 4);
-        add_post(f, k);
-        k.bindings["kept"] = fmt::to_string(kept);
-    }
-    // Clusters that an H200 runs at once (cuOccupancyMaxActiveClusters): its multiprocessors are in groups of 16 and 18.
-    const std::int64_t clusters = ranks == 2 ? 66 : 120 / ranks;
-    k.cluster = static_cast<std::int32_t>(ranks);
-    k.grid = {.tokens_per_unit = tokens, .items_per_unit = ranks, .items_per_group = 1, .groups_max = clusters * ranks};
-    k.map = {.box_channels = 64, .box_tokens = static_cast<std::int32_t>(tokens)};
-    for (const feed& one : from) {
-        if (one.parameter == k.map.token_stride) k.map.token_stride = one.what;
-        if (one.parameter == k.map.stream_stride) k.map.stream_stride = one.what;
-    }
-    add(k, rows_of(f, f.vector));
-    k.bindings["slice"] = fmt::to_string(f.project_slice);
-    add(k, {{"stages", fmt::to_string(stages)},
-            {"lds_bytes", fmt::to_string(k.lds_bytes)},
-            {"more_registers", fmt::to_string(more)},
-            {"fewer_registers", fmt::to_string(256 - more)},
-            {"weight_align", fmt::to_string(weight_alignment_bytes(f.spec))},
-            {"weight_dtype", std::string(to_string(f.spec.weight_dtype))},
-            {"rms_eps", real(f.spec.options.rms_eps)}});
-    add_sigmoids(f, k, true);
-    add_sinkhorn(f, k.bindings);
-    finish(f, k, true);
-    return k;
-}
-
 kernel_plan plan_rmsnorm_matmul(const facts& f)
 {
     const std::int32_t block = f.is_host ? 1 : 256;

@@ -97,6 +97,10 @@ MHC_DEVICE void store_word(uint4* p, uint4 v)
 {
     asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(p), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
 }
+MHC_DEVICE void store_word(uint2* p, uint2 v)
+{
+    asm volatile("st.global.v2.u32 [%0], {%1, %2};" ::"l"(p), "r"(v.x), "r"(v.y) : "memory");
+}
 template <class Vector, int Align>
 MHC_DEVICE void store_words(void* p, Vector value)
 {
@@ -131,7 +135,7 @@ MHC_DEVICE void barrier() { __syncthreads(); }
 /// The lanes of this warp see each other's writes to shared memory.
 MHC_DEVICE void wave_sync() { __syncwarp(); }
 
-/// Sum over the lanes of a warp, in every lane: a butterfly, so every lane adds the same pairs.
+/// Sum over the lanes of a warp, or of each Wave of them, in every lane: a butterfly, so every lane adds the same pairs.
 template <int Wave>
 MHC_DEVICE float wave_sum(float v)
 {

@@ -7,10 +7,10 @@
 
 namespace mhc {
 
-/// LDS of dynamic_layer_ahead in floats: sums of slices, the last wave's matrices, and coefficients of two parts.
+/// LDS of dynamic_layer_ahead in floats: sums of channels, the last wave's matrices, and coefficients of two parts.
 template <class Rows, int n>
 struct dynamic_room {
-    static constexpr int m = n * n + 2 * n, matrices = ceil_div(Rows::slices, 4) * 4,
+    static constexpr int m = n * n + 2 * n, matrices = ceil_div(Rows::sums, 4) * 4,
                          coefficients = matrices + 32 / n * balance<n>::floats, part = mixed_together * m,
                          floats = coefficients + 2 * part;
 };

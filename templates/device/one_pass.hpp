@@ -44,6 +44,11 @@ MHC_DEVICE void fetch_tiles(typename Pass::memory& lds, tiles_of of, const tenso
             copy_box(lds.x[to.at] + box * (Pass::n * Pass::tokens * 8), x, int(of.rank) * Pass::slice + box * 64, t,
                      lds.full[to.at]);
         streams.bring(lds, of, j, lds.full[to.at]);
+        if (Pass::ahead > 0 && j + Pass::ahead >= Pass::stages && j + Pass::ahead < of.count) {
+#pragma unroll
+            for (int box = 0; box < Pass::slice / 64; ++box)
+                prefetch_box(x, int(of.rank) * Pass::slice + box * 64, t + Pass::ahead * of.step * Pass::tokens);
+        }
     }
 }
 
@@ -88,17 +93,18 @@ MHC_DEVICE u32 bits_of(const tile_weights<m, Loads>& weights)
     return bits;
 }
 
-/// One of the waves that multiply, and make the streams of the next tile before, where they are not as they were fetched.
-template <class Pass, class Data, int WeightAlign, class Streams, class Matrix>
+/// One of the waves that multiply, and make the streams of the next tile before, where they are not as they were fetched;
+/// after(j) when it has done its part of the j-th tile.
+template <class Pass, class Data, int WeightAlign, bool RoundAsReference = false, class Streams, class Matrix, class After>
 MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave, int lane, const Streams& streams,
-                               Matrix fn)
+                               Matrix fn, After after)
 {
-    constexpr bool is_scaled = has_fp16_factors<Data, false>;
-    using factor_of_data = factor_of<Data, false>;
+    constexpr bool is_scaled = has_fp16_factors<Data, RoundAsReference>;
+    using factor_of_data = factor_of<Data, RoundAsReference>;
     constexpr int m = Pass::m, loads = tile_loads<typename Pass::Rows, Pass::n>;
     const tile_place place = place_of<typename Pass::Rows, Pass::n>(int(of.rank), wave);
     tile_weights<m, loads> weights;
-    load_tile_weights<Data, typename Pass::Rows, WeightAlign, false>(weights, fn, place, lane, m);
+    load_tile_weights<Data, typename Pass::Rows, WeightAlign, RoundAsReference>(weights, fn, place, lane, m);
     const u32 known = bits_of(weights);
     if (lane == 0) lds.weights_here.arrive_after(known);
     ring<Pass::stages> from;
@@ -126,7 +132,7 @@ MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave
 #pragma unroll
         for (int i = 0; i < loads; ++i) {
             const uint4 v = x[places[i % 2] + i / 2 * (Pass::n * Pass::tokens * 8)];
-            right_piece<factor_of_data, Data, false> right;
+            right_piece<factor_of_data, Data, RoundAsReference> right;
             right.take(&v);
 #pragma unroll
             for (int factor = 0; factor < factors<m>; ++factor)
@@ -139,14 +145,16 @@ MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave
                                     mine);
         wave_sync();
         if (lane == 0) lds.parts_here[to.at].arrive();
+        after(j);
     }
 }
 
 MHC_DEVICE float4 operator+(float4 a, float4 b) { return {a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w}; }
 
-/// The wave that adds the waves' sums, as tile_results does, and sends them to the tile's owner.
-template <class Pass>
-MHC_DEVICE void send_sums(typename Pass::memory& lds, tiles_of of, int lane)
+/// The wave that adds the waves' sums, as tile_results does, and sends them to the tile's owner; after(j) when it has sent
+/// the j-th tile's.
+template <class Pass, class After>
+MHC_DEVICE void send_sums(typename Pass::memory& lds, tiles_of of, int lane, After after)
 {
     constexpr int words = Pass::sums / 4;
     ring<2> from;
@@ -174,13 +182,26 @@ MHC_DEVICE void send_sums(typename Pass::memory& lds, tiles_of of, int lane)
             const int e = k * 32 + lane;
             if (e < words) send(to + e * 16, total[k], told);
         }
+        after(j);
     }
 }
 
-/// The wave that makes z of the tiles that this work-group owns.
+/// A value of a token, that all its n lanes have, to the same place of all ranks.
 template <class Pass>
-MHC_DEVICE void make_coefficients(typename Pass::memory& lds, tiles_of of, int lane, affine by, float* pre, float* post,
-                                  i64 valid, coefficient_constants k)
+MHC_DEVICE void send_to_all(const float4& place, float4 v, const signal& told, int o)
+{
+    const u32 to = lds_address(&place), there = lds_address(&told);
+#pragma unroll
+    for (int rank = 0; rank < Pass::ranks; rank += 4)
+        if (Pass::ranks % 4 == 0 || rank + o < Pass::ranks)
+            send(lds_of_rank(to, u32(rank + o)), v, lds_of_rank(there, u32(rank + o)));
+}
+
+/// The wave that makes z of the tiles that this work-group owns; put(j, token, o, pre[o], post[o]) of each of their tokens.
+/// MatrixFirst: who balances matrices is waited for longer than pre.
+template <class Pass, bool MatrixFirst = false, class Put>
+MHC_DEVICE void make_coefficients(typename Pass::memory& lds, tiles_of of, int lane, affine by, coefficient_constants k,
+                                  Put put)
 {
     constexpr int words = Pass::sums / 4, n = Pass::n, K = n * Pass::Rows::C;
     static_assert(n == 4, "lanes");
@@ -205,34 +226,30 @@ MHC_DEVICE void make_coefficients(typename Pass::memory& lds, tiles_of of, int l
         wave_sync();
         if (lane == 0) lds.arrived_here[slot].expect(Pass::ranks * Pass::sums * 4);
         const float* const totals = reinterpret_cast<const float*>(lds.totals) + token * Pass::width;
-        const float r = inverse_rms<K>(totals[Pass::m], k), p = own.pre(totals[o] * r, k);
+        const float r = inverse_rms<K>(totals[Pass::m], k), of_pre = totals[o] * r, of_post = totals[n + o] * r;
+        auto give_logits = [&]() MHC_INLINE {
+            if (room.turn > 0) lds.logits_gone[room.at].wait(room.turn - 1);
+            float* const entries = lds.matrices[room.at] + token * balance<n>::floats;
+#pragma unroll
+            for (int b = 0; b < 4; ++b)
+                entries[o * 4 + b] = fma(totals[2 * n + o * 4 + b] * r, own.scale_res, own.base_res[b]);
+            wave_sync();  // totals are the next tile's
+            if (lane == 0) lds.logits_here[room.at].arrive();
+        };
+        if (MatrixFirst) give_logits();
+        const float p = own.pre(of_pre, k);
         const float4 all = {of_lane<4>(p, 0), of_lane<4>(p, 1), of_lane<4>(p, 2), of_lane<4>(p, 3)};
         const int stage = j % Pass::stages;
-        const u32 to = lds_address(&lds.pre[stage][Pass::token_of(token)]), told = lds_address(&lds.pre_here[stage]);
-#pragma unroll
-        for (int rank = 0; rank < Pass::ranks; rank += 4)
-            if (Pass::ranks % 4 == 0 || rank + o < Pass::ranks)
-                send(lds_of_rank(to, u32(rank + o)), all, lds_of_rank(told, u32(rank + o)));
-        if (room.turn > 0) lds.logits_gone[room.at].wait(room.turn - 1);
-        float* const entries = lds.matrices[room.at] + token * balance<n>::floats;
-#pragma unroll
-        for (int b = 0; b < 4; ++b) entries[o * 4 + b] = fma(totals[2 * n + o * 4 + b] * r, own.scale_res, own.base_res[b]);
-        const float of_post = totals[n + o] * r;
-        wave_sync();  // totals are the next tile's
-        if (lane == 0) lds.logits_here[room.at].arrive();
+        send_to_all<Pass>(lds.pre[stage][Pass::token_of(token)], all, lds.pre_here[stage], o);
+        if (!MatrixFirst) give_logits();
         room.next();
-        // Who balances goes on meanwhile, and takes longer.
-        const i64 t = i64(of.first + j * of.step) * Pass::tokens + Pass::token_of(token);
-        if (t < valid) {
-            pre[t * n + o] = p;
-            post[t * n + o] = own.post(of_post, k);
-        }
+        put(j, Pass::token_of(token), o, p, own.post(of_post, k));  // who balances goes on meanwhile, and takes longer
     }
 }
 
-/// The wave that balances the matrices of these tiles.
-template <class Pass, class Options>
-MHC_DEVICE void balance_tiles(typename Pass::memory& lds, tiles_of of, int lane, float* mix, i64 valid, float eps)
+/// The wave that balances the matrices of these tiles; put(j, token, s) of each token's, in the lanes of its rows.
+template <class Pass, class Options, class Put>
+MHC_DEVICE void balance_tiles(typename Pass::memory& lds, tiles_of of, int lane, float eps, Put put)
 {
     constexpr int n = Pass::n;
     ring<Pass::rooms> room;
@@ -242,9 +259,8 @@ MHC_DEVICE void balance_tiles(typename Pass::memory& lds, tiles_of of, int lane,
         for (int k = 0; k < tiles; ++k) lds.logits_here[first + k].wait(room.turn);
         factors_in_lanes<Options, n>(lds.matrices[first], tiles * Pass::tokens, lane, eps);
         for (int k = 0; k < tiles; ++k, room.next()) {
-            const i64 t = i64(of.first + (j + k * Pass::ranks) * of.step) * Pass::tokens + Pass::token_of(lane / n);
-            const balance<n> own = {lds.matrices[room.at] + lane / n * balance<n>::floats};
-            if (t < valid) store_row<n>(own, lane % n, mix + t * (n * n));
+            put(j + k * Pass::ranks, Pass::token_of(lane / n),
+                balance<n>{lds.matrices[room.at] + lane / n * balance<n>::floats});
             wave_sync();
             if (lane == 0) lds.logits_gone[room.at].arrive();
         }
@@ -306,15 +322,16 @@ MHC_DEVICE void one_pass(Grid at, typename Pass::memory& lds, const tensor_map& 
     static_assert(Grid::waves == 2 * Pass::waves,
                   "8 waves that multiply, 4 that add streams, and 4 with tasks of their own");
     const int wave = at.wave(), lane = at.lane();
-    const int tiles = int((valid + Pass::tokens - 1) / Pass::tokens);
-    const int first = int(at.group) / Pass::ranks, step = int(at.groups) / Pass::ranks;
-    const tiles_of of = {first, step, first < tiles ? (tiles - first + step - 1) / step : 0, cluster_rank()};
+    const tiles_of of = tiles_of_group<Pass>(at, valid);
+    constexpr int n = Pass::n;
+    const auto token_of = [=](int j, int token) MHC_INLINE { return i64(of.first + j * of.step) * Pass::tokens + token; };
+    const auto nothing = [](int) MHC_INLINE {};
     if (at.thread() == 0) make_signals<Pass>(lds);
     barrier();
     cluster_barrier();
     if (wave < Pass::waves) {
         take_registers<More>();
-        multiply_tiles<Pass, Data, WeightAlign>(lds, of, wave, lane, streams, fn);
+        multiply_tiles<Pass, Data, WeightAlign>(lds, of, wave, lane, streams, fn, nothing);
     } else {
         give_registers<Fewer>();
         switch (wave - Pass::waves) {
@@ -322,13 +339,21 @@ MHC_DEVICE void one_pass(Grid at, typename Pass::memory& lds, const tensor_map& 
                 if (lane == 0) fetch_tiles<Pass>(lds, of, x, streams);
                 break;
             case 5:
-                send_sums<Pass>(lds, of, lane);
+                send_sums<Pass>(lds, of, lane, nothing);
                 break;
             case 6:
-                make_coefficients<Pass>(lds, of, lane, by, pre, post, valid, k);
+                make_coefficients<Pass>(lds, of, lane, by, k, [=](int j, int token, int o, float p, float q) MHC_INLINE {
+                    const i64 t = token_of(j, token);
+                    if (t >= valid) return;
+                    pre[t * n + o] = p;
+                    post[t * n + o] = q;
+                });
                 break;
             case 7:
-                balance_tiles<Pass, Options>(lds, of, lane, mix, valid, k.sinkhorn_eps);
+                balance_tiles<Pass, Options>(lds, of, lane, k.sinkhorn_eps, [=](int j, int token, balance<n> s) MHC_INLINE {
+                    const i64 t = token_of(j, token);
+                    if (t < valid) store_row<n>(s, lane % n, mix + t * (n * n));
+                });
                 break;
             default:
                 add_streams<Pass>(lds, of, at.thread() - Pass::waves * Grid::wave_size, streams, layer_input, valid);

@@ -24,6 +24,8 @@ struct pass {
     static constexpr int together = ranks < 8 ? 2 : 1, rooms = 2 * together;
     /// Tiles that are fetched before the weights are here, which otherwise would wait for all that LDS holds.
     static constexpr int early = smaller(stages, ceil_div(65536, tile * 16));
+    /// Tiles between the one that is fetched and the one that is to be in the L2 cache by then; 0: it need not.
+    static constexpr int ahead = 0;
     static_assert(tokens == 8 && slice % 64 == 0, "boxes of 64 channels and 8 tokens");
 
     struct memory {
@@ -82,6 +84,13 @@ struct tiles_of {
     int first, step, count;
     u32 rank;
 };
+template <class Pass, class Grid>
+MHC_DEVICE tiles_of tiles_of_group(Grid at, i64 valid)
+{
+    const int tiles = int((valid + Pass::tokens - 1) / Pass::tokens);
+    const int first = int(at.group) / Pass::ranks, step = int(at.groups) / Pass::ranks;
+    return {first, step, first < tiles ? (tiles - first + step - 1) / step : 0, cluster_rank()};
+}
 
 /// A place in a ring of Size that goes round: turn counts the rounds.
 template <int Size>

@@ -24,7 +24,10 @@ struct three_matrices {
     const Weight* res;
     MHC_MEMBER const Weight* row(int r) const
     {
-        return r < n ? pre + i64(r) * K : r < 2 * n ? post + i64(r - n) * K : res + i64(r - 2 * n) * K;
+        // Choices without branches, of which each were waited for: rows are asked for all at once.
+        const Weight* const other = r < 2 * n ? post : res;
+        const int first = r < 2 * n ? n : 2 * n;
+        return (r < n ? pre : other) + i64(r < n ? r : r - first) * K;
     }
 };
 

@@ -4,10 +4,13 @@
 namespace mhc {
 
 /// Rows of C channels, read W at a time at multiples of Align bytes; a work item is one token and up to Chunk channels.
-template <int C_, int W_, int Align_, int Chunk_, int Slice_>
+/// Rank: channels of a cluster's work-group, where one may make the sums of these rows; 0: none does.
+template <int C_, int W_, int Align_, int Chunk_, int Slice_, int Rank_ = 0>
 struct rows {
-    static constexpr int C = C_, W = W_, align = Align_, chunk = Chunk_, slice = Slice_;
+    static constexpr int C = C_, W = W_, align = Align_, chunk = Chunk_, slice = Slice_, rank = Rank_;
     static constexpr int chunks = ceil_div(C, Chunk_), slices = ceil_div(C, Slice_);
+    static constexpr int piece = 64;  ///< channels of a rank that are summed first
+    static constexpr int sums = Rank_ == 0 ? slices : slices * (Slice_ / piece);  ///< in LDS, of channel_sum
     using lanes = vec<float, W>;
     static_assert(Chunk_ % W == 0 && Slice_ % W == 0, "chunks and slices are whole vectors");
 
@@ -95,6 +98,30 @@ struct all_waves {
     MHC_MEMBER void meet() const { barrier(); }
 };
 
+/// The sum of a piece, that the lanes of a wave have a few of.
+template <class Rows>
+MHC_DEVICE void store_piece(float* sums, int channel, typename Rows::lanes terms)
+{
+    const float piece = wave_sum<Rows::piece / Rows::W>(sum<Rows::W>(terms));
+    if (channel % Rows::piece == 0) sums[channel / Rows::piece] = piece;
+}
+
+/// Of pieces that the waves have stored: those of a rank in their order, then over the ranks; in every lane.
+template <class Rows, class Grid, class Waves>
+MHC_DEVICE float sum_of_ranks(Grid at, const float* pieces, Waves waves)
+{
+    constexpr int each = Rows::rank / Rows::piece, all = ceil_div(Rows::C, Rows::piece);
+    static_assert(ceil_div(all, each) <= Grid::wave_size, "a lane has a rank");
+    const int first = at.lane() * each;
+    waves.meet();
+    float own = 0.0f;
+#pragma unroll
+    for (int k = 0; k < each; ++k)
+        if (first + k < all) own += pieces[first + k];
+    waves.meet();  // before the next token overwrites them
+    return wave_sum<Grid::wave_size>(own);
+}
+
 /// Of what the waves have stored, in the slices' order; in every lane.
 template <class Rows, class Waves>
 MHC_DEVICE float sum_of_slices(const float* slice_sums, Waves waves)
@@ -109,10 +136,19 @@ MHC_DEVICE float sum_of_slices(const float* slice_sums, Waves waves)
 /// Sum over all channels of term(c), a vector of W addends that are zero past the row's end; in every lane.
 ///
 /// The order is a function of C and the kind of target alone: a slice is summed by one wave, lane by lane and then over
-/// the lanes; slices are added in their order. So it does not depend on the block, the grid or the neighbours.
+/// the lanes; slices are added in their order. Rows that a cluster may have are summed by pieces and ranks instead. So it
+/// does not depend on the block, the grid or the neighbours.
 template <class Rows, class Grid, class Term>
 MHC_DEVICE float channel_sum(Grid at, float* slice_sums, Term term)
 {
+    if constexpr (Rows::rank > 0) {
+        constexpr int together = Grid::wave_size * Rows::W;
+        for (int first = at.wave() * together; first < Rows::C; first += Grid::waves * together) {
+            const int c = first + at.lane() * Rows::W;
+            store_piece<Rows>(slice_sums, c, c < Rows::C ? term(c) : splat<Rows::W>(0.0f));
+        }
+        return sum_of_ranks<Rows>(at, slice_sums, all_waves{});
+    }
     for (int s = at.wave(); s < Rows::slices; s += Grid::waves) {
         typename Rows::lanes sums = splat<Rows::W>(0.0f);
         const int end = smaller((s + 1) * Rows::slice, Rows::C);
@@ -139,6 +175,12 @@ template <class Rows, class Grid, class Waves = all_waves>
 MHC_DEVICE float own_channel_sum(Grid at, float* slice_sums,
                                  const typename Rows::lanes (&terms)[own_vectors<Rows, Grid>::count], Waves waves = {})
 {
+    if constexpr (Rows::rank > 0) {
+        const own_vectors<Rows, Grid> own(at);
+#pragma unroll
+        for (int k = 0; k < own.count; ++k) store_piece<Rows>(slice_sums, own.channel(k), terms[k]);
+        return sum_of_ranks<Rows>(at, slice_sums, waves);
+    }
     typename Rows::lanes sums = splat<Rows::W>(0.0f);
 #pragma unroll
     for (int k = 0; k < own_vectors<Rows, Grid>::count; ++k) sums = sums + terms[k];

@@ -61,24 +61,95 @@ MHC_DEVICE void steps_in_lane(matrix_in_lane<n>& own, float eps, History history
     if constexpr (plan::on_entries % 2 == 1) step_in_lane<first, Options::mode, n>(own, eps, plan::on_entries - 1, history);
 }
 
+/// A line of a matrix of logits and the one that crosses it on the diagonal, in one of the n lanes that share the matrix:
+/// potentials go round in memory.
+template <int n>
+struct crossing_lines {
+    float z[2][n], hi[2][n], lo[2][n];  ///< logits of the own row and column; potentials of all rows and columns
+    float own_hi[2] = {}, own_lo[2] = {};
+
+    MHC_MEMBER crossing_lines(balance<n> s, int line)
+    {
+#pragma unroll
+        for (int k = 0; k < n; ++k) {
+            z[0][k] = s.entry(axis::row, line, k);
+            z[1][k] = s.entry(axis::col, line, k);
+            hi[0][k] = hi[1][k] = lo[0][k] = lo[1][k] = 0.0f;
+        }
+    }
+    /// Of the own line of axis A, with a potential of this line.
+    template <axis A>
+    MHC_MEMBER float logit(int k, float line_hi, float line_lo) const
+    {
+        return A == axis::row ? balanced_logit(z[0][k], line_hi, line_lo, hi[1][k], lo[1][k])
+                              : balanced_logit(z[1][k], hi[0][k], lo[0][k], line_hi, line_lo);
+    }
+    /// As log_step. Known: steps that were before, of those that see a potential of 0: none, one of the other axis, or 2.
+    template <axis A, eps_mode Mode, int Known = 2>
+    MHC_MEMBER void step(balance<n> s, int line, float eps)
+    {
+        constexpr int own = A == axis::row ? 0 : 1, other = 1 - own;
+        grow_potential<Mode, n>(
+            own_hi[own], own_lo[own], eps,
+            [this](int k) MHC_INLINE {
+                if constexpr (Known == 0) return z[own][k];
+                if constexpr (Known == 1) return balanced_logit(z[own][k], hi[other][k], lo[other][k]);
+                return logit<A>(k, own_hi[own], own_lo[own]);
+            },
+            [this](int k, float line_hi, float line_lo) MHC_INLINE {
+                return Known == 0 ? balanced_logit(z[own][k], line_hi, line_lo) : logit<A>(k, line_hi, line_lo);
+            });
+        s.hi(A, line) = own_hi[own];
+        s.lo(A, line) = own_lo[own];
+        wave_sync();
+#pragma unroll
+        for (int k = 0; k < n; ++k) {
+            hi[own][k] = s.hi(A, k);
+            lo[own][k] = s.lo(A, k);
+        }
+    }
+};
+
+/// All that is done before the steps on entries, but for factors: by n lanes of a matrix.
+template <class Options, int n>
+MHC_DEVICE void start_of_matrix(balance<n> s, int line, float eps)
+{
+    using plan = sinkhorn_steps<Options>;
+    if constexpr (plan::starts_with_entries) {
+        if constexpr (plan::is_softmax)
+            softmax_row<n>(s.entries + line * n, Options::stated == eps_mode::add_both ? eps : 0.0f);
+    } else {
+        crossing_lines<n> own(s, line);
+        if constexpr (plan::is_softmax) {
+            own.template step<axis::row, eps_mode::none, 0>(s, line, eps);
+            if constexpr (plan::on_logits > 1) own.template step<axis::col, Options::mode, 1>(s, line, eps);
+        } else if constexpr (plan::on_logits == 2) {
+            own.template step<Options::one, Options::mode, 0>(s, line, eps);
+            own.template step<Options::two, Options::mode, 1>(s, line, eps);
+        } else {
+            MHC_SHORT_LOOP
+            for (int k = 0; k < plan::on_logits; k += 2) {
+                own.template step<Options::one, Options::mode>(s, line, eps);
+                own.template step<Options::two, Options::mode>(s, line, eps);
+            }
+        }
+#pragma unroll
+        for (int k = 0; k < n; ++k)
+            s.entries[line * n + k] = exp(own.template logit<axis::row>(k, own.own_hi[0], own.own_lo[0]));
+    }
+    wave_sync();
+}
+
 /// `count` matrices of logits, up to 32, one after the other as `balance` has them: afterwards factors are still to be
 /// applied. All lanes of the wave must call it.
 template <class Options, int n>
 MHC_DEVICE void factors_in_lanes(float* matrices, int count, int lane, float eps)
 {
-    using plan = sinkhorn_steps<Options>;
     constexpr int together = 32 / n;
     wave_sync();
     for (int first = 0; first < count; first += together) {
         const balance<n> s = {matrices + (first + lane / n) * balance<n>::floats};
-        if constexpr (plan::starts_with_entries) {
-            if constexpr (plan::is_softmax)
-                softmax_row<n>(s.entries + lane % n * n, Options::stated == eps_mode::add_both ? eps : 0.0f);
-            wave_sync();
-        } else {
-            steps_on_logits<Options, n, n>(s, lane % n, eps, no_history{});
-            exponentiate<n, n>(s, lane % n);
-        }
+        start_of_matrix<Options, n>(s, lane % n, eps);
     }
     if (lane < count) {
         const balance<n> s = {matrices + lane * balance<n>::floats};

@@ -1,6 +1,6 @@
-// tests/host/matrix_units_test.cpp -- pre_fwd where matrix units and clusters of work-groups may make it, of sizes around
-// their slices and tiles, and kernels whose groups take tokens in parts, of as many tokens as make them take several,
-// against the float64 reference. Pairs of factors rarely have all that such a path asks for.
+// tests/host/matrix_units_test.cpp -- pre_fwd and dynamic_layer_fwd where matrix units and clusters of work-groups may make
+// them, of sizes around their slices and tiles, and kernels whose groups take tokens in parts, of as many tokens as make
+// them take several, against the float64 reference. Pairs of factors rarely have all that such a path asks for.
 #include <doctest/doctest.h>
 
 #include <string>
@@ -29,6 +29,13 @@ constexpr path_size path_sizes[] = {
     {1288, 33, jit::preset::mhc_cu, jit::dtype::bf16},     {2880, 130, jit::preset::deepseek, jit::dtype::fp32},
     {4096, 1000, jit::preset::deepseek, jit::dtype::fp32}, {7168, 8, jit::preset::paper, jit::dtype::bf16}};
 constexpr std::size_t small_sizes = 3;
+// The same of mHC.cu's layer.
+constexpr path_size layer_sizes[] = {
+    {392, 9, jit::preset::mhc_cu, jit::dtype::bf16},      {72, 40, jit::preset::mhc_cu, jit::dtype::fp32},
+    {768, 1100, jit::preset::deepseek, jit::dtype::fp32}, {1288, 33, jit::preset::mhc_cu, jit::dtype::fp16},
+    {2880, 130, jit::preset::mhc_cu, jit::dtype::fp32},   {4096, 1000, jit::preset::mhc_cu, jit::dtype::fp32},
+    {7168, 300, jit::preset::paper, jit::dtype::bf16}};
+constexpr std::size_t small_layers = 2;
 
 test_case path_case(operation op, const path_size& size, stride_kind x_strides)
 {
@@ -128,6 +135,19 @@ TEST_CASE("matrix units: pre_fwd agrees with the float64 reference around slices
     for (const path_size& size : path_sizes) {
         if (left-- == 0) break;
         check_path(operation::pre_fwd, size);
+    }
+}
+
+TEST_CASE("matrix units: dynamic_layer_fwd agrees with the float64 reference around slices, tiles and clusters")
+{
+    std::size_t left = is_small() ? small_layers : std::size(layer_sizes);
+    for (const path_size& size : layer_sizes) {
+        if (left-- == 0) break;
+        check_path(operation::dynamic_layer_fwd, size);
+        test_case rounded = path_case(operation::dynamic_layer_fwd, size, stride_kind::dense);
+        rounded.spec.options.reference_rounding = true;
+        rounded.name += " rounded";
+        check(rounded);
     }
 }
 

@@ -227,8 +227,8 @@ TEST_CASE("plan: a cluster of work-groups reads the streams once, where there ar
 {
     const auto is_one_pass = [](const jit::layer_spec& s, const char* target, operation op) {
         const operator_plan planned = plan_of(s, target, op);
-        const std::string all = op == operation::post_pre_fwd ? "post_pre_one_pass" : "pre_one_pass";
-        const bool has = planned.kernels.back().family == all;
+        const std::string& family = planned.kernels.back().family;
+        const bool has = family == "pre_one_pass" || family == "post_pre_one_pass" || family == "layer_one_pass";
         CHECK(has == (planned.one_pass_tokens != 0));
         if (!has) return false;
         // A launch has either this kernel or those that read the streams several times.
@@ -251,17 +251,27 @@ TEST_CASE("plan: a cluster of work-groups reads the streams once, where there ar
     CHECK_FALSE(is_one_pass(s, "sm_90a", operation::head_fwd));
     CHECK_FALSE(is_one_pass(spec_of(2, 4096), "sm_90a", operation::pre_fwd));
     CHECK_FALSE(is_one_pass(spec_of(4, 7176), "sm_90a", operation::pre_fwd));
+    CHECK(is_one_pass(s, "sm_90a", operation::dynamic_layer_fwd));
+    CHECK_FALSE(is_one_pass(s, "sm_90", operation::dynamic_layer_fwd));
+    CHECK_FALSE(is_one_pass(s, "sm_90a", operation::static_layer_fwd));
+    CHECK_FALSE(is_one_pass(spec_of(2, 4096), "sm_90a", operation::dynamic_layer_fwd));
+    CHECK_FALSE(is_one_pass(spec_of(4, 7176), "sm_90a", operation::dynamic_layer_fwd));
     jit::layer_spec other = s;
+    other.dtype = jit::dtype::fp32;
+    CHECK_FALSE(is_one_pass(other, "sm_90a", operation::dynamic_layer_fwd));
+    other = s;
     other.norm_weight = true;
     CHECK_FALSE(is_one_pass(other, "sm_90a", operation::pre_fwd));
     other = s;
     other.alignment_bytes = 4;
     CHECK_FALSE(is_one_pass(other, "sm_90a", operation::pre_fwd));
+    CHECK_FALSE(is_one_pass(other, "sm_90a", operation::dynamic_layer_fwd));
     other = s;
     other.fn_order = jit::fn_order::phi;
     CHECK_FALSE(is_one_pass(other, "sm_90a", operation::pre_fwd));
 
-    for (const std::int64_t C : {8, 64, 72, 384}) CHECK_FALSE(is_one_pass(spec_of(4, C), "sm_90a", operation::pre_fwd));
+    for (const operation op : {operation::pre_fwd, operation::dynamic_layer_fwd})
+        for (const std::int64_t C : {8, 64, 72, 384}) CHECK_FALSE(is_one_pass(spec_of(4, C), "sm_90a", op));
     const auto check_geometry = [](std::int64_t C, operation op, const char* family) {
         const operator_plan planned = plan_of(spec_of(4, C), "sm_90a", op);
         const kernel_plan& k = planned.kernels.back();
@@ -276,7 +286,26 @@ TEST_CASE("plan: a cluster of work-groups reads the streams once, where there ar
     for (const std::int64_t C : {392, 1280, 1920, 2560, 2880, 4096, 5120, 7168}) {
         check_geometry(C, operation::pre_fwd, "pre_one_pass");
         check_geometry(C, operation::post_pre_fwd, "post_pre_one_pass");
+        check_geometry(C, operation::dynamic_layer_fwd, "layer_one_pass");
     }
+}
+
+TEST_CASE("plan: rows of a layer that a cluster may have are summed in its order, whichever kernel has them")
+{
+    const auto slice_of = [](const jit::layer_spec& s, const char* target, operation op, const char* family) {
+        for (const kernel_plan& k : plan_of(s, target, op).kernels)
+            if (k.family == family) return k.bindings.at("slice");
+        return std::string("no such kernel");
+    };
+    const jit::layer_spec s = spec_of(4, 4096);
+    jit::layer_spec unaligned = s;
+    unaligned.alignment_bytes = 2;
+    CHECK(slice_of(s, "sm_90a", operation::dynamic_layer_fwd, "dynamic_layer_ahead") == "512, 256");
+    CHECK(slice_of(unaligned, "sm_90a", operation::dynamic_layer_fwd, "layer") == "512, 256");
+    CHECK(slice_of(s, "sm_90a", operation::static_layer_fwd, "layer_ahead") == "512, 256");
+    CHECK(slice_of(unaligned, "sm_90a", operation::static_layer_fwd, "layer") == "512, 256");
+    CHECK(slice_of(s, "sm_90", operation::dynamic_layer_fwd, "dynamic_layer_ahead") == "512");
+    CHECK(slice_of(spec_of(2, 4096), "sm_90a", operation::dynamic_layer_fwd, "dynamic_layer_ahead") == "512");
 }
 
 TEST_CASE("plan: NVIDIA's short work-groups have few lanes past a row's end, and registers for all that they ask for")
