@@ -156,8 +156,9 @@ void add_rmsnorm_matmul(const facts& f, operator_plan& made, areas& space)
 }
 
 /// d_x from d_proj by the kernel `input`_input_bwd, to which `weight_sums` are fed; d_fn, and that of its norm's weight.
+/// `given_factors`: those that fn's are in by now.
 void add_inputs(const facts& f, operator_plan& made, areas& space, feeds from, const std::string& input, std::int64_t rows,
-                const feeds& weight_sums = {})
+                const feeds& weight_sums = {}, const feed* given_factors = nullptr)
 {
     const feed sums = space.of_sums(slot::sums, rows * f.n * f.C, tokens_of_matrix_sum);
     feeds with_weight_sums = from;
@@ -172,8 +173,7 @@ void add_inputs(const facts& f, operator_plan& made, areas& space, feeds from, c
         }
         from.push_back(sums);
         if (input != "project") {
-            const feed factors = space.factors(rows);
-            from.push_back(factors);
+            from.push_back(given_factors ? *given_factors : space.factors(rows));
             made.kernels.push_back(plan_tile_factors(f, "tile_factors", from, rows));
         }
         made.kernels.push_back(plan_gradient_tiles(f, input + "_tiles_bwd", from, rows));
@@ -205,10 +205,15 @@ void add_pre(const facts& f, operator_plan& made, areas& space, feeds from, bool
 {
     const std::int64_t rows = is_head ? f.n : f.m, scales = is_head ? 1 : 3;
     const feed pre = space.of_tokens(slot::pre, f.n), d_pre = space.of_tokens(slot::d_coefficients, f.n);
-    const feed norm = space.of_tokens(slot::norm, 2), proj = space.of_tokens(slot::proj, f.project_slices() * rows);
-    const feed sqsum = space.of_tokens(slot::sqsum, f.project_slices());
+    const bool is_at_once = has_group_projection(f);
+    const std::int64_t slices = is_at_once ? group_slices(f) : f.project_slices();
+    const feed norm = space.of_tokens(slot::norm, 2), proj = space.of_tokens(slot::proj, slices * rows);
+    const feed sqsum = space.of_tokens(slot::sqsum, slices);
     const feed d_proj = space.of_tokens(slot::d_proj, rows), d_sqsum = space.of_tokens(slot::d_sqsum, 1);
     const feed affine = space.of_tokens(slot::sums, rows + scales);
+    const feed products = space.of_tokens(slot::sums, is_at_once ? slices * f.n : 0);
+    const feed factors = is_at_once ? space.factors(rows) : feed{};
+    if (is_at_once) from.push_back({.parameter = slot::splits, .what = slot::zero, .bytes_fixed = slices});
     from.insert(from.end(), {pre, norm, proj, sqsum, d_proj, d_sqsum});
     const auto with = [&](std::initializer_list<feed> more) {
         feeds list = from;
@@ -217,10 +222,17 @@ void add_pre(const facts& f, operator_plan& made, areas& space, feeds from, bool
     };
 
     const feed arranged = space.arranged(rows);
-    add_projection(f, made, from, arranged, rows);
+    if (!is_at_once) add_projection(f, made, from, arranged, rows);
+    if (is_at_once && f.arranges_fn()) made.kernels.push_back(plan_arrange_fn(f, {arranged}));
     if (f.arranges_fn()) from.push_back(as(slot::fn, arranged));
-    made.kernels.push_back(plan_coefficients(f, "head_coefficients", from, rows));
-    made.kernels.push_back(plan_pre_products(f, with({d_pre})));
+    if (is_at_once) {
+        made.kernels.push_back(plan_fn_factors(f, with({factors}), rows));
+        made.kernels.push_back(plan_project_products(f, with({products, factors}), rows));
+        made.kernels.push_back(plan_pre_gradient_sums(f, with({products, d_pre}), rows));
+    } else {
+        made.kernels.push_back(plan_coefficients(f, "head_coefficients", from, rows));
+        made.kernels.push_back(plan_pre_products(f, with({d_pre})));
+    }
     if (is_head) {
         made.kernels.push_back(
             plan_coefficients_bwd(f, "head_coefficients_bwd", with({as(slot::d_pre, d_pre), affine}), false));
@@ -230,7 +242,7 @@ void add_pre(const facts& f, operator_plan& made, areas& space, feeds from, bool
             plan_coefficients_bwd(f, "coefficients_bwd", with({as(slot::d_pre, d_pre), affine, history}), false));
     }
     const feed weight_sums = space.of_sums(slot::sums, f.spec.norm_weight ? f.C : 0, tokens_of_weight_sum);
-    add_inputs(f, made, space, with({one_split}), input, rows, {weight_sums});
+    add_inputs(f, made, space, with({one_split}), input, rows, {weight_sums}, is_at_once ? &factors : nullptr);
     add_sums(f, made, space, affine, 1, rows + scales, slot::affine_is_wanted, scale_and_base(rows, scales));
     if (f.spec.norm_weight)
         add_sums(f, made, space, weight_sums, tokens_of_weight_sum, f.C, slot::d_norm_weight,

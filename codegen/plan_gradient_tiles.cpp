@@ -132,6 +132,61 @@ factor_bytes tile_factor_bytes(const facts& f, std::int64_t rows_max)
     return {room.places(f) * room.fn_words * 16, room.d_proj_words * 16, room.chunk};
 }
 
+bool has_group_projection(const facts& f)
+{
+    return has_gradient_tiles(f) && has_groups(f, "pre_tiles_bwd") && !f.spec.norm_weight;
+}
+
+/// Channels of a stream whose fn a work-group of project_products keeps in LDS.
+constexpr std::int64_t group_slice_channels = 256;
+
+std::int64_t group_slices(const facts& f) { return ceil_div(f.C, group_slice_channels); }
+
+kernel_plan plan_fn_factors(const facts& f, const feeds& from, std::int64_t rows_max)
+{
+    const tile_room room = room_of(f, "tile_factors", rows_max);
+    kernel_plan k = start(f, "fn_factors", arguments_of("fn_factors", from), 4 * f.wave);
+    k.grid.ignores_tokens = true;
+    k.grid.items_per_unit = room.places(f);
+    add_tile(f, k, room, rows_max);
+    add(k, {{"factors", room.factors}, {"arrange", "arrange_group_fn"}});
+    add_weights(f, k);
+    finish(f, k, true);
+    return k;
+}
+
+kernel_plan plan_project_products(const facts& f, const feeds& from, std::int64_t rows_max)
+{
+    constexpr std::int64_t tokens = 128, block = 256, stages = 3;
+    const tile_room room = room_of(f, "tile_factors", rows_max);
+    kernel_plan k = start(f, "project_products", arguments_of("project_products", from), block);
+    k.grid.tokens_per_unit = tokens;
+    k.grid.items_per_unit = group_slices(f);
+    k.grid.groups_max = std::max<std::int64_t>(f.units.groups() / group_slices(f), 1) * group_slices(f);
+    add_tile(f, k, room, rows_max);
+    // group_projection of templates/device/group_project.hpp, which checks it: words of two tokens of each stream and of the
+    // gradient, fn of a slice, and 8 bytes to wait at.
+    const std::int64_t words =
+        stages * 2 * (f.n + 1) * block + group_slice_channels / room.channels * f.n * room.fn_words + 1;
+    k.lds_bytes = static_cast<std::int32_t>(words * 16);
+    add(k, {{"resident", "1"},
+            {"stages", fmt::to_string(stages)},
+            {"slice_channels", fmt::to_string(group_slice_channels)},
+            {"lds_words", fmt::to_string(words)}});
+    finish(f, k, true);
+    return k;
+}
+
+kernel_plan plan_pre_gradient_sums(const facts& f, const feeds& from, std::int64_t rows)
+{
+    kernel_plan k = plan_matrices(f, "pre_gradient_sums", arguments_of("pre_gradient_sums", from), balance_floats(f));
+    add_sigmoids(f, k, false);
+    add(k, {{"hidden_dim", fmt::to_string(f.C)}, {"rms_eps", real(f.spec.options.rms_eps)}, {"rows", fmt::to_string(rows)}});
+    finish(f, k, false);
+    k.hidden_dim = f.C;
+    return k;
+}
+
 kernel_plan plan_tile_factors(const facts& f, const std::string& family, const feeds& from, std::int64_t rows_max)
 {
     const tile_room room = room_of(f, family, rows_max);
@@ -141,7 +196,8 @@ kernel_plan plan_tile_factors(const facts& f, const std::string& family, const f
     k.grid.tokens_per_unit = 256;
     k.grid.items_per_unit = 16;
     add_tile(f, k, room, rows_max);
-    add(k, {{"factors", room.factors}, {"arrange", room.arrange}});
+    const bool has_fn = family == "tile_factors" && has_group_projection(f);  // by plan_fn_factors
+    add(k, {{"factors", room.factors}, {"arrange", has_fn ? "arrange_group_d_proj" : room.arrange}});
     add_weights(f, k);
     finish(f, k, true);
     return k;

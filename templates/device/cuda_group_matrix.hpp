@@ -120,14 +120,30 @@ MHC_DEVICE void multiply(group_sums<16>& sums, const group_left& left, lds_facto
         : "r"(left.at[0]), "r"(left.at[1]), "r"(left.at[2]), "r"(left.at[3]), "l"(right.bits), "r"(u32(adds)));
 }
 
-/// Count words that follow each other, to LDS by the copy engine, told to a signal that expects their bytes.
-template <int Count>
-MHC_DEVICE void copy_words(uint4* to, const uint4* from, signal& told)
+/// Words that follow each other, to LDS by the copy engine, told to a signal that expects their bytes.
+MHC_DEVICE void copy_words(uint4* to, const uint4* from, int count, signal& told)
 {
     asm volatile(
         "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(lds_address(to)),
-        "l"(from), "n"(Count * 16), "r"(lds_address(&told.word))
+        "l"(from), "r"(count * 16), "r"(lds_address(&told.word))
         : "memory");
+}
+
+/// Stores 8 floats of each lane. Two neighbours, whose numbers follow each other from `to` on, store whole sectors together:
+/// first those of the even lane, then those of the odd one, where these are there.
+MHC_DEVICE void store_together(float* to, int lane, const vec<float, 8>& v, bool even_is_there, bool odd_is_there)
+{
+    const bool is_odd = lane % 2 != 0;
+    vec<float, 4> first = splat<4>(0.0f), second = first;
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+        const float others = __shfl_xor_sync(0xffffffffU, is_odd ? v[k] : v[k + 4], 1);
+        first[k] = is_odd ? others : v[k];
+        second[k] = is_odd ? v[k + 4] : others;
+    }
+    float* const own = to + (is_odd ? 4 : 0);
+    if (even_is_there) store<4, 16>(own, first);
+    if (odd_is_there) store<4, 16>(own + 8, second);
 }
 
 }  // namespace mhc

@@ -101,11 +101,11 @@ struct tiles_to_come {
                 constexpr int fn_words = Tile::n * Tile::fn_words;
                 signal& told = reinterpret_cast<signal*>(lds + Tile::signals)[stage];
                 told.expect((Tile::d_proj_words + (of.is_first() ? fn_words : 0)) * 16);
-                copy_words<Tile::d_proj_words>(to + Tile::d_proj,
-                                               from.fn.words() + from.fn.d_proj_at(of.first / Tile::tokens), told);
+                copy_words(to + Tile::d_proj, from.fn.words() + from.fn.d_proj_at(of.first / Tile::tokens),
+                           Tile::d_proj_words, told);
                 if (of.is_first())
-                    copy_words<fn_words>(lds + Tile::fn + of.turn % 2 * fn_words,
-                                         from.fn.words() + from.fn.fn_at(0, of.channel), told);
+                    copy_words(lds + Tile::fn + of.turn % 2 * fn_words, from.fn.words() + from.fn.fn_at(0, of.channel),
+                               fn_words, told);
             }
         }
         end_copies();
@@ -302,7 +302,16 @@ MHC_DEVICE void gradient_groups(Grid at, uint4* lds, const gradient_sources<Data
             } else if constexpr (Tile::has_out) {
                 if (from.d_out) v = v + values_at(Tile::out + quad * Tile::quad_words);
             }
-            if (is_there) store_gradient<Rows>(d_x_here + own.token_of(k) * d_x_token + own.channel_of(k), 0, v, adds);
+            Out* const to = d_x_here + own.token_of(k) * d_x_token + own.channel_of(k);
+            if constexpr (sizeof(Out) == 4) {  // of all lanes of a token: they have 32 channels together
+                const int even = own.channel / 16 * 16, c = here.channel + quad_channel + even + own.channel_of(k);
+                auto is_at = [=](int c) MHC_INLINE {
+                    return own.token + own.token_of(k) < tokens_left && (Rows::C % Tile::channels == 0 || c < Rows::C);
+                };
+                store_together(to - (own.channel - even), lane, v, is_at(c), is_at(c + 8));
+            } else if (is_there) {
+                store_gradient<Rows>(to, 0, v, adds);
+            }
         }
         if (here.is_last())
             store_channel_sums<Tile>(sums + here.slice * from.fn_rows * (Tile::n * Rows::C), fn_sums, wave, lane, stream,

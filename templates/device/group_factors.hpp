@@ -80,24 +80,36 @@ MHC_DEVICE void keep_group_d_proj(Grid at, uint4* to, const float* d_proj, int l
     }
 }
 
-/// Those of the first `valid` tokens. A work item is a stream and some channels, or a tile's tokens.
+/// fn alone. A work item is a stream and some channels.
+template <class Tile, int WeightAlign, class Grid, class Matrix>
+MHC_DEVICE void arrange_group_fn(Grid at, float* arranged, Matrix fn, int fn_rows)
+{
+    uint4* const to = reinterpret_cast<uint4*>(arranged);
+    for (i64 item = at.group; item < Tile::of_fn; item += at.groups) {
+        const int stream = int(item) % Tile::n, first_channel = int(item) / Tile::n * Tile::channels;
+        keep_group_fn<Tile, WeightAlign>(at, to + arranged_factors<Tile>::fn_at(stream, first_channel), fn, stream,
+                                         first_channel, fn_rows);
+    }
+}
+
+/// d_proj alone, of the first `valid` tokens. A work item is a tile's.
+template <class Tile, int, class Grid, class Matrix>
+MHC_DEVICE void arrange_group_d_proj(Grid at, float* arranged, const float* d_proj, Matrix, int fn_rows, i64 valid)
+{
+    uint4* const to = reinterpret_cast<uint4*>(arranged);
+    for (i64 tile = at.group; tile * Tile::tokens < valid; tile += at.groups) {
+        const i64 first = tile * Tile::tokens;
+        const int left = int(valid - first < Tile::tokens ? valid - first : Tile::tokens);
+        keep_group_d_proj<Tile>(at, to + arranged_factors<Tile>::d_proj_at(tile), d_proj + first * fn_rows, left, fn_rows);
+    }
+}
+
+/// Both.
 template <class Tile, int WeightAlign, class Grid, class Matrix>
 MHC_DEVICE void arrange_group_factors(Grid at, float* arranged, const float* d_proj, Matrix fn, int fn_rows, i64 valid)
 {
-    using order = arranged_factors<Tile>;
-    uint4* const to = reinterpret_cast<uint4*>(arranged);
-    const i64 items = Tile::of_fn + (valid + Tile::tokens - 1) / Tile::tokens;
-    for (i64 item = at.group; item < items; item += at.groups) {
-        if (item < Tile::of_fn) {
-            const int stream = int(item) % Tile::n, first_channel = int(item) / Tile::n * Tile::channels;
-            keep_group_fn<Tile, WeightAlign>(at, to + order::fn_at(stream, first_channel), fn, stream, first_channel,
-                                             fn_rows);
-        } else {
-            const i64 tile = item - Tile::of_fn, first = tile * Tile::tokens;
-            const int left = int(valid - first < Tile::tokens ? valid - first : Tile::tokens);
-            keep_group_d_proj<Tile>(at, to + order::d_proj_at(tile), d_proj + first * fn_rows, left, fn_rows);
-        }
-    }
+    arrange_group_fn<Tile, WeightAlign>(at, arranged, fn, fn_rows);
+    arrange_group_d_proj<Tile, WeightAlign>(at, arranged, d_proj, fn, fn_rows, valid);
 }
 
 }  // namespace mhc
