@@ -3,9 +3,9 @@
 //
 //   proj[s,t,r] = sum_k x[t,k] fn[r,k], sqsum[s,t] = sum_k x[t,k]^2, products[s,t,i] = sum_c g[t,c] x[t,i,c]
 //
-// over the s-th slice of the channels, of all streams. A work-group has fn of one slice in LDS, as group_factors.hpp arranges
-// it, and walks over tokens, four waves 64 at a time: a lane has 8 channels of two tokens of each stream, which are its part
-// of a left factor as they come.
+// over the s-th slice of the channels, of all streams. A work-group has fn of one slice in LDS, as group_factors.hpp
+// arranges it, and walks over tokens, four waves 64 at a time: a lane has 8 channels of two tokens of each stream, which are
+// its part of a left factor as they come.
 #pragma once
 
 #include <mhc/device/group_factors.hpp>
@@ -17,10 +17,10 @@ template <class Tile, int Slice, int Stages, class Grid>
 struct group_projection {
     using unit = group_matrix;
     static constexpr int n = Tile::n, slice = Slice, slices = ceil_div(Tile::Rows::C, Slice);
-    static constexpr int columns = 2 * 8 * Tile::octets;                      ///< rows of fn, in two parts
-    static constexpr int load = 32;                                           ///< channels of a step
-    static constexpr int tokens = Grid::waves / unit::waves * unit::rows;     ///< of a work-group at once
-    static constexpr int words = 2 * (n + 1);                                 ///< of a lane in a step
+    static constexpr int columns = 2 * 8 * Tile::octets;                   ///< rows of fn, in two parts
+    static constexpr int load = 32;                                        ///< channels of a step
+    static constexpr int tokens = Grid::waves / unit::waves * unit::rows;  ///< of a work-group at once
+    static constexpr int words = 2 * (n + 1);                              ///< of a lane in a step
     static constexpr int place_words = n * Tile::fn_words, places = Slice / Tile::channels;
     using queue = lane_queue<words, Grid::block, Stages>;
     static constexpr int fn = queue::room, signal_at = fn + places * place_words, room = signal_at + 1;
