@@ -100,6 +100,15 @@ std::vector<family_row> make_table()
         {"project_input_bwd",
          with_tokens({reads(x, data), reads(d_proj, f32), reads(d_sqsum, f32), reads(fn, of_weight), writes(d_x, data)},
                      more(both, {rows, splits}), {accumulate_inputs})},
+        // By products of four waves: what project, head_coefficients and pre_products make.
+        {"fn_factors", with_tokens({reads(fn, of_weight), writes(arranged_fn, f32)}, {rows})},
+        {"project_products", with_tokens({reads(x, data), reads(d_layer_input, data), reads(arranged_fn, f32),
+                                          writes(proj, f32), writes(sqsum, f32), writes(sums, f32)},
+                                         {x_token_stride, x_stream_stride, rows})},
+        {"pre_gradient_sums",
+         with_tokens({reads(proj, f32), reads(sqsum, f32), reads(scale, f32), reads(base, f32), reads(sums, f32),
+                      may_read(d_pre, f32), writes(pre, f32), writes(d_coefficients, f32)},
+                     {splits})},
         // By matrix units: of the same arguments, `sums` are those of d_fn.
         {"tile_factors", with_tokens({reads(d_proj, f32), reads(fn, of_weight), writes(arranged_fn, f32)}, {rows})},
         {"dynamic_tile_factors", with_tokens({reads(d_proj, f32), reads(phi_pre, of_weight), reads(phi_post, of_weight),

@@ -4,82 +4,10 @@
 // some of its sums, a last one the rest. Where the caller does not ask for such a gradient its kernels are not launched.
 #include "codegen/plan_backward.hpp"
 
-#include "codegen/plan_gradients.hpp"
-#include "codegen/plan_parts.hpp"
+#include "codegen/plan_areas.hpp"
 
 namespace mhc::codegen {
-namespace {
 
-using jit::operation;
-
-/// Hands out the workspace of an operator, in areas that begin at multiples of 16 bytes.
-class areas {
-public:
-    areas(const facts& f, operator_plan& made) : f_(f), made_(made) {}
-
-    /// `floats` numbers for each token.
-    feed of_tokens(slot parameter, std::int64_t floats) { return take(parameter, floats * 4, 0); }
-    feed once(slot parameter, std::int64_t floats) { return take(parameter, 0, floats * 4); }
-    /// `floats` numbers for every so many tokens.
-    feed of_sums(slot parameter, std::int64_t floats, std::int64_t tokens)
-    {
-        return take(parameter, ceil_div(floats * 4, tokens), floats * 4);
-    }
-    /// The copy of fn, of no bytes where there is none.
-    feed arranged(std::int64_t rows)
-    {
-        feed made = take(slot::arranged_fn, 0, arranged_bytes(f_, rows));
-        made.is_f32 = true;
-        return made;
-    }
-    /// fn and the gradient of a projection on it as matrix units take them.
-    feed factors(std::int64_t rows)
-    {
-        const factor_bytes room = tile_factor_bytes(f_, rows);
-        feed made = take(slot::arranged_fn, ceil_div(room.chunk, room.chunk_tokens), room.once + room.chunk);
-        made.is_f32 = true;
-        return made;
-    }
-    /// A tensor [T, n, C] of the data's type, or of floats.
-    feed streams(slot parameter, bool is_f32)
-    {
-        feed made = take(parameter, f_.n * f_.C * (is_f32 ? 4 : size_of(f_.spec.dtype)), 0);
-        made.is_f32 = is_f32;
-        return made;
-    }
-
-private:
-    feed take(slot parameter, std::int64_t per_token, std::int64_t fixed)
-    {
-        const feed made{parameter, slot::workspace, made_.workspace_bytes_per_token, made_.workspace_bytes_fixed};
-        made_.workspace_bytes_per_token += round_up(per_token, 16);
-        made_.workspace_bytes_fixed += round_up(fixed, 16);
-        return made;
-    }
-
-    const facts& f_;
-    operator_plan& made_;
-};
-
-/// The gradient of a projection that the workspace holds is that of the sum over the splits.
-constexpr feed one_split{.parameter = slot::splits, .what = slot::zero, .bytes_fixed = 1};
-
-/// The same place for a parameter of another name.
-feed as(slot parameter, feed of)
-{
-    of.parameter = parameter;
-    return of;
-}
-
-/// A gradient that is some columns of a sum over the tokens.
-struct column_range {
-    slot to;
-    std::int64_t first, length;
-    bool is_weight = false;
-    slot only_if = to;
-};
-
-/// Rows of `width` numbers, one for every `tokens` tokens, summed into the gradients of `parts`. `only_if`: of the sums.
 void add_sums(const facts& f, operator_plan& made, areas& space, const feed& rows, std::int64_t tokens, std::int64_t width,
               slot only_if, const std::vector<column_range>& parts)
 {
@@ -92,6 +20,10 @@ void add_sums(const facts& f, operator_plan& made, areas& space, const feed& row
         made.kernels.back().only_if = part.only_if;
     }
 }
+
+namespace {
+
+using jit::operation;
 
 void add_apply_mix(const facts& f, operator_plan& made, areas& space)
 {
@@ -156,8 +88,9 @@ void add_rmsnorm_matmul(const facts& f, operator_plan& made, areas& space)
 }
 
 /// d_x from d_proj by the kernel `input`_input_bwd, to which `weight_sums` are fed; d_fn, and that of its norm's weight.
+/// `given_factors`: those that fn's are in by now.
 void add_inputs(const facts& f, operator_plan& made, areas& space, feeds from, const std::string& input, std::int64_t rows,
-                const feeds& weight_sums = {})
+                const feeds& weight_sums = {}, const feed* given_factors = nullptr)
 {
     const feed sums = space.of_sums(slot::sums, rows * f.n * f.C, tokens_of_matrix_sum);
     feeds with_weight_sums = from;
@@ -172,8 +105,7 @@ void add_inputs(const facts& f, operator_plan& made, areas& space, feeds from, c
         }
         from.push_back(sums);
         if (input != "project") {
-            const feed factors = space.factors(rows);
-            from.push_back(factors);
+            from.push_back(given_factors ? *given_factors : space.factors(rows));
             made.kernels.push_back(plan_tile_factors(f, "tile_factors", from, rows));
         }
         made.kernels.push_back(plan_gradient_tiles(f, input + "_tiles_bwd", from, rows));
@@ -205,10 +137,15 @@ void add_pre(const facts& f, operator_plan& made, areas& space, feeds from, bool
 {
     const std::int64_t rows = is_head ? f.n : f.m, scales = is_head ? 1 : 3;
     const feed pre = space.of_tokens(slot::pre, f.n), d_pre = space.of_tokens(slot::d_coefficients, f.n);
-    const feed norm = space.of_tokens(slot::norm, 2), proj = space.of_tokens(slot::proj, f.project_slices() * rows);
-    const feed sqsum = space.of_tokens(slot::sqsum, f.project_slices());
+    const bool is_at_once = has_group_projection(f);
+    const std::int64_t slices = is_at_once ? group_slices(f) : f.project_slices();
+    const feed norm = space.of_tokens(slot::norm, 2), proj = space.of_tokens(slot::proj, slices * rows);
+    const feed sqsum = space.of_tokens(slot::sqsum, slices);
     const feed d_proj = space.of_tokens(slot::d_proj, rows), d_sqsum = space.of_tokens(slot::d_sqsum, 1);
     const feed affine = space.of_tokens(slot::sums, rows + scales);
+    const feed products = space.of_tokens(slot::sums, is_at_once ? slices * f.n : 0);
+    const feed factors = is_at_once ? space.factors(rows) : feed{};
+    if (is_at_once) from.push_back({.parameter = slot::splits, .what = slot::zero, .bytes_fixed = slices});
     from.insert(from.end(), {pre, norm, proj, sqsum, d_proj, d_sqsum});
     const auto with = [&](std::initializer_list<feed> more) {
         feeds list = from;
@@ -217,10 +154,17 @@ void add_pre(const facts& f, operator_plan& made, areas& space, feeds from, bool
     };
 
     const feed arranged = space.arranged(rows);
-    add_projection(f, made, from, arranged, rows);
+    if (!is_at_once) add_projection(f, made, from, arranged, rows);
+    if (is_at_once && f.arranges_fn()) made.kernels.push_back(plan_arrange_fn(f, {arranged}));
     if (f.arranges_fn()) from.push_back(as(slot::fn, arranged));
-    made.kernels.push_back(plan_coefficients(f, "head_coefficients", from, rows));
-    made.kernels.push_back(plan_pre_products(f, with({d_pre})));
+    if (is_at_once) {
+        made.kernels.push_back(plan_fn_factors(f, with({factors}), rows));
+        made.kernels.push_back(plan_project_products(f, with({products, factors}), rows));
+        made.kernels.push_back(plan_pre_gradient_sums(f, with({products, d_pre}), rows));
+    } else {
+        made.kernels.push_back(plan_coefficients(f, "head_coefficients", from, rows));
+        made.kernels.push_back(plan_pre_products(f, with({d_pre})));
+    }
     if (is_head) {
         made.kernels.push_back(
             plan_coefficients_bwd(f, "head_coefficients_bwd", with({as(slot::d_pre, d_pre), affine}), false));
@@ -230,7 +174,7 @@ void add_pre(const facts& f, operator_plan& made, areas& space, feeds from, bool
             plan_coefficients_bwd(f, "coefficients_bwd", with({as(slot::d_pre, d_pre), affine, history}), false));
     }
     const feed weight_sums = space.of_sums(slot::sums, f.spec.norm_weight ? f.C : 0, tokens_of_weight_sum);
-    add_inputs(f, made, space, with({one_split}), input, rows, {weight_sums});
+    add_inputs(f, made, space, with({one_split}), input, rows, {weight_sums}, is_at_once ? &factors : nullptr);
     add_sums(f, made, space, affine, 1, rows + scales, slot::affine_is_wanted, scale_and_base(rows, scales));
     if (f.spec.norm_weight)
         add_sums(f, made, space, weight_sums, tokens_of_weight_sum, f.C, slot::d_norm_weight,
@@ -282,75 +226,6 @@ void add_coefficients(const facts& f, operator_plan& made, areas& space, const s
     add_sums(f, made, space, affine, 1, f.m + 3, slot::affine_is_wanted, scale_and_base(f.m, 3));
 }
 
-void add_static_layer(const facts& f, operator_plan& made, areas& space)
-{
-    const bool is_once = reads_layer_once(f);
-    const feed coefficients = space.once(slot::coefficients, f.m);
-    const feed norm = space.of_tokens(slot::norm, is_once ? 0 : 2),
-               d_coefficients = space.of_tokens(slot::d_coefficients, f.m);
-    const feed sums = space.of_sums(slot::sums, f.C, tokens_of_weight_sum);
-    const feed totals = space.of_sums(slot::totals, f.m, tokens_of_sum);
-    const feed history = space.once(slot::history, history_floats(f));
-    made.kernels.push_back(plan_static_coefficients(f, {as(slot::workspace, coefficients)}));
-    if (is_once) {
-        made.kernels.push_back(plan_layer_once(f, "static_once_bwd", {coefficients, d_coefficients, sums}));
-    } else {
-        made.kernels.push_back(plan_layer_products(f, {coefficients, norm, d_coefficients}));
-        made.kernels.push_back(plan_input_bwd(f, "static_input_bwd", {coefficients, norm, sums}));
-    }
-    made.kernels.push_back(plan_sum_rows(f, {as(slot::sums, d_coefficients), totals}, 1, f.m));
-    made.kernels.push_back(plan_static_coefficients_bwd(f, {totals, history}));
-    add_sums(f, made, space, sums, tokens_of_weight_sum, f.C, slot::d_weight,
-             {{.to = slot::d_weight, .first = 0, .length = f.C, .is_weight = true}});
-}
-
-void add_dynamic_layer(const facts& f, operator_plan& made, areas& space)
-{
-    const feed coefficients = space.of_tokens(slot::coefficients, f.m);
-    const feed norm = space.of_tokens(slot::norm, 2), d_coefficients = space.of_tokens(slot::d_coefficients, f.m);
-    const feed proj = space.of_tokens(slot::proj, f.project_slices() * f.m),
-               sqsum = space.of_tokens(slot::sqsum, f.project_slices());
-    const feed d_proj = space.of_tokens(slot::d_proj, f.m), d_sqsum = space.of_tokens(slot::d_sqsum, 1);
-    const feed affine = space.of_tokens(slot::sums, f.m + 3), history = space.of_tokens(slot::history, history_floats(f));
-    const feed weight_sums = space.of_sums(slot::sums, f.C, tokens_of_weight_sum);
-    const feed matrix = space.of_sums(slot::sums, f.m * f.n * f.C, tokens_of_matrix_sum);
-    made.kernels.push_back(plan_project(f, "project_three", {proj, sqsum}));
-    made.kernels.push_back(plan_coefficients(f, "dynamic_coefficients", {proj, sqsum, as(slot::workspace, coefficients)}));
-    const bool has_tiles = has_gradient_tiles(f), is_once = has_tiles && reads_layer_once(f);
-    const feed d_row = space.of_tokens(slot::d_row, has_tiles ? f.C : 0);
-    if (is_once)
-        made.kernels.push_back(plan_layer_once(f, "layer_once_bwd", {coefficients, d_coefficients, weight_sums, d_row}));
-    else
-        made.kernels.push_back(plan_layer_products(f, {coefficients, norm, d_coefficients}));
-    made.kernels.push_back(plan_coefficients_bwd(f, "dynamic_coefficients_bwd",
-                                                 {proj, sqsum, d_coefficients, history, d_proj, d_sqsum, affine}, false));
-    if (has_tiles) {
-        if (!is_once) made.kernels.push_back(plan_row_bwd(f, "layer_row_bwd", {coefficients, norm, weight_sums, d_row}));
-        const feed factors = space.factors(f.m);
-        made.kernels.push_back(plan_tile_factors(f, "dynamic_tile_factors", {d_proj, factors}, f.m));
-        made.kernels.push_back(
-            plan_gradient_tiles(f, "dynamic_tiles_bwd", {d_row, coefficients, d_sqsum, factors, matrix}, f.m));
-    } else {
-        made.kernels.push_back(plan_input_bwd(f, "dynamic_input_bwd", {coefficients, norm, d_proj, d_sqsum, weight_sums}));
-        made.kernels.push_back(plan_matrix_sums(f, {d_proj, matrix, one_split}, f.m));
-    }
-    const std::int64_t K = f.n * f.C;
-    for (const column_range& part : {column_range{.to = slot::d_phi_pre, .first = 0, .length = f.n},
-                                     column_range{.to = slot::d_phi_post, .first = f.n, .length = f.n},
-                                     column_range{.to = slot::d_phi_res, .first = 2 * f.n, .length = f.n * f.n}})
-        made.kernels.push_back(plan_finish(f, {as(slot::totals, matrix), {slot::d_vector, part.to}}, true,
-                                           {tokens_of_matrix_sum, f.m * K, part.first * K, part.length * K}));
-    add_sums(f, made, space, affine, 1, f.m + 3, slot::tokens,
-             {{.to = slot::d_b_pre, .first = 0, .length = f.n},
-              {.to = slot::d_b_post, .first = f.n, .length = f.n},
-              {.to = slot::d_b_res, .first = 2 * f.n, .length = f.n * f.n},
-              {.to = slot::d_alpha_pre, .first = f.m, .length = 1},
-              {.to = slot::d_alpha_post, .first = f.m + 1, .length = 1},
-              {.to = slot::d_alpha_res, .first = f.m + 2, .length = 1}});
-    add_sums(f, made, space, weight_sums, tokens_of_weight_sum, f.C, slot::d_weight,
-             {{.to = slot::d_weight, .first = 0, .length = f.C, .is_weight = true}});
-}
-
 }  // namespace
 
 bool add_gradient_kernels(const facts& of, operator_plan& made)
@@ -388,9 +263,9 @@ bool add_gradient_kernels(const facts& of, operator_plan& made)
         case operation::coeffs_bwd:
             return add_coefficients(f, made, space, "coefficients_bwd"), true;
         case operation::static_layer_bwd:
-            return add_static_layer(f, made, space), true;
+            return add_static_layer_gradient(f, made, space), true;
         case operation::dynamic_layer_bwd:
-            return add_dynamic_layer(f, made, space), true;
+            return add_dynamic_layer_gradient(f, made, space), true;
         default:
             return false;
     }

@@ -25,33 +25,84 @@ static std::int64_t gradient_waves(const facts& f, bool has_splits)
 namespace {
 
 bool is_of_layer(const std::string& family) { return family.starts_with("dynamic_"); }
+/// Factors are made by a kernel before: of all but the caller's gradients, whose splits only a launch knows.
+bool is_arranged(const std::string& family) { return family != "project_tiles_bwd"; }
+/// Of rows, in two parts.
+std::int64_t octets(std::int64_t rows_max) { return 2 * ceil_div(rows_max, 8); }
 
-/// gradient_tile of templates/device/gradient_factors.hpp, which checks it; words are of 16 bytes.
+/// What a work-group has; words of LDS and of factors are of 16 bytes.
 struct tile_room {
-    std::int64_t waves, channels, chunk, scalars, fn_words, d_proj_words;
+    std::int64_t waves, channels, chunk, fn_words, d_proj_words, words;
+    std::int64_t resident;  ///< work-groups of a multiprocessor
+    /// Of the device headers: the tile's, with what it is made of besides, and the names of functions.
+    std::string factors, tile, sizes, arrange, gradient;
 
-    tile_room(const facts& f, const std::string& family, std::int64_t rows_max)
-        : waves(gradient_waves(f, !is_arranged(family))),
-          channels(waves * 8 * f.units.gradient_columns),
-          chunk(f.units.gradient_tokens),
-          scalars(is_of_layer(family) ? 2 + f.n : 2),
-          fn_words(octets(rows_max) * (channels + 2)),
-          d_proj_words(octets(rows_max) * (chunk + 2) + (rows_max / 16 * 2 + 1) * 2 * chunk)
-    {
-    }
-
-    /// By a kernel before: of all but the caller's gradients, whose splits only a launch knows.
-    static bool is_arranged(const std::string& family) { return family != "project_tiles_bwd"; }
-    /// Of rows, in two parts.
-    static std::int64_t octets(std::int64_t rows_max) { return 2 * ceil_div(rows_max, 8); }
-    /// Octets of fn, of d_proj by token and by row, scalars, and two tiles of x in lane_queue.
-    std::int64_t words(const facts& f) const
-    {
-        return fn_words + d_proj_words + ceil_div(chunk * scalars, 4) + (f.units.has_overlap ? 2 * 8 * waves * f.wave : 0);
-    }
     /// Places that work-groups have in the channels of all streams.
     std::int64_t places(const facts& f) const { return ceil_div(f.C, channels) * f.n; }
 };
+
+/// gradient_tile of templates/device/gradient_factors.hpp, which checks it: octets of fn, of d_proj by token and by row,
+/// scalars, and two tiles of x in lane_queue.
+tile_room room_of_tiles(const facts& f, const std::string& family, std::int64_t rows_max)
+{
+    tile_room r;
+    r.waves = gradient_waves(f, !is_arranged(family));
+    r.channels = r.waves * 8 * f.units.gradient_columns;
+    r.chunk = f.units.gradient_tokens;
+    const std::int64_t scalars = is_of_layer(family) ? 2 + f.n : 2;
+    r.fn_words = octets(rows_max) * (r.channels + 2);
+    r.d_proj_words = octets(rows_max) * (r.chunk + 2) + (rows_max / 16 * 2 + 1) * 2 * r.chunk;
+    r.words =
+        r.fn_words + r.d_proj_words + ceil_div(r.chunk * scalars, 4) + (f.units.has_overlap ? 2 * 8 * r.waves * f.wave : 0);
+    // Two of four waves fit a multiprocessor by their LDS. On an H200 three with d_proj of 64 tokens at a time took 3 %
+    // longer in pre_bwd at 8192 x 4096 and 14 % at 2048 x 4096, 5 % less and 5 % longer in post_pre_bwd.
+    r.resident = r.waves > 6 ? 1 : 2;
+    r.factors = "gradient_factors";
+    r.tile = "gradient_tile";
+    r.sizes = fmt::format("{}, {}, mhc::grid<{}, {}>", r.chunk, scalars, r.waves * f.wave, f.wave);
+    r.arrange = "arrange_factors";
+    r.gradient = "gradient_tiles";
+    return r;
+}
+
+/// gradient_group of templates/device/group_factors.hpp, which checks it: of each tile of 64 tokens on its way x, d_x's row,
+/// the gradient of out, and d_proj; fn of two work items; and 8 bytes to wait at.
+tile_room room_of_groups(const facts& f, const std::string& family, std::int64_t rows_max)
+{
+    constexpr std::int64_t quads = 4, columns = 64, tokens = 64, quad_words = tokens * columns / 8, words_max = 14200;
+    const std::int64_t of_stream = quads / f.n;
+    // Through a norm the row is in float.
+    const std::int64_t row_bytes = is_of_layer(family) || f.spec.norm_weight ? 4 : 2;
+    const bool has_out = family != "pre_tiles_bwd";
+    tile_room r;
+    r.waves = 4 * quads;
+    r.channels = of_stream * columns;
+    r.chunk = tokens;
+    r.fn_words = octets(rows_max) * r.channels;
+    r.d_proj_words = octets(rows_max) * tokens;
+    const std::int64_t stage =
+        quads * quad_words + row_bytes / 2 * of_stream * quad_words + (has_out ? quads * quad_words : 0) + r.d_proj_words;
+    const std::int64_t fn = 2 * f.n * r.fn_words, stages = std::min<std::int64_t>((words_max - fn) / stage, 4);
+    r.words = stages * stage + fn + ceil_div(stages, 2);
+    r.resident = 1;
+    r.factors = "group_factors";
+    r.tile = "gradient_group";
+    r.sizes = fmt::format("{}, {}, {}", stages, row_bytes, has_out);
+    r.arrange = "arrange_group_factors";
+    r.gradient = "gradient_groups";
+    return r;
+}
+
+/// One stream's tiles would take more LDS than there is.
+bool has_groups(const facts& f, const std::string& family)
+{
+    return f.units.has_group_products && is_arranged(family) && f.n > 1;
+}
+
+tile_room room_of(const facts& f, const std::string& family, std::int64_t rows_max)
+{
+    return has_groups(f, family) ? room_of_groups(f, family, rows_max) : room_of_tiles(f, family, rows_max);
+}
 
 void add_tile(const facts& f, kernel_plan& k, const tile_room& room, std::int64_t rows_max)
 {
@@ -60,8 +111,8 @@ void add_tile(const facts& f, kernel_plan& k, const tile_room& room, std::int64_
     add(k, {{"matrix", f.units.header},
             {"rows_max", fmt::to_string(rows_max)},
             {"channels", fmt::to_string(room.channels)},
-            {"scalars", fmt::to_string(room.scalars)},
-            {"chunk_tokens", fmt::to_string(room.chunk)}});
+            {"tile", room.tile},
+            {"tile_sizes", room.sizes}});
 }
 
 void add_weights(const facts& f, kernel_plan& k)
@@ -77,18 +128,76 @@ void add_weights(const facts& f, kernel_plan& k)
 
 factor_bytes tile_factor_bytes(const facts& f, std::int64_t rows_max)
 {
-    const tile_room room(f, "tile_factors", rows_max);
+    const tile_room room = room_of(f, "tile_factors", rows_max);
     return {room.places(f) * room.fn_words * 16, room.d_proj_words * 16, room.chunk};
+}
+
+bool has_group_projection(const facts& f)
+{
+    return has_gradient_tiles(f) && has_groups(f, "pre_tiles_bwd") && !f.spec.norm_weight;
+}
+
+/// Channels of a stream whose fn a work-group of project_products keeps in LDS.
+constexpr std::int64_t group_slice_channels = 256;
+
+std::int64_t group_slices(const facts& f) { return ceil_div(f.C, group_slice_channels); }
+
+kernel_plan plan_fn_factors(const facts& f, const feeds& from, std::int64_t rows_max)
+{
+    const tile_room room = room_of(f, "tile_factors", rows_max);
+    kernel_plan k = start(f, "fn_factors", arguments_of("fn_factors", from), 4 * f.wave);
+    k.grid.ignores_tokens = true;
+    k.grid.items_per_unit = room.places(f);
+    add_tile(f, k, room, rows_max);
+    add(k, {{"factors", room.factors}, {"arrange", "arrange_group_fn"}});
+    add_weights(f, k);
+    finish(f, k, true);
+    return k;
+}
+
+kernel_plan plan_project_products(const facts& f, const feeds& from, std::int64_t rows_max)
+{
+    constexpr std::int64_t tokens = 128, block = 256, stages = 3;
+    const tile_room room = room_of(f, "tile_factors", rows_max);
+    kernel_plan k = start(f, "project_products", arguments_of("project_products", from), block);
+    k.grid.tokens_per_unit = tokens;
+    k.grid.items_per_unit = group_slices(f);
+    k.grid.groups_max = std::max<std::int64_t>(f.units.groups() / group_slices(f), 1) * group_slices(f);
+    add_tile(f, k, room, rows_max);
+    // group_projection of templates/device/group_project.hpp, which checks it: words of two tokens of each stream and of the
+    // gradient, fn of a slice, and 8 bytes to wait at.
+    const std::int64_t words =
+        stages * 2 * (f.n + 1) * block + group_slice_channels / room.channels * f.n * room.fn_words + 1;
+    k.lds_bytes = static_cast<std::int32_t>(words * 16);
+    add(k, {{"resident", "1"},
+            {"stages", fmt::to_string(stages)},
+            {"slice_channels", fmt::to_string(group_slice_channels)},
+            {"lds_words", fmt::to_string(words)}});
+    finish(f, k, true);
+    return k;
+}
+
+kernel_plan plan_pre_gradient_sums(const facts& f, const feeds& from, std::int64_t rows)
+{
+    kernel_plan k = plan_matrices(f, "pre_gradient_sums", arguments_of("pre_gradient_sums", from), balance_floats(f));
+    add_sigmoids(f, k, false);
+    add(k, {{"hidden_dim", fmt::to_string(f.C)}, {"rms_eps", real(f.spec.options.rms_eps)}, {"rows", fmt::to_string(rows)}});
+    finish(f, k, false);
+    k.hidden_dim = f.C;
+    return k;
 }
 
 kernel_plan plan_tile_factors(const facts& f, const std::string& family, const feeds& from, std::int64_t rows_max)
 {
-    const tile_room room(f, family, rows_max);
-    kernel_plan k = start(f, family, arguments_of(family, from), static_cast<std::int32_t>(room.waves * f.wave));
+    const tile_room room = room_of(f, family, rows_max);
+    const std::int64_t waves = has_groups(f, family) ? 4 : room.waves;
+    kernel_plan k = start(f, family, arguments_of(family, from), static_cast<std::int32_t>(waves * f.wave));
     // As many groups as 256 tokens are some times: of fn and of few tokens a group has several items.
     k.grid.tokens_per_unit = 256;
     k.grid.items_per_unit = 16;
     add_tile(f, k, room, rows_max);
+    const bool has_fn = family == "tile_factors" && has_group_projection(f);  // by plan_fn_factors
+    add(k, {{"factors", room.factors}, {"arrange", has_fn ? "arrange_group_d_proj" : room.arrange}});
     add_weights(f, k);
     finish(f, k, true);
     return k;
@@ -96,18 +205,19 @@ kernel_plan plan_tile_factors(const facts& f, const std::string& family, const f
 
 kernel_plan plan_gradient_tiles(const facts& f, const std::string& family, const feeds& from, std::int64_t rows_max)
 {
-    const tile_room room(f, family, rows_max);
+    const tile_room room = room_of(f, family, rows_max);
     kernel_plan k = start(f, family, arguments_of(family, from), static_cast<std::int32_t>(room.waves * f.wave));
     k.grid.tokens_per_unit = tokens_of_matrix_sum;
     k.grid.items_per_unit = room.places(f);
-    const std::int64_t words = room.words(f);
-    if (f.units.has_overlap) k.lds_bytes = static_cast<std::int32_t>(words * 16);
+    if (has_groups(f, family)) {
+        k.grid.items_per_unit /= f.n;          // of all streams
+        k.grid.groups_max = f.units.groups();  // tiles on their way go on from item to item
+    }
+    if (f.units.has_overlap) k.lds_bytes = static_cast<std::int32_t>(room.words * 16);
     add_tile(f, k, room, rows_max);
-    // Two of four waves fit a multiprocessor by their LDS. On an H200 three with d_proj of 64 tokens at a time took 3 %
-    // longer in pre_bwd at 8192 x 4096 and 14 % at 2048 x 4096, 5 % less and 5 % longer in post_pre_bwd.
-    const int resident = room.waves > 6 ? 1 : 2;
-    add(k, {{"resident", fmt::to_string(resident)},
-            {"lds_words", fmt::to_string(words)},
+    add(k, {{"gradient", room.gradient},
+            {"resident", fmt::to_string(room.resident)},
+            {"lds_words", fmt::to_string(room.words)},
             {"tokens_per_sum", fmt::to_string(tokens_of_matrix_sum)}});
     if (family == "project_tiles_bwd") add_weights(f, k);
     if (is_of_layer(family)) k.bindings["layout"] = to_string(f.spec.options.layout);

@@ -69,6 +69,14 @@ factor_bytes tile_factor_bytes(const facts& f, std::int64_t rows_max);
 kernel_plan plan_tile_factors(const facts& f, const std::string& family, const feeds& from, std::int64_t rows_max);
 kernel_plan plan_gradient_tiles(const facts& f, const std::string& family, const feeds& from, std::int64_t rows_max);
 
+/// Whether the projection made again and plan_pre_products are one kernel, which plan_fn_factors arranges fn for. The sums
+/// of its slices, `group_slices`, are added by plan_pre_gradient_sums, which makes pre too.
+bool has_group_projection(const facts& f);
+std::int64_t group_slices(const facts& f);
+kernel_plan plan_fn_factors(const facts& f, const feeds& from, std::int64_t rows_max);
+kernel_plan plan_project_products(const facts& f, const feeds& from, std::int64_t rows_max);
+kernel_plan plan_pre_gradient_sums(const facts& f, const feeds& from, std::int64_t rows);
+
 /// "pre_row_bwd", "layer_row_bwd": where there is a norm, what that kernel reads as the gradient of the sum of streams.
 kernel_plan plan_row_bwd(const facts& f, const std::string& family, const feeds& from);
 

@@ -36,6 +36,8 @@ struct matrix_units {
     bool has_overlap = false;
     /// Work-groups may be clusters, up to 16, with a copy engine that fills their LDS.
     bool has_clusters = false;
+    /// Four waves together make products of factors that are in LDS, in the background.
+    bool has_group_products = false;
 
     /// That the GPU runs at once.
     std::int64_t groups() const { return groups_each * compute_units; }

@@ -20,7 +20,7 @@ struct row_of_units {
 // another GPU takes the groups in turns. AMD: compute units from the ROCm documentation, "AMD GPU specifications", of a die
 // of MI250X, of MI300X, MI355X, RX 7900 XTX, RX 7800 XT, RX 9060 XT and RX 9070 XT; each has two work-groups, by their LDS.
 // A walk over tiles begins with weights that are split, which takes as many instructions as four tiles do.
-constexpr matrix_units hopper(bool has_clusters)
+constexpr matrix_units hopper(bool is_exact)
 {
     return {.header = "cuda_matrix",
             .waves = 8,
@@ -31,7 +31,8 @@ constexpr matrix_units hopper(bool has_clusters)
             .has_fp16 = true,
             .has_fp32 = true,
             .has_overlap = true,
-            .has_clusters = has_clusters};
+            .has_clusters = is_exact,
+            .has_group_products = is_exact};
 }
 constexpr matrix_units amd(const char* header, std::int64_t waves, std::int64_t compute_units)
 {

@@ -105,6 +105,16 @@ MHC_DEVICE void token_coefficients(Grid at, float* shared, projected from, affin
     });
 }
 
+/// to[t, i] = sum_s parts[s, t, i] over the splits in their order, and given[t, i] where that is not null.
+template <int n, class Grid>
+MHC_DEVICE void sums_of_splits(Grid at, float* to, const float* parts, const float* given, i64 splits, i64 tokens, i64 valid)
+{
+    for (i64 e = at.group * Grid::block + at.thread(); e < valid * n; e += at.groups * Grid::block) {
+        const float sum = sum_of_splits(parts + e, tokens * n, splits);
+        to[e] = given ? sum + given[e] : sum;
+    }
+}
+
 /// The same from given z: h_pre [n], h_post [n], h_res [n, n]. One matrix; `out` gets pre, post and mix in this order.
 template <class Options, int n, class Grid>
 MHC_DEVICE void static_coefficients(Grid at, float* shared, const float* h_pre, const float* h_post, const float* h_res,

@@ -26,6 +26,7 @@ struct gradient_tile {
     static constexpr int by_token = 2 * octets * column_words, by_row = by_token + 2 * octets * token_words,
                          scalars = by_row + tiles * row_words, queue = scalars + ceil_div(chunk * Scalars, 4),
                          room = queue + queue_of_tiles::room;
+    static constexpr int fn_words = by_token, d_proj_words = scalars - by_token;
     static_assert(Rows::W == 8 && Channels == Grid::waves * wave_channels, "waves share the channels");
 };
 
@@ -129,6 +130,13 @@ MHC_DEVICE void keep_d_proj(Grid at, uint4* lds, const float* d_proj, int left, 
     }
 }
 
+/// Which parts d_x has beside the projection: the mix, and the sum of streams.
+template <bool HasMix_, bool HasSum_, layout L = layout::out_in>
+struct parts_of_tiles {
+    static constexpr bool mix = HasMix_, sum = HasSum_;
+    static constexpr layout out_layout = L;
+};
+
 /// What the elementwise parts of a token are multiplied by: 2 d_sqsum, p of the stream, and M[o] of it for each o.
 template <class Parts, int n>
 constexpr int scalars_of = Parts::mix ? 2 + n : 2;
@@ -154,7 +162,7 @@ MHC_DEVICE void keep_scalars(Grid at, float* to, const float* d_sqsum, const flo
 /// channels, then d_proj's of each chunk of tokens.
 template <class Tile>
 struct arranged_factors {
-    static constexpr int fn_words = Tile::by_token, d_proj_words = Tile::scalars - Tile::by_token;
+    static constexpr int fn_words = Tile::fn_words, d_proj_words = Tile::d_proj_words;
     const float* at;
 
     MHC_MEMBER const uint4* words() const { return reinterpret_cast<const uint4*>(at); }

@@ -270,13 +270,6 @@ MHC_DEVICE void gradient_of_slice(Grid at, uint4* lds, const gradient_sources<Da
     barrier();  // before another slice's words come
 }
 
-/// Which parts d_x has beside the projection: the mix, and the sum of streams.
-template <bool HasMix_, bool HasSum_, layout L = layout::out_in>
-struct parts_of_tiles {
-    static constexpr bool mix = HasMix_, sum = HasSum_;
-    static constexpr layout out_layout = L;
-};
-
 /// d_x, d_a being the rows of d_row, and sums[s, r, i*C + c] over the s-th Slice tokens, as matrix_sums has them. A work
 /// item is a slice of tokens and Tile::channels channels of a stream. Of all `tokens` the first `valid` are read and
 /// written.

@@ -223,6 +223,44 @@ TEST_CASE("plan: matrix units make projections of bf16, in NVIDIA's with the mix
     }
 }
 
+TEST_CASE("plan: four waves together make gradients' products, and the streams' with them, where a target has those")
+{
+    const auto family = [](const jit::layer_spec& s, const char* target, operation op, std::size_t kernel) {
+        return plan_of(s, target, op).kernels.at(kernel).family;
+    };
+    const auto tiles_of = [](const jit::layer_spec& s, const char* target, operation op) {
+        for (const kernel_plan& k : plan_of(s, target, op).kernels)
+            if (k.family.ends_with("tiles_bwd")) return k.bindings.at("gradient");
+        return std::string("none");
+    };
+    const jit::layer_spec s = spec_of(4, 4096);
+    jit::layer_spec with_norm = s;
+    with_norm.norm_weight = true;
+    for (const operation op : {operation::pre_bwd, operation::head_bwd}) {
+        CHECK(family(s, "sm_90a", op, 0) == "fn_factors");
+        CHECK(family(s, "sm_90a", op, 1) == "project_products");
+        CHECK(family(s, "sm_90", op, 0) == "project_tiles");
+        CHECK(family(with_norm, "sm_90a", op, 0) == "project_tiles");  // whose products depend on pre
+        CHECK(family(spec_of(1, 4096), "sm_90a", op, 0) == "project_tiles");
+    }
+    for (const operation op : {operation::pre_bwd, operation::post_pre_bwd, operation::dynamic_layer_bwd}) {
+        CHECK(tiles_of(s, "sm_90a", op) == "gradient_groups");
+        CHECK(tiles_of(with_norm, "sm_90a", op) == "gradient_groups");
+        CHECK(tiles_of(spec_of(1, 4096), "sm_90a", op) == "gradient_tiles");
+        for (const char* target : {"sm_90", "sm_100", "gfx942"}) CHECK(tiles_of(s, target, op) == "gradient_tiles");
+    }
+    CHECK(tiles_of(s, "sm_90a", operation::pre_project_bwd) == "gradient_tiles");  // whose splits a launch knows
+    for (const std::int32_t n : {2, 4})
+        for (const std::int64_t C : {64, 136, 1280, 4096, 7168})
+            for (const operation op : {operation::pre_bwd, operation::head_bwd, operation::post_pre_bwd,
+                                       operation::post_head_bwd, operation::dynamic_layer_bwd})
+                for (const kernel_plan& k : plan_of(spec_of(n, C), "sm_90a", op).kernels) {
+                    CHECK(k.lds_bytes <= 227 * 1024);
+                    if (k.family != "project_products") continue;
+                    for (const std::int64_t tokens : {1, 129, 8192}) CHECK(k.grid.groups(tokens) % ((C + 255) / 256) == 0);
+                }
+}
+
 TEST_CASE("plan: a cluster of work-groups reads the streams once, where there are clusters and a slice fits registers")
 {
     const auto is_one_pass = [](const jit::layer_spec& s, const char* target, operation op) {
