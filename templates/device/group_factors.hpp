@@ -35,28 +35,30 @@ struct gradient_group {
     static constexpr MHC_MEMBER int octet_at(int octet, int part) { return (2 * octet + part) * 64; }
 };
 
-/// fn's octets of rows, of the channels from first_channel on: zeros where there is no such row or channel.
+/// fn's octets of rows, of the channels from first_channel on: zeros where there is no such row or channel. A lane has four
+/// channels of an octet: more would take registers that the assembler does not give.
 template <class Tile, int WeightAlign, class Grid, class Matrix>
 MHC_DEVICE void keep_group_fn(Grid at, uint4* to, Matrix fn, int stream, int first_channel, int fn_rows)
 {
-    constexpr int vectors = Tile::channels / 8, columns = Tile::columns;
+    constexpr int each = 4, vectors = Tile::channels / each, columns = Tile::columns;
+    constexpr int align = smaller(WeightAlign, each * int(sizeof(*fn.row(0))));
     for (int e = at.thread(); e < Tile::octets * vectors; e += Grid::block) {
-        const int v = e % vectors, octet = e / vectors, c = first_channel + v * 8;
-        vec<float, 8> rows[8];
+        const int v = e % vectors, octet = e / vectors, c = first_channel + v * each;
+        vec<float, each> rows[8];
 #pragma unroll
         for (int r = 0; r < 8; ++r) {
-            rows[r] = splat<8>(0.0f);
+            rows[r] = splat<each>(0.0f);
             if (octet * 8 + r < fn_rows && c < Tile::Rows::C)
-                rows[r] = load<8, WeightAlign>(fn.row(octet * 8 + r) + stream * Tile::Rows::C + c);
+                rows[r] = load<each, align>(fn.row(octet * 8 + r) + stream * Tile::Rows::C + c);
         }
-        uint4* const words = to + v * 8 / columns * Tile::factor_words;
+        uint4* const words = to + v * each / columns * Tile::factor_words;
 #pragma unroll
-        for (int k = 0; k < 8; ++k) {
+        for (int k = 0; k < each; ++k) {
             vec<float, 8> column = splat<8>(0.0f);
 #pragma unroll
             for (int r = 0; r < 8; ++r) column[r] = rows[r][k];
             const weight_parts parts = split_weights(column, true);
-            const int place = Tile::column_of(v * 8 % columns + k);
+            const int place = Tile::column_of(v * each % columns + k);
             words[Tile::octet_at(octet, 0) + place] = parts.high;
             words[Tile::octet_at(octet, 1) + place] = parts.low;
         }
