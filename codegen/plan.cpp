@@ -109,9 +109,9 @@ std::int64_t layer_stages(const facts& f, std::int64_t resident)
     return std::min<std::int64_t>(lds_of_coming / (resident * layer_stage_bytes(f)), 6);
 }
 
-void add_layer_options(const facts& f, kernel_plan& k)
+void add_layer_options(const facts& f, kernel_plan& k, bool is_dynamic)
 {
-    if (f.has_ranks()) {  // which sum pieces of 64 channels
+    if (is_dynamic && f.has_ranks()) {  // which sum pieces of 64 channels
         k.bindings["slice"] = fmt::format("{}, {}", f.slice, f.project_slice);
         k.bindings["lds_floats"] = fmt::to_string(f.slices() * f.slice / 64);
     }
@@ -120,7 +120,8 @@ void add_layer_options(const facts& f, kernel_plan& k)
 }
 
 /// A layer whose streams run ahead: `more` waves beside those that have a slice each.
-kernel_plan plan_layer_ahead(const facts& f, const char* family, std::vector<argument> args, std::int32_t more)
+kernel_plan plan_layer_ahead(const facts& f, const char* family, std::vector<argument> args, std::int32_t more,
+                             bool is_dynamic)
 {
     kernel_plan k = plan_tokens(f, family, std::move(args));
     set_block(k, static_cast<std::int32_t>((f.slices() + more) * f.wave));
@@ -132,7 +133,7 @@ kernel_plan plan_layer_ahead(const facts& f, const char* family, std::vector<arg
     k.grid.groups_max = f.units.groups() * resident;
     k.may_overlap = true;
     add(k, {{"resident", fmt::to_string(resident)}, {"stages", fmt::to_string(stages)}});
-    add_layer_options(f, k);
+    add_layer_options(f, k, is_dynamic);
     return k;
 }
 
@@ -144,15 +145,15 @@ bool has_layer_ahead(const facts& f)
 
 }  // namespace
 
-kernel_plan plan_layer(const facts& f)
+kernel_plan plan_layer(const facts& f, bool is_dynamic)
 {
     if (has_layer_ahead(f)) {
-        kernel_plan k = plan_layer_ahead(f, "layer_ahead", arguments_of("layer"), 0);
+        kernel_plan k = plan_layer_ahead(f, "layer_ahead", arguments_of("layer"), 0, is_dynamic);
         finish(f, k, true);
         return k;
     }
     kernel_plan k = plan_kept_tokens(f, "layer", arguments_of("layer"), f.n);
-    add_layer_options(f, k);
+    add_layer_options(f, k, is_dynamic);
     finish(f, k, true);
     return k;
 }
@@ -161,7 +162,7 @@ bool has_dynamic_layer(const facts& f) { return has_layer_ahead(f) && f.n != 3; 
 
 kernel_plan plan_dynamic_layer(const facts& f, const feeds& from)
 {
-    kernel_plan k = plan_layer_ahead(f, "dynamic_layer_ahead", arguments_of("dynamic_layer_ahead", from), 1);
+    kernel_plan k = plan_layer_ahead(f, "dynamic_layer_ahead", arguments_of("dynamic_layer_ahead", from), 1, true);
     k.bindings.erase("lds_floats");  // the header knows
     add_sigmoids(f, k, true);
     add_sinkhorn(f, k.bindings);

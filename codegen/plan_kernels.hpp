@@ -175,7 +175,7 @@ kernel_plan plan_apply_mix(const facts& f, const feeds& from, bool is_of_layer);
 /// The same of the streams that post would store.
 kernel_plan plan_apply_post(const facts& f, const feeds& from);
 /// mHC.cu's layer, from coefficients in the workspace.
-kernel_plan plan_layer(const facts& f);
+kernel_plan plan_layer(const facts& f, bool is_dynamic);
 /// "dynamic_coefficients" and that layer in one kernel, where has_dynamic_layer: waves that balance 1, 2 or 4 streams.
 bool has_dynamic_layer(const facts& f);
 kernel_plan plan_dynamic_layer(const facts& f, const feeds& from);

@@ -112,7 +112,7 @@ void add_static_layer(const facts& f, operator_plan& made)
 {
     made.workspace_bytes_fixed = f.m * 4;
     made.kernels.push_back(plan_static_coefficients(f));
-    made.kernels.push_back(plan_layer(f));
+    made.kernels.push_back(plan_layer(f, false));
 }
 
 /// The workspace begins with the coefficients [T, n*n + 2n], where the layer's kernel does not make them.
@@ -128,7 +128,7 @@ void add_dynamic_layer(const facts& f, operator_plan& made)
         made.kernels.push_back(plan_dynamic_layer(f, from));
     } else {
         made.kernels.push_back(plan_coefficients(f, "dynamic_coefficients", from));
-        made.kernels.push_back(plan_layer(f));
+        made.kernels.push_back(plan_layer(f, true));
     }
     if (f.has_layer_one_pass()) add_one_pass(made, plan_layer_one_pass(f));
 }

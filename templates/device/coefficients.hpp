@@ -17,8 +17,9 @@ template <matrix M, int n>
 constexpr int rows_of_z = M == matrix::none ? n : n* n + 2 * n;
 
 /// pre[j] = sigmoid(z(j)) + pre_eps; post[j] = post_mult * sigmoid(z(n+j)); mix = z(2n ...), or Sinkhorn of it.
-/// Options are read for a balanced matrix alone. `lane` is one of those that share the matrix.
-template <matrix M, class Options, int n, int lanes, class Grid, class Z>
+/// Options are read for a balanced matrix alone. `lane` is one of those that share the matrix. IsOnce: as of
+/// factors_in_lanes.
+template <matrix M, class Options, int n, int lanes, bool IsOnce = false, class Grid, class Z>
 MHC_DEVICE void coefficients(Grid at, balance<n> s, int lane, bool is_live, coefficient_constants k, Z z, float* pre,
                              float* post, float* mix)
 {
@@ -34,7 +35,7 @@ MHC_DEVICE void coefficients(Grid at, balance<n> s, int lane, bool is_live, coef
             mix[o - 2 * n] = v;
     }
     if constexpr (M == matrix::balanced && balances_in_lanes<n>) {
-        factors_of_wave<Options>(at, s, k.sinkhorn_eps);
+        factors_of_wave<Options, IsOnce>(at, s, k.sinkhorn_eps);
         if (is_live) store_row(s, lane, mix);
     } else if constexpr (M == matrix::balanced) {
         sinkhorn<Options, n, lanes>(s, lane, k.sinkhorn_eps);
@@ -123,7 +124,7 @@ MHC_DEVICE void static_coefficients(Grid at, float* shared, const float* h_pre, 
     constexpr int lanes = lanes_of(n, Grid::wave_size);
     for_each_matrix<n>(at, shared, 1, [=](i64, bool is_live, balance<n> s, int lane) MHC_INLINE {
         auto z = [=](int o) MHC_INLINE { return o < n ? h_pre[o] : o < 2 * n ? h_post[o - n] : h_res[o - 2 * n]; };
-        coefficients<matrix::balanced, Options, n, lanes>(at, s, lane, is_live, k, z, out, out + n, out + 2 * n);
+        coefficients<matrix::balanced, Options, n, lanes, true>(at, s, lane, is_live, k, z, out, out + n, out + 2 * n);
     });
 }
 

@@ -111,13 +111,16 @@ struct crossing_lines {
 };
 
 /// All that is done before the steps on entries, but for factors: by n lanes of a matrix.
-template <class Options, int n>
+template <class Options, int n, bool IsOnce>
 MHC_DEVICE void start_of_matrix(balance<n> s, int line, float eps)
 {
     using plan = sinkhorn_steps<Options>;
     if constexpr (plan::starts_with_entries) {
         if constexpr (plan::is_softmax)
             softmax_row<n>(s.entries + line * n, Options::stated == eps_mode::add_both ? eps : 0.0f);
+    } else if constexpr (IsOnce) {
+        steps_on_logits<Options, n, n>(s, line, eps, no_history{});
+        exponentiate<n, n>(s, line);
     } else {
         crossing_lines<n> own(s, line);
         if constexpr (plan::is_softmax) {
@@ -141,15 +144,16 @@ MHC_DEVICE void start_of_matrix(balance<n> s, int line, float eps)
 }
 
 /// `count` matrices of logits, up to 32, one after the other as `balance` has them: afterwards factors are still to be
-/// applied. All lanes of the wave must call it.
-template <class Options, int n>
+/// applied. All lanes of the wave must call it. IsOnce: a launch has few matrices, for which more instructions would take
+/// longer to come than to be executed.
+template <class Options, int n, bool IsOnce = false>
 MHC_DEVICE void factors_in_lanes(float* matrices, int count, int lane, float eps)
 {
     constexpr int together = 32 / n;
     wave_sync();
     for (int first = 0; first < count; first += together) {
         const balance<n> s = {matrices + (first + lane / n) * balance<n>::floats};
-        start_of_matrix<Options, n>(s, lane % n, eps);
+        start_of_matrix<Options, n, IsOnce>(s, lane % n, eps);
     }
     if (lane < count) {
         const balance<n> s = {matrices + lane * balance<n>::floats};
@@ -174,10 +178,11 @@ MHC_DEVICE void store_row(balance<n> s, int row, float* to)
 }
 
 /// factors_in_lanes of all the matrices that a wave has in for_each_matrix, of which `s` is this lane's.
-template <class Options, int n, class Grid>
+template <class Options, bool IsOnce = false, int n, class Grid>
 MHC_DEVICE void factors_of_wave(Grid at, balance<n> s, float eps)
 {
-    factors_in_lanes<Options, n>(s.entries - at.lane() / n * balance<n>::floats, Grid::wave_size / n, at.lane(), eps);
+    factors_in_lanes<Options, n, IsOnce>(s.entries - at.lane() / n * balance<n>::floats, Grid::wave_size / n, at.lane(),
+                                         eps);
 }
 
 /// mix[t] = Sinkhorn(logits[t])
