@@ -1,0 +1,106 @@
+// mhc/device/one_pass_products.hpp -- the waves of one_pass.hpp that multiply: the sums of project_tiles.hpp, a tile of 8
+// tokens at a time.
+#pragma once
+
+#include <mhc/device/one_pass_room.hpp>
+
+namespace mhc {
+
+/// A wave's sums of a tile, to LDS: row j is of token_of(j).
+template <class Pass, bool IsScaled, int Loads>
+MHC_DEVICE void share_sums(float* to, const product_sums (&products)[factors<Pass::m>], const column_squares<Loads>& squares,
+                           row_scales scales, int lane)
+{
+    using unit = matrix_unit;
+    constexpr int last = full_factors<Pass::m>;
+    auto sums_of = [=](int item) MHC_INLINE { return to + unit::sum_column(lane, item) * Pass::width; };
+#pragma unroll
+    for (int factor = 0; factor < last; factor += 2) {
+#pragma unroll
+        for (int i = 0; i < unit::sums; ++i)
+            sums_of(i)[factor * 8 + unit::sum_row(lane, i)] =
+                unscaled<IsScaled>(products[factor].at[i] + products[factor + 1].at[i], scales, factor, i);
+    }
+#pragma unroll
+    for (int i = 0; i < unit::sums / 2; ++i)
+        sums_of(i)[last * 8 + row_of_parts(unit::sum_row(lane, i))] =
+            unscaled<IsScaled>(products[last].at[i] + products[last].at[i + unit::sums / 2], scales, last, i);
+    squares.give(lane, [=](int column, float sum) MHC_INLINE { to[column * Pass::width + Pass::m] = sum; });
+}
+
+/// Bits that all weights of a lane have a part in.
+template <int m, int Loads>
+MHC_DEVICE u32 bits_of(const tile_weights<m, Loads>& weights)
+{
+    u32 bits = 0;
+#pragma unroll
+    for (int factor = 0; factor < factors<m>; ++factor) {
+#pragma unroll
+        for (int i = 0; i < Loads; ++i) {
+#pragma unroll
+            for (int row = 0; row < matrix_unit::left_rows; ++row) {
+                const uint4 v = weights.at[factor][i].rows[row];
+                bits ^= v.x ^ v.y ^ v.z ^ v.w;
+            }
+        }
+    }
+    return bits;
+}
+
+/// One of the waves that multiply, and make the streams of the next tile before, where they are not as they were fetched;
+/// after(j) when it has done its part of the j-th tile.
+template <class Pass, class Data, int WeightAlign, bool RoundAsReference = false, class Streams, class Matrix, class After>
+MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave, int lane, const Streams& streams,
+                               Matrix fn, After after)
+{
+    constexpr bool is_scaled = has_fp16_factors<Data, RoundAsReference>;
+    using factor_of_data = factor_of<Data, RoundAsReference>;
+    constexpr int m = Pass::m, loads = tile_loads<typename Pass::Rows, Pass::n>;
+    const tile_place place = place_of<typename Pass::Rows, Pass::n>(int(of.rank), wave);
+    tile_weights<m, loads> weights;
+    load_tile_weights<Data, typename Pass::Rows, WeightAlign, RoundAsReference>(weights, fn, place, lane, m);
+    const u32 known = bits_of(weights);
+    if (lane == 0) lds.weights_here.arrive_after(known);
+    ring<Pass::stages> from;
+    ring<2> to;
+    ring<Pass::stages> next;
+    next.next();
+    float coming = of.count > 1 ? streams.weight_of_lane(of, 1, wave, lane) : 0.0f;
+    for (int j = 0; j < of.count; ++j, from.next(), to.next(), next.next()) {
+        if (Pass::is_made && j + 1 < of.count) {
+            const int here = made_anew(lane);
+            const float weight = coming;
+            if (j + 2 < of.count) coming = streams.weight_of_lane(of, j + 2, wave, here);
+            streams.make(lds, of, j + 1, next.at, next.turn, wave, here, weight);
+        }
+        const int mine = Pass::is_made ? made_anew(lane) : lane;  // what follows is no more kept beside weights
+        const int token = Pass::token_of(matrix_unit::column(mine)), first = place.first - int(of.rank) * Pass::slice;
+        int places[2];  // of loads by turns, a box having two
+#pragma unroll
+        for (int i = 0; i < 2; ++i)
+            places[i] = Pass::word(place.stream, first / 8 + i * 4 + matrix_unit::group(mine), token);
+        lds.ready(from.at).wait(from.turn);
+        product_sums products[factors<m>] = {};
+        column_squares<loads> squares = {};
+        const uint4* const x = lds.x[from.at];
+#pragma unroll
+        for (int i = 0; i < loads; ++i) {
+            const uint4 v = x[places[i % 2] + i / 2 * (Pass::n * Pass::tokens * 8)];
+            right_piece<factor_of_data, Data, RoundAsReference> right;
+            right.take(&v);
+#pragma unroll
+            for (int factor = 0; factor < factors<m>; ++factor)
+                add_product(products[factor], weights.at[factor] + i, right.high,
+                            static_cast<const factor_of_data*>(nullptr));
+            right.add_squares(&v, i, squares);
+        }
+        if (to.turn > 0) lds.parts_gone[to.at].wait(to.turn - 1);
+        share_sums<Pass, is_scaled>(reinterpret_cast<float*>(lds.parts[to.at][wave]), products, squares, weights.scales,
+                                    mine);
+        wave_sync();
+        if (lane == 0) lds.parts_here[to.at].arrive();
+        after(j);
+    }
+}
+
+}  // namespace mhc
