@@ -121,13 +121,7 @@ MHC_DEVICE void multiply(group_sums<16>& sums, const group_left& left, lds_facto
 }
 
 /// Words that follow each other, to LDS by the copy engine, told to a signal that expects their bytes.
-MHC_DEVICE void copy_words(uint4* to, const uint4* from, int count, signal& told)
-{
-    asm volatile(
-        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(lds_address(to)),
-        "l"(from), "r"(count * 16), "r"(lds_address(&told.word))
-        : "memory");
-}
+MHC_DEVICE void copy_words(uint4* to, const uint4* from, int count, signal& told) { copy_row(to, from, count * 16, told); }
 
 /// Stores 8 floats of each lane. Two neighbours, whose numbers follow each other from `to` on, store whole sectors together:
 /// first those of the even lane, then those of the odd one, where these are there.

@@ -6,28 +6,6 @@
 
 namespace mhc {
 
-/// A wave's sums of a tile, to LDS: row j is of token_of(j).
-template <class Pass, bool IsScaled, int Loads>
-MHC_DEVICE void share_sums(float* to, const product_sums (&products)[factors<Pass::m>], const column_squares<Loads>& squares,
-                           row_scales scales, int lane)
-{
-    using unit = matrix_unit;
-    constexpr int last = full_factors<Pass::m>;
-    auto sums_of = [=](int item) MHC_INLINE { return to + unit::sum_column(lane, item) * Pass::width; };
-#pragma unroll
-    for (int factor = 0; factor < last; factor += 2) {
-#pragma unroll
-        for (int i = 0; i < unit::sums; ++i)
-            sums_of(i)[factor * 8 + unit::sum_row(lane, i)] =
-                unscaled<IsScaled>(products[factor].at[i] + products[factor + 1].at[i], scales, factor, i);
-    }
-#pragma unroll
-    for (int i = 0; i < unit::sums / 2; ++i)
-        sums_of(i)[last * 8 + row_of_parts(unit::sum_row(lane, i))] =
-            unscaled<IsScaled>(products[last].at[i] + products[last].at[i + unit::sums / 2], scales, last, i);
-    squares.give(lane, [=](int column, float sum) MHC_INLINE { to[column * Pass::width + Pass::m] = sum; });
-}
-
 /// Bits that all weights of a lane have a part in.
 template <int m, int Loads>
 MHC_DEVICE u32 bits_of(const tile_weights<m, Loads>& weights)
@@ -95,8 +73,8 @@ MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave
             right.add_squares(&v, i, squares);
         }
         if (to.turn > 0) lds.parts_gone[to.at].wait(to.turn - 1);
-        share_sums<Pass, is_scaled>(reinterpret_cast<float*>(lds.parts[to.at][wave]), products, squares, weights.scales,
-                                    mine);
+        share_columns<Pass::width, m, is_scaled>(reinterpret_cast<float*>(lds.parts[to.at][wave]), products, squares,
+                                                 weights.scales, mine);
         wave_sync();
         if (lane == 0) lds.parts_here[to.at].arrive();
         after(j);

@@ -122,31 +122,37 @@ MHC_DEVICE float unscaled(float sum, row_scales scales, int factor, int item)
     return IsScaled ? sum * scales.inverse(factor / 2 * matrix_unit::left_rows + item / (matrix_unit::sums / 2)) : sum;
 }
 
+/// A wave's sums of as many tokens as a product has columns, to LDS, `Width` floats a token: those of products, then of
+/// squares.
+template <int Width, int m, bool IsScaled, int Loads>
+MHC_DEVICE void share_columns(float* to, const product_sums (&products)[factors<m>], const column_squares<Loads>& squares,
+                              row_scales scales, int lane)
+{
+    using unit = matrix_unit;
+    constexpr int last = full_factors<m>;
+    auto sums_of = [=](int item) MHC_INLINE { return to + unit::sum_column(lane, item) * Width; };
+#pragma unroll
+    for (int factor = 0; factor < last; factor += 2) {
+#pragma unroll
+        for (int i = 0; i < unit::sums; ++i)
+            sums_of(i)[factor * 8 + unit::sum_row(lane, i)] =
+                unscaled<IsScaled>(products[factor].at[i] + products[factor + 1].at[i], scales, factor, i);
+    }
+#pragma unroll
+    for (int i = 0; i < unit::sums / 2; ++i)
+        sums_of(i)[last * 8 + row_of_parts(unit::sum_row(lane, i))] =
+            unscaled<IsScaled>(products[last].at[i] + products[last].at[i + unit::sums / 2], scales, last, i);
+    squares.give(lane, [=](int column, float sum) MHC_INLINE { to[column * Width + tile_products<m>] = sum; });
+}
+
 template <bool IsScaled, int m, int Loads>
 MHC_DEVICE void share_sums(float* to, const wave_sums<m, Loads>& sums, row_scales scales, int lane)
 {
-    using unit = matrix_unit;
-    constexpr int width = tile_width<m>, last = full_factors<m>;
+    constexpr int width = tile_width<m>;
 #pragma unroll
-    for (int part = 0; part < tile_parts; ++part) {
-        const product_sums* const products = sums.products[part];
-        auto sums_of = [=](int item)
-                           MHC_INLINE { return to + (part * unit::columns + unit::sum_column(lane, item)) * width; };
-#pragma unroll
-        for (int factor = 0; factor < last; factor += 2) {
-#pragma unroll
-            for (int i = 0; i < unit::sums; ++i)
-                sums_of(i)[factor * 8 + unit::sum_row(lane, i)] =
-                    unscaled<IsScaled>(products[factor].at[i] + products[factor + 1].at[i], scales, factor, i);
-        }
-#pragma unroll
-        for (int i = 0; i < unit::sums / 2; ++i)
-            sums_of(i)[last * 8 + row_of_parts(unit::sum_row(lane, i))] =
-                unscaled<IsScaled>(products[last].at[i] + products[last].at[i + unit::sums / 2], scales, last, i);
-        sums.squares[part].give(lane, [=](int column, float sum) MHC_INLINE {
-            to[(part * unit::columns + column) * width + tile_products<m>] = sum;
-        });
-    }
+    for (int part = 0; part < tile_parts; ++part)
+        share_columns<width, m, IsScaled>(to + part * matrix_unit::columns * width, sums.products[part], sums.squares[part],
+                                          scales, lane);
 }
 
 /// What a lane adds up and stores of each tile: number e = thread + turn * block of the tile's sums.
