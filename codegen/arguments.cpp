@@ -186,7 +186,7 @@ std::vector<argument> arguments_of(std::string_view family, const std::vector<fe
         std::vector<argument> args = row->args;
         for (argument& arg : args)
             for (const feed& from : feeds)
-                if (from.parameter == (arg.element == element::tensor_map ? slot::x : arg.parameter)) {
+                if (from.parameter == arg.parameter) {
                     arg.what = from.what;
                     arg.bytes_per_token = from.bytes_per_token;
                     arg.bytes_fixed = from.bytes_fixed;

@@ -155,6 +155,9 @@ struct argument {
     std::uint32_t offset = 0, size = 0;  ///< in the argument block, bytes
 };
 
+/// What a launch has room for: the longest argument block, of streams told to the copy engine, is some 280 bytes.
+inline constexpr std::size_t argument_bytes_max = 320, arguments_max = 32;
+
 /// groups(tokens) = min(ceil(ceil(tokens / tokens_per_unit) * items_per_unit / items_per_group), groups_max)
 struct grid_rule {
     std::int64_t tokens_per_unit = 1, items_per_unit = 1, items_per_group = 1, groups_max = 1;
@@ -164,7 +167,6 @@ struct grid_rule {
 
 /// Streams as the copy engine of a GPU is told of them: a kernel argument of 128 bytes that the driver makes at launch.
 struct streams_map {
-    slot token_stride = slot::x_token_stride, stream_stride = slot::x_stream_stride;
     std::int32_t box_channels = 0, box_tokens = 0;  ///< of all streams, that one copy brings
 };
 

@@ -13,9 +13,6 @@ using codegen::slot;
 
 namespace {
 
-// The longest argument block of a family is some 280 bytes; tests/unit checks them all.
-constexpr std::size_t argument_bytes_max = 320, arguments_max = 32;
-
 using tensor_map = std::array<unsigned char, 128>;
 
 std::int64_t value_of(const codegen::slot_values& values, slot what)
@@ -35,8 +32,8 @@ bool make_map(const ready_operator& op, const codegen::slot_values& values, std:
                                             .tokens = tokens,
                                             .n_streams = k.n_streams,
                                             .hidden_dim = k.hidden_dim,
-                                            .token_stride = value_of(values, k.map.token_stride),
-                                            .stream_stride = value_of(values, k.map.stream_stride),
+                                            .token_stride = value_of(values, slot::x_token_stride),
+                                            .stream_stride = value_of(values, slot::x_stream_stride),
                                             .box_channels = k.map.box_channels,
                                             .box_tokens = k.map.box_tokens};
             return op.kernels[i]->code->write_map(streams, map.data());
@@ -49,9 +46,9 @@ bool make_map(const ready_operator& op, const codegen::slot_values& values, std:
 jit::result<void> enqueue_chunk(const ready_operator& op, codegen::slot_values& values, std::int64_t tokens, bool is_first,
                                 void* stream)
 {
-    alignas(64) std::array<unsigned char, argument_bytes_max> block;
+    alignas(64) std::array<unsigned char, codegen::argument_bytes_max> block;
     alignas(64) tensor_map map;
-    std::array<void*, arguments_max> places;  // of the arguments in the block
+    std::array<void*, codegen::arguments_max> places;  // of the arguments in the block
     const codegen::part_of part =
         make_map(op, values, tokens, map) ? codegen::part_of::one_pass : codegen::part_of::several_passes;
     bool follows_its_own = false;  // the kernel before it in the stream is this operator's too

@@ -100,25 +100,15 @@ MHC_DEVICE void bring_words(uint4* to, const uint4* from, int thread)
 /// LDS for `count` times 16 bytes: given by the launch, since it is more than a kernel may declare.
 #define MHC_LARGE_LDS(name, count) MHC_LDS_OF_LAUNCH(name)
 
-/// A word of 8 values, and of 4.
-template <class Data>
-MHC_DEVICE uint4 narrow_word(vec<float, 8> values, const Data* type)
+/// A word of 8 values, or of 4.
+template <int W, class Data>
+MHC_DEVICE typename word<2 * W>::type narrow_word(vec<float, W> values, const Data* type)
 {
     union {
-        vec<u16, 8> narrow;
-        uint4 words;
+        vec<u16, W> narrow;
+        typename word<2 * W>::type words;
     } v;
-    v.narrow = narrow<8>(values, type);
-    return v.words;
-}
-template <class Data>
-MHC_DEVICE uint2 narrow_word(vec<float, 4> values, const Data* type)
-{
-    union {
-        vec<u16, 4> narrow;
-        uint2 words;
-    } v;
-    v.narrow = narrow<4>(values, type);
+    v.narrow = narrow<W>(values, type);
     return v.words;
 }
 /// Where is_there: what this kernel does not read, past the cache that its loads use.

@@ -159,16 +159,8 @@ MHC_DEVICE void store_channel_sums(float* to, const channel_sums_of<Tile>& sums,
     for (int half = 0; half < 2; ++half) {
         const int c = first_channel + unit::row(wave, lane, half);
         if (Tile::Rows::C % Tile::channels != 0 && c >= Tile::Rows::C) continue;
-#pragma unroll
-        for (int octet = 0; octet < Tile::octets; ++octet) {
-#pragma unroll
-            for (int e = 0; e < 2; ++e) {
-                const int row = octet * 8 + unit::column(lane) + e;
-                if (row < fn_rows)
-                    to[(i64(row) * Tile::n + stream) * Tile::Rows::C + c] =
-                        sums.at[unit::place(2 * octet, half, e)] + sums.at[unit::place(2 * octet + 1, half, e)];
-            }
-        }
+        give_rows<Tile>(sums, lane, half, fn_rows,
+                        [=](int row, float sum) MHC_INLINE { to[(i64(row) * Tile::n + stream) * Tile::Rows::C + c] = sum; });
     }
 }
 

@@ -35,6 +35,23 @@ struct gradient_group {
     static constexpr MHC_MEMBER int octet_at(int octet, int part) { return (2 * octet + part) * 64; }
 };
 
+/// put(row, sum) for the rows of fn that a lane has sums of, in row `half` of its product: columns are eight rows in their
+/// high part, and then the same in their low one.
+template <class Tile, class Put>
+MHC_DEVICE void give_rows(const group_sums<2 * 8 * Tile::octets>& sums, int lane, int half, int fn_rows, Put put)
+{
+    using unit = group_matrix;
+#pragma unroll
+    for (int octet = 0; octet < Tile::octets; ++octet) {
+#pragma unroll
+        for (int e = 0; e < 2; ++e) {
+            const int row = octet * 8 + unit::column(lane) + e;
+            if (row < fn_rows)
+                put(row, sums.at[unit::place(2 * octet, half, e)] + sums.at[unit::place(2 * octet + 1, half, e)]);
+        }
+    }
+}
+
 /// fn's octets of rows, of the channels from first_channel on: zeros where there is no such row or channel. A lane has four
 /// channels of an octet: more would take registers that the assembler does not give.
 template <class Tile, int WeightAlign, class Grid, class Matrix>

@@ -153,16 +153,8 @@ MHC_DEVICE void group_project(Grid at, uint4* lds, const Data* x, const Data* g,
 #pragma unroll
             for (int i = 0; i < n; ++i) by_stream[i] = quad_sum(own_sums.products[half][i]);
             if (t >= valid) continue;
-#pragma unroll
-            for (int octet = 0; octet < Tile::octets; ++octet) {
-#pragma unroll
-                for (int e = 0; e < 2; ++e) {
-                    const int row = octet * 8 + unit::column(lane) + e;
-                    if (row < fn_rows)
-                        proj[place * fn_rows + row] =
-                            sums.at[unit::place(2 * octet, half, e)] + sums.at[unit::place(2 * octet + 1, half, e)];
-                }
-            }
+            give_rows<Tile>(sums, lane, half, fn_rows,
+                            [=](int row, float sum) MHC_INLINE { proj[place * fn_rows + row] = sum; });
             if (lane % 4 != 0) continue;
             sqsum[place] = squares;
 #pragma unroll

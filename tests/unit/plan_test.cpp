@@ -48,7 +48,7 @@ TEST_CASE("plan: every operator has kernels on every kind of target, and its arg
                 const operator_plan p = plan_of(spec_of(n, 1280), target, static_cast<operation>(i));
                 REQUIRE_FALSE(p.kernels.empty());
                 for (const kernel_plan& k : p.kernels) {
-                    CHECK(k.argument_bytes <= 320);
+                    CHECK(k.argument_bytes <= 256);
                     CHECK(k.block % p.on.wave_size == 0);
                     CHECK(k.block <= (k.family.ends_with("_tiles") || k.family.ends_with("_wide") ? 512 : 256));
                     std::uint32_t end = 0;
@@ -259,6 +259,20 @@ TEST_CASE("plan: four waves together make gradients' products, and the streams' 
                     if (k.family != "project_products") continue;
                     for (const std::int64_t tokens : {1, 129, 8192}) CHECK(k.grid.groups(tokens) % ((C + 255) / 256) == 0);
                 }
+}
+
+TEST_CASE("plan: the arguments of every operator fit the launch block where the copy engine is told of streams")
+{
+    for (int i = 0; i < jit::operation_count; ++i)
+        for (const std::int32_t n : {1, 4}) {
+            const operator_plan p = plan_of(spec_of(n, 1280), "sm_90a", static_cast<operation>(i));
+            REQUIRE_FALSE(p.kernels.empty());
+            for (const kernel_plan& k : p.kernels) {
+                CAPTURE(k.family);
+                CHECK(k.argument_bytes <= argument_bytes_max);
+                CHECK(k.args.size() <= arguments_max);
+            }
+        }
 }
 
 TEST_CASE("plan: a cluster of work-groups reads the streams once, where there are clusters and a slice fits registers")
