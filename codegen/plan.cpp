@@ -111,7 +111,7 @@ std::int64_t layer_stages(const facts& f, std::int64_t resident)
 
 void add_layer_options(const facts& f, kernel_plan& k, bool is_dynamic)
 {
-    if (is_dynamic && f.has_ranks()) {  // which sum pieces of 64 channels
+    if (is_dynamic && f.has_layer_ranks()) {  // which sum pieces of 64 channels
         k.bindings["slice"] = fmt::format("{}, {}", f.slice, f.project_slice);
         k.bindings["lds_floats"] = fmt::to_string(f.slices() * f.slice / 64);
     }

@@ -48,8 +48,12 @@ matrix_units matrix_units_of(const target& on);
 std::int64_t partitions_of(const target& on);
 
 /// Channels of a stream in a slice of a projection that work-groups of NVIDIA GPUs keep the weights of: a power of two of
-/// slices, up to 16, that a cluster has; 1536 channels of all streams at most, 1792 where 16 are not enough otherwise.
+/// slices, up to 16, that a cluster has; 1536 channels of all streams at most, 1792 where 16 are not enough otherwise, and
+/// of 4 streams 2048, of which LDS has a part, where these are not.
 std::int64_t channels_of_ranks(std::int64_t n, std::int64_t hidden_dim);
+/// Channels of all streams whose weights registers hold; what LDS has of more is so many pieces of tile_weights.hpp, of
+/// three for each 256.
+constexpr std::int64_t channels_in_registers = 1792, weight_piece_bytes = 8192;
 /// The same of data that is split for the units, which leaves registers for 1024; as many slices as that takes.
 std::int64_t channels_of_split(std::int64_t n, std::int64_t hidden_dim);
 
@@ -133,8 +137,10 @@ struct facts {
     }
     /// Projection, coefficients and layer_input are one kernel, of clusters.
     bool has_one_pass() const { return has_pre_mix() && has_ranks() && !arranges_fn() && row_alignment_bytes(spec) == 16; }
-    /// So are mHC.cu's dynamic layer's. Rows that are not aligned are summed in the same order.
-    bool has_layer_one_pass() const { return has_ranks() && row_alignment_bytes(spec) == 16; }
+    /// So may mHC.cu's dynamic layer's be, where registers hold all weights: with tiles in LDS until their matrices are
+    /// balanced, it takes as long otherwise as in several passes. Rows that are not aligned are summed in the same order.
+    bool has_layer_ranks() const { return has_ranks() && project_slice * n <= channels_in_registers; }
+    bool has_layer_one_pass() const { return has_layer_ranks() && row_alignment_bytes(spec) == 16; }
     bool quantises() const { return spec.layer_input_quant != jit::layer_input_quant::none; }
     /// fn is read from a copy in the workspace: in float, in order, with the weight of its norm.
     bool arranges_fn() const { return spec.fn_norm_weight || spec.fn_order != jit::fn_order::fn; }

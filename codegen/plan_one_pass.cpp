@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "codegen/plan_parts.hpp"
 
@@ -13,19 +14,29 @@ constexpr std::int32_t tile_tokens = 8;
 
 std::int64_t tile_bytes(const facts& f) { return f.project_slice * f.n * tile_tokens * 2; }
 
-/// pass::memory of templates/device/one_pass_room.hpp, which the kernel checks: tiles, sums of 8 waves twice, sums of all
-/// ranks of as many tiles as are on their way, pre, matrices, and what they wait at.
-std::int64_t pass_bytes(const facts& f, std::int64_t stages)
+/// Clusters of 2, 3, ... 16 groups that an H200 runs at once (cuOccupancyMaxActiveClusters). One more would wait until the
+/// others have ended.
+constexpr std::array<std::int64_t, 15> clusters_at_once{66, 39, 30, 22, 17, 15, 15, 9, 7, 7, 7, 7, 7, 7, 7};
+
+/// Pieces of weights that LDS has: so many where registers do not hold all.
+std::int64_t pieces_in_lds(const facts& f, std::int64_t pieces)
+{
+    return f.project_slice * f.n > channels_in_registers ? pieces : 0;
+}
+
+/// pass::memory of templates/device/one_pass_room.hpp, which the kernel checks: weights, tiles, sums of 8 waves twice, sums
+/// of all ranks of as many tiles as are on their way, pre, matrices, and what they wait at.
+std::int64_t pass_bytes(const facts& f, std::int64_t stages, std::int64_t pieces)
 {
     const std::int64_t ranks = f.project_slices(), sums = tile_tokens * (round_up(f.m, 8) + 4) * 4,
                        slots = ceil_div(stages, ranks), rooms = ranks < 8 ? 4 : 2;
     return stages * (tile_bytes(f) + tile_tokens * 16) + (2 * 8 + slots * ranks + 1) * sums +
-           rooms * tile_tokens * balance_floats(f) * 4 + 1024;
+           rooms * tile_tokens * balance_floats(f) * 4 + pieces * weight_piece_bytes + 1024;
 }
 
 /// What a family has of LDS, and lanes of registers.
 struct room {
-    std::int64_t stages, lds_bytes;
+    std::int64_t stages, pieces, lds_bytes;
     std::int64_t registers;      ///< of a lane that multiplies, besides weights and fp16's scales
     std::int64_t registers_max;  ///< of such a lane
 };
@@ -36,14 +47,14 @@ kernel_plan start_one_pass(const facts& f, const std::string& family, room has)
     kernel_plan k = start(f, family, arguments_of(family), 512);
     const std::int64_t ranks = f.project_slices();
     k.lds_bytes = static_cast<std::int32_t>(has.lds_bytes);
-    // Clusters that an H200 runs at once (cuOccupancyMaxActiveClusters): its multiprocessors are in groups of 16 and 18.
-    const std::int64_t clusters = ranks == 2 ? 66 : 120 / ranks;
+    const std::int64_t clusters = clusters_at_once[static_cast<std::size_t>(ranks - 2)];
     k.cluster = static_cast<std::int32_t>(ranks);
     k.grid = {.tokens_per_unit = tile_tokens, .items_per_unit = ranks, .items_per_group = 1, .groups_max = clusters * ranks};
     k.map = {.box_channels = 64, .box_tokens = tile_tokens};
-    // A lane that multiplies keeps 24 registers of weights for each 64 channels of a slice. Two lanes that have each other's
-    // place in their groups of waves share 256, begin with 128, and one may only get more and one fewer.
-    const std::int64_t more = std::clamp<std::int64_t>(24 * f.project_slice / 64 + has.registers, 136, has.registers_max);
+    // A lane that multiplies keeps 24 registers of weights for each 64 channels of a slice, 8 of a piece. Two lanes that
+    // have each other's place in their groups of waves share 256, begin with 128, and one may only get more and one fewer.
+    const std::int64_t more =
+        std::clamp<std::int64_t>(24 * f.project_slice / 64 - 8 * has.pieces + has.registers, 136, has.registers_max);
     add(k, rows_of(f, f.vector));
     k.bindings["slice"] = fmt::to_string(f.project_slice);
     add(k, {{"stages", fmt::to_string(has.stages)},
@@ -68,18 +79,25 @@ std::int64_t pre_stages(const facts& f) { return std::clamp<std::int64_t>(172 * 
 
 kernel_plan plan_pre_one_pass(const facts& f)
 {
-    const std::int64_t stages = pre_stages(f);
-    return start_one_pass(f, "pre_one_pass", {stages, pass_bytes(f, stages), own_registers(f), 208});
+    const bool is_fp16 = f.spec.dtype == jit::dtype::fp16;
+    const std::int64_t pieces = pieces_in_lds(f, is_fp16 ? 5 : 4), stages = pre_stages(f) - (pieces > 4 ? 1 : 0);
+    kernel_plan k =
+        start_one_pass(f, "pre_one_pass", {stages, pieces, pass_bytes(f, stages, pieces), own_registers(f), 208});
+    k.bindings["pieces_in_lds"] = fmt::to_string(pieces);
+    return k;
 }
 
 kernel_plan plan_post_pre_one_pass(const facts& f)
 {
     // post_room of templates/device/post_one_pass.hpp: rows of half of the tiles, which come while the others are used; post
     // and mix.
-    const std::int64_t stages = pre_stages(f), kept = stages / 2,
+    const std::int64_t pieces = pieces_in_lds(f, f.spec.dtype == jit::dtype::fp16 ? 6 : 5),
+                       stages = pre_stages(f) - (pieces > 4 ? 1 : 0), kept = stages / 2,
                        of_post = kept * tile_bytes(f) / f.n + tile_tokens * (f.n * f.n + f.n) * 4;
-    kernel_plan k = start_one_pass(f, "post_pre_one_pass", {stages, pass_bytes(f, stages) + of_post, 64, 208});
+    kernel_plan k =
+        start_one_pass(f, "post_pre_one_pass", {stages, pieces, pass_bytes(f, stages, pieces) + of_post, 64, 208});
     add_post(f, k);
+    k.bindings["pieces_in_lds"] = fmt::to_string(pieces);
     k.bindings["kept"] = fmt::to_string(kept);
     return k;
 }
@@ -90,12 +108,14 @@ kernel_plan plan_layer_one_pass(const facts& f)
     // squares, scales and their signals.
     const std::int64_t boxes = f.project_slice / 64, ranks = f.project_slices();
     const std::int64_t of_tile = tile_tokens * (16 + f.n * 16 + boxes * 4 + ranks * 4 + 4) + 3 * 8;
-    const auto bytes = [&](std::int64_t stages) { return pass_bytes(f, stages) + f.project_slice * 4 + stages * of_tile; };
+    const auto bytes = [&](std::int64_t stages) {
+        return pass_bytes(f, stages, 0) + f.project_slice * 4 + stages * of_tile;
+    };
     std::int64_t stages = 12;
     while (bytes(stages) > 226 * 1024) --stages;
     // The others want 56; weights of fp16 have scales besides.
-    kernel_plan k = start_one_pass(f, "layer_one_pass",
-                                   {stages, bytes(stages), own_registers(f), f.spec.dtype == jit::dtype::fp16 ? 208 : 200});
+    kernel_plan k = start_one_pass(
+        f, "layer_one_pass", {stages, 0, bytes(stages), own_registers(f), f.spec.dtype == jit::dtype::fp16 ? 208 : 200});
     add(k, {{"norm_eps", real(f.norm_eps())},
             {"layout", std::string(to_string(f.spec.options.layout))},
             {"reference_rounding", f.spec.options.reference_rounding ? "true" : "false"}});

@@ -13,8 +13,8 @@ namespace mhc {
 
 /// Sizes, and what LDS holds of a tile besides.
 template <class Rows_, int n_, int Stages_>
-struct layer_pass : pass<Rows_, n_, Stages_> {
-    using base = pass<Rows_, n_, Stages_>;
+struct layer_pass : pass<Rows_, n_, Stages_, 0> {
+    using base = pass<Rows_, n_, Stages_, 0>;
     using base::n;
     using base::ranks;
     using base::slice;

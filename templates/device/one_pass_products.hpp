@@ -6,15 +6,16 @@
 
 namespace mhc {
 
-/// Bits that all weights of a lane have a part in.
-template <int m, int Loads>
-MHC_DEVICE u32 bits_of(const tile_weights<m, Loads>& weights)
+/// Bits that all weights that a lane has in registers have a part in.
+template <int m, int Loads, int InLds>
+MHC_DEVICE u32 bits_of(const tile_weights<m, Loads, InLds>& weights)
 {
     u32 bits = 0;
 #pragma unroll
     for (int factor = 0; factor < factors<m>; ++factor) {
 #pragma unroll
         for (int i = 0; i < Loads; ++i) {
+            if (weights.is_in_lds(factor, i)) continue;
 #pragma unroll
             for (int row = 0; row < matrix_unit::left_rows; ++row) {
                 const uint4 v = weights.at[factor][i].rows[row];
@@ -35,7 +36,8 @@ MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave
     using factor_of_data = factor_of<Data, RoundAsReference>;
     constexpr int m = Pass::m, loads = tile_loads<typename Pass::Rows, Pass::n>;
     const tile_place place = place_of<typename Pass::Rows, Pass::n>(int(of.rank), wave);
-    tile_weights<m, loads> weights;
+    tile_weights<m, loads, Pass::in_lds> weights;
+    weights.lds = lds.weights_of(wave * (tile_lanes / tile_waves) + lane);
     load_tile_weights<Data, typename Pass::Rows, WeightAlign, RoundAsReference>(weights, fn, place, lane, m);
     const u32 known = bits_of(weights);
     if (lane == 0) lds.weights_here.arrive_after(known);
@@ -51,7 +53,9 @@ MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave
             if (j + 2 < of.count) coming = streams.weight_of_lane(of, j + 2, wave, here);
             streams.make(lds, of, j + 1, next.at, next.turn, wave, here, weight);
         }
-        const int mine = Pass::is_made ? made_anew(lane) : lane;  // what follows is no more kept beside weights
+        // What follows from it is no more kept beside weights.
+        const int mine = Pass::is_made || Pass::in_lds > 0 ? made_anew(lane) : lane;
+        if (Pass::in_lds > 0) weights.lds = lds.weights_of(wave * (tile_lanes / tile_waves) + mine);
         const int token = Pass::token_of(matrix_unit::column(mine)), first = place.first - int(of.rank) * Pass::slice;
         int places[2];  // of loads by turns, a box having two
 #pragma unroll
@@ -67,9 +71,11 @@ MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave
             right_piece<factor_of_data, Data, RoundAsReference> right;
             right.take(&v);
 #pragma unroll
-            for (int factor = 0; factor < factors<m>; ++factor)
-                add_product(products[factor], weights.at[factor] + i, right.high,
+            for (int factor = 0; factor < factors<m>; ++factor) {
+                left_piece room;
+                add_product(products[factor], weights.pieces(factor, i, room), right.high,
                             static_cast<const factor_of_data*>(nullptr));
+            }
             right.add_squares(&v, i, squares);
         }
         if (to.turn > 0) lds.parts_gone[to.at].wait(to.turn - 1);

@@ -8,12 +8,24 @@
 
 namespace mhc {
 
+/// LDS for the pieces of weights that registers do not hold.
+template <int Pieces>
+struct room_of_weights {
+    uint4 words[Pieces * piece_words];
+    MHC_MEMBER uint4* weights_of(int thread) { return words + thread; }
+};
+template <>
+struct room_of_weights<0> {
+    MHC_MEMBER uint4* weights_of(int) { return nullptr; }
+};
+
 /// Sizes that follow from n, the slice and the tiles that LDS holds. Where IsMade, who multiplies and adds streams waits
-/// until other waves have made them of what was fetched.
-template <class Rows_, int n_, int Stages_, bool IsMade = false>
+/// until other waves have made them of what was fetched. InLds: as in tile_weights.
+template <class Rows_, int n_, int Stages_, int InLds, bool IsMade = false>
 struct pass {
     using Rows = Rows_;
     static constexpr bool is_made = IsMade;
+    static constexpr int in_lds = InLds;
     static constexpr int n = n_, m = n * n + 2 * n, slice = Rows::slice, ranks = Rows::slices, stages = Stages_;
     static constexpr int tokens = matrix_unit::columns, waves = tile_waves;
     static constexpr int width = tile_products<m> + 4;     ///< floats of a token's sums: lanes in a row meet no bank twice
@@ -28,7 +40,7 @@ struct pass {
     static constexpr int ahead = 0;
     static_assert(tokens == 8 && slice % 64 == 0, "boxes of 64 channels and 8 tokens");
 
-    struct memory {
+    struct memory : room_of_weights<InLds> {
         uint4 x[stages][tile];  ///< as `word` says
         float4 parts[2][waves][sums / 4];
         float4 arrived[slots][ranks][sums / 4];

@@ -18,14 +18,22 @@ struct tile_rows {
     uint4 at[tile_parts][Loads * data_words<Data>];
 };
 
-/// Three tiles of two bytes a number on their way, or two of four.
-template <class Data, int Loads, class Grid>
-using tile_queue = lane_queue<tile_parts * Loads * data_words<Data>, Grid::block, sizeof(Data) == 4 ? 2 : 3>;
+/// Pieces of weights in LDS: more than 168 registers of them are not kept beside the tile that is multiplied, and where
+/// some have to go to LDS, so many do that there are registers for all of a tile.
+template <int m, int Loads>
+constexpr int pieces_in_lds = weight_registers<m, Loads> <= 168
+                                  ? 0
+                                  : (weight_registers<m, Loads> - 152) / (matrix_unit::left_rows * 4);
+
+/// Three tiles of two bytes a number on their way; two of four, and where weights have a part of LDS.
+template <int m, class Data, int Loads, class Grid>
+using tile_queue = lane_queue<tile_parts * Loads * data_words<Data>, Grid::block,
+                              sizeof(Data) == 4 || pieces_in_lds<m, Loads> != 0 ? 2 : 3>;
 
 /// Asks for this lane's part of 16 tokens; those past the end stand for the last, and of a tile past it there is nothing.
-template <class Rows, int Loads, class Data, class Grid>
-MHC_DEVICE void fetch_tile(tile_queue<Data, Loads, Grid>& queue, Grid at, int stage, const Data* x, tile_place place,
-                           i64 first_token, i64 tokens, i64 x_token, i64 x_stream)
+template <class Rows, int Loads, class Queue, class Data, class Grid>
+MHC_DEVICE void fetch_tile(Queue& queue, Grid at, int stage, const Data* x, tile_place place, i64 first_token, i64 tokens,
+                           i64 x_token, i64 x_stream)
 {
     constexpr int words = data_words<Data>;
     if (first_token < tokens) {
@@ -48,8 +56,8 @@ MHC_DEVICE void fetch_tile(tile_queue<Data, Loads, Grid>& queue, Grid at, int st
     queue.end_set();
 }
 
-template <class Data, int Loads, class Grid>
-MHC_DEVICE tile_rows<Data, Loads> take_tile(const tile_queue<Data, Loads, Grid>& queue, Grid at, int stage)
+template <class Data, int Loads, class Queue, class Grid>
+MHC_DEVICE tile_rows<Data, Loads> take_tile(const Queue& queue, Grid at, int stage)
 {
     constexpr int words = Loads * data_words<Data>;
     tile_rows<Data, Loads> rows;
@@ -69,8 +77,8 @@ struct wave_sums {
     column_squares<Loads> squares[tile_parts];
 };
 
-template <bool RoundAsReference, class Data, int m, int Loads>
-MHC_DEVICE wave_sums<m, Loads> multiply(const tile_rows<Data, Loads>& x, const tile_weights<m, Loads>& by)
+template <bool RoundAsReference, class Data, int m, int Loads, int InLds>
+MHC_DEVICE wave_sums<m, Loads> multiply(const tile_rows<Data, Loads>& x, const tile_weights<m, Loads, InLds>& by)
 {
     using factor_of_data = factor_of<Data, RoundAsReference>;
     using piece = right_piece<factor_of_data, Data, RoundAsReference>;
@@ -82,13 +90,15 @@ MHC_DEVICE wave_sums<m, Loads> multiply(const tile_rows<Data, Loads>& x, const t
         for (int part = 0; part < tile_parts; ++part) right[part].take(x.at[part] + i * data_words<Data>);
 #pragma unroll
         for (int factor = 0; factor < factors<m>; ++factor) {
+            left_piece room;
+            const left_piece* const left = by.pieces(factor, i, room);
 #pragma unroll
             for (int part = 0; part < tile_parts; ++part) {
                 product_sums& sum = sums.products[part][factor];
-                add_product(sum, by.at[factor] + i, right[part].high, static_cast<const factor_of_data*>(nullptr));
+                add_product(sum, left, right[part].high, static_cast<const factor_of_data*>(nullptr));
                 // Low parts of weights are in every second factor alone, and with high ones in the last.
                 if constexpr (piece::has_low)
-                    if (factor % 2 == 0) add_product(sum, by.at[factor] + i, right[part].low);
+                    if (factor % 2 == 0) add_product(sum, left, right[part].low);
             }
         }
 #pragma unroll
@@ -113,7 +123,8 @@ constexpr int tiles_at_once = matrix_unit::tiles_at_once;
 /// 16 bytes of LDS that a work-group takes.
 template <class Data, class Rows, int n, class Grid>
 constexpr int tile_room =
-    tile_queue<Data, tile_loads<Rows, n>, Grid>::room + 2 * tiles_at_once* tile_floats<n * n + 2 * n> / 4;
+    tile_queue<n * n + 2 * n, Data, tile_loads<Rows, n>, Grid>::room + 2 * tiles_at_once* tile_floats<n * n + 2 * n> / 4 +
+    pieces_in_lds<n * n + 2 * n, tile_loads<Rows, n>>* piece_words;
 
 /// A sum of a factor's products, its scale undone: number `item` of a lane's.
 template <bool IsScaled>
@@ -205,16 +216,18 @@ MHC_DEVICE void project_slice(Grid at, uint4* lds, const Data* x, Matrix fn, flo
     const tile_place place = place_of<Rows, n>(slice, wave);
     const i64 tiles = (valid + tile_tokens - 1) / tile_tokens;
 
-    tile_weights<m, loads> weights;
+    using queue_of_tiles = tile_queue<m, Data, loads, Grid>;
+    constexpr int stages = queue_of_tiles::stages, room_floats = tiles_at_once * tile_floats<m>;
+
+    tile_weights<m, loads, pieces_in_lds<m, loads>> weights;
+    weights.lds = lds + queue_of_tiles::room + 2 * room_floats / 4 + at.thread();
     load_tile_weights<Data, Rows, WeightAlign, RoundAsReference>(weights, fn, place, lane, fn_rows);
     wait_for_last_kernel();
     let_next_kernel_start();  // not earlier: it may read what the last one wrote
 
     const tile_results<m, Grid> results(at, proj, sqsum, split, tokens, fn_rows);
-    using queue_of_tiles = tile_queue<Data, loads, Grid>;
     queue_of_tiles queue(lds);
     float* const shared = reinterpret_cast<float*>(lds + queue_of_tiles::room);
-    constexpr int stages = queue_of_tiles::stages, room_floats = tiles_at_once * tile_floats<m>;
     auto fetch = [&](int stage, i64 tile) MHC_INLINE {
         fetch_tile<Rows, loads>(queue, at, stage, x, place, tile * tile_tokens, valid, x_token, x_stream);
     };

@@ -31,11 +31,38 @@ MHC_DEVICE int row_of_parts(int row)
     return row / (2 * half) * half + row % half;
 }
 
-/// Weights of a wave's channels.
+/// Registers that all weights of a lane would take, and LDS, in words of 16 bytes, that a work-group's take of one piece.
 template <int m, int Loads>
+constexpr int weight_registers = factors<m>* Loads* matrix_unit::left_rows * 4;
+constexpr int tile_lanes = tile_waves * matrix_unit::columns * matrix_unit::groups;
+constexpr int piece_words = matrix_unit::left_rows * tile_lanes;
+
+/// Weights of a wave's channels. The first InLds pieces, in the order of loads, are in LDS: for want of registers, which
+/// they leave before the others come.
+template <int m, int Loads, int InLds = 0>
 struct tile_weights {
     left_piece at[factors<m>][Loads];
     row_scales scales;  ///< of fp16: of the rows of each two factors, and of the last ones
+    uint4* lds;         ///< where those pieces' words are that this lane has
+
+    static MHC_MEMBER bool is_in_lds(int factor, int load) { return load * factors<m> + factor < InLds; }
+    MHC_MEMBER uint4& word_in_lds(int factor, int load, int row) const
+    {
+        return lds[(load * factors<m> + factor) * piece_words + row * tile_lanes];
+    }
+    MHC_MEMBER void put(int factor, int load, int row, uint4 v)
+    {
+        (is_in_lds(factor, load) ? word_in_lds(factor, load, row) : at[factor][load].rows[row]) = v;
+    }
+    /// The pieces of a factor from `load` on; one alone where some are in LDS, which comes by way of `room`.
+    MHC_MEMBER const left_piece* pieces(int factor, int load, left_piece& room) const
+    {
+        if (!is_in_lds(factor, load)) return at[factor] + load;
+        static_assert(InLds == 0 || matrix_unit::loads == 1, "a product takes one piece");
+#pragma unroll
+        for (int row = 0; row < matrix_unit::left_rows; ++row) room.rows[row] = word_in_lds(factor, load, row);
+        return &room;
+    }
 };
 
 /// Where the channels of one wave are: of stream `stream` from `first` on, those below `end`. A lane has 8 of a load's, in
@@ -51,8 +78,8 @@ MHC_DEVICE tile_place place_of(int slice, int wave)
     return {wave / waves, slice * Rows::slice + wave % waves * (tile_loads<Rows, n> * load_channels), Rows::C};
 }
 
-template <class Data, class Rows, int WeightAlign, bool RoundAsReference, int m, int Loads, class Matrix>
-MHC_DEVICE void load_tile_weights(tile_weights<m, Loads>& to, Matrix fn, tile_place at, int lane, int fn_rows)
+template <class Data, class Rows, int WeightAlign, bool RoundAsReference, int m, int Loads, int InLds, class Matrix>
+MHC_DEVICE void load_tile_weights(tile_weights<m, Loads, InLds>& to, Matrix fn, tile_place at, int lane, int fn_rows)
 {
     static_assert(m % 16 > 0 && m % 16 <= 8, "the last factor has two parts of 8 rows");
     constexpr int last = full_factors<m>, rows = matrix_unit::left_rows;
@@ -96,11 +123,11 @@ MHC_DEVICE void load_tile_weights(tile_weights<m, Loads>& to, Matrix fn, tile_pl
 #pragma unroll
             for (int factor = 0; factor < last; factor += 2) {
                 const weight_parts parts = parts_of(i, factor * 8 + row, factor / 2 * rows + item);
-                to.at[factor][i].rows[item] = parts.high;
-                to.at[factor + 1][i].rows[item] = parts.low;
+                to.put(factor, i, item, parts.high);
+                to.put(factor + 1, i, item, parts.low);
             }
             const weight_parts parts = parts_of(i, last * 8 + row_of_parts(row), last / 2 * rows);
-            to.at[last][i].rows[item] = is_low_part(row) ? parts.low : parts.high;
+            to.put(last, i, item, is_low_part(row) ? parts.low : parts.high);
         }
     }
 }

@@ -135,6 +135,31 @@ TEST_CASE("bits: strides and alignment change no bits")
     });
 }
 
+TEST_CASE("bits: streams that are read once, as those of aligned rows may be, give what those read several times give")
+{
+    session& on = session::instance();
+    const bool is_small = environment("MHC_TEST_SMALL", "0") != "0";
+    const std::vector<size> all = {{4, 392, jit::dtype::bf16},
+                                   {4, 1280, jit::dtype::bf16},
+                                   {4, 7168, jit::dtype::fp16},
+                                   {4, 7680, jit::dtype::bf16},
+                                   {4, 8192, jit::dtype::fp16}};
+    for (const jit::operation op :
+         {jit::operation::pre_fwd, jit::operation::post_pre_fwd, jit::operation::dynamic_layer_fwd})
+        for (const size& of : all) {
+            if (is_small && of.hidden_dim > 392) break;
+            test_case base = base_case(op, of);
+            if (base.name.find(case_filter()) == std::string::npos) continue;
+            base.tokens = 33;
+            base.spec.norm_weight = false;
+            base.spec.alignment_bytes = 16;
+            const operands whole = make_operands(base);
+            jit::layer_spec unaligned = base.spec;
+            unaligned.alignment_bytes = jit::size_of(of.type);
+            check_same_bits(base.name, whole, run(on, base.spec, whole), run(on, unaligned, whole), range(0, 33, 1));
+        }
+}
+
 TEST_CASE("bits: static coefficients give what the same coefficients of each token give")
 {
     session& on = session::instance();

@@ -20,21 +20,22 @@ struct path_size {
     jit::preset preset;
     jit::dtype weight;
 };
-// One slice of 384 channels on sm_90a and the first of two; a slice that ends within a box of 64 channels, clusters of 4, 8
-// and 16, and several tiles for each. The first ones are emulated too.
+// One slice of 384 channels on sm_90a and the first of two; a slice that ends within a box of 64 channels, clusters of 4, 8,
+// 15 and 16, and several tiles for each; slices whose weights are partly in LDS. The first ones are emulated too.
 constexpr path_size path_sizes[] = {
     {64, 3, jit::preset::mhc_cu, jit::dtype::bf16},        {384, 17, jit::preset::deepseek, jit::dtype::fp32},
     {392, 9, jit::preset::paper, jit::dtype::fp16},        {8, 1, jit::preset::deepseek, jit::dtype::fp32},
     {72, 40, jit::preset::aiter_triton, jit::dtype::fp32}, {768, 1100, jit::preset::deepseek, jit::dtype::fp32},
     {1288, 33, jit::preset::mhc_cu, jit::dtype::bf16},     {2880, 130, jit::preset::deepseek, jit::dtype::fp32},
-    {4096, 1000, jit::preset::deepseek, jit::dtype::fp32}, {7168, 8, jit::preset::paper, jit::dtype::bf16}};
+    {4096, 1000, jit::preset::deepseek, jit::dtype::fp32}, {7168, 8, jit::preset::paper, jit::dtype::bf16},
+    {7176, 57, jit::preset::deepseek, jit::dtype::fp32},   {8192, 531, jit::preset::deepseek, jit::dtype::fp32}};
 constexpr std::size_t small_sizes = 3;
 // The same of mHC.cu's layer.
 constexpr path_size layer_sizes[] = {
     {392, 9, jit::preset::mhc_cu, jit::dtype::bf16},      {72, 40, jit::preset::mhc_cu, jit::dtype::fp32},
     {768, 1100, jit::preset::deepseek, jit::dtype::fp32}, {1288, 33, jit::preset::mhc_cu, jit::dtype::fp16},
     {2880, 130, jit::preset::mhc_cu, jit::dtype::fp32},   {4096, 1000, jit::preset::mhc_cu, jit::dtype::fp32},
-    {7168, 300, jit::preset::paper, jit::dtype::bf16}};
+    {7168, 300, jit::preset::paper, jit::dtype::bf16},    {7680, 333, jit::preset::mhc_cu, jit::dtype::fp32}};
 constexpr std::size_t small_layers = 2;
 
 test_case path_case(operation op, const path_size& size, stride_kind x_strides)
@@ -104,7 +105,14 @@ constexpr wide_size split_sizes[] = {{operation::pre_fwd, 4, 136, 33, jit::dtype
                                      {operation::pre_fwd, 4, 4096, 300, jit::dtype::fp32, jit::dtype::fp32, 1},
                                      {operation::post_pre_fwd, 4, 7168, 130, jit::dtype::fp32, jit::dtype::fp32, 1},
                                      {operation::post_pre_fwd, 2, 8192, 40, jit::dtype::fp16, jit::dtype::bf16, 1},
-                                     {operation::dynamic_layer_fwd, 4, 1280, 320, jit::dtype::fp16, jit::dtype::fp32, 1}};
+                                     {operation::dynamic_layer_fwd, 4, 1280, 320, jit::dtype::fp16, jit::dtype::fp32, 1},
+                                     {operation::pre_fwd, 4, 7680, 131, jit::dtype::fp16, jit::dtype::fp32, 1},
+                                     {operation::post_pre_fwd, 4, 8192, 195, jit::dtype::fp16, jit::dtype::fp32, 1},
+                                     {operation::post_pre_fwd, 4, 7688, 195, jit::dtype::bf16, jit::dtype::fp32, 1},
+                                     {operation::head_fwd, 4, 8192, 67, jit::dtype::fp16, jit::dtype::fp32, 1},
+                                     {operation::pre_project_fwd, 4, 8192, 67, jit::dtype::bf16, jit::dtype::fp32, 5},
+                                     {operation::pre_bwd, 4, 8192, 67, jit::dtype::bf16, jit::dtype::fp32, 1},
+                                     {operation::dynamic_layer_fwd, 4, 8192, 59, jit::dtype::fp16, jit::dtype::fp32, 1}};
 constexpr std::size_t small_split_sizes = 5;
 
 test_case wide_case(const wide_size& size)
@@ -178,7 +186,8 @@ TEST_CASE("matrix units: projections on many rows agree with the float64 referen
     check_sizes(wide_sizes, small_wide_sizes);
 }
 
-TEST_CASE("matrix units: projections of fp16 and fp32 agree with the float64 reference")
+TEST_CASE(
+    "matrix units: projections of fp16 and fp32, and of slices that registers do not hold, agree with the float64 reference")
 {
     check_sizes(split_sizes, small_split_sizes);
 }
