@@ -79,8 +79,7 @@ std::int64_t pre_stages(const facts& f) { return std::clamp<std::int64_t>(172 * 
 
 kernel_plan plan_pre_one_pass(const facts& f)
 {
-    const bool is_fp16 = f.spec.dtype == jit::dtype::fp16;
-    const std::int64_t pieces = pieces_in_lds(f, is_fp16 ? 5 : 4), stages = pre_stages(f) - (pieces > 4 ? 1 : 0);
+    const std::int64_t pieces = pieces_in_lds(f, 4), stages = pre_stages(f);
     kernel_plan k =
         start_one_pass(f, "pre_one_pass", {stages, pieces, pass_bytes(f, stages, pieces), own_registers(f), 208});
     k.bindings["pieces_in_lds"] = fmt::to_string(pieces);

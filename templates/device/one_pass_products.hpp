@@ -48,6 +48,7 @@ MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave
     float coming = of.count > 1 ? streams.weight_of_lane(of, 1, wave, lane) : 0.0f;
     for (int j = 0; j < of.count; ++j, from.next(), to.next(), next.next()) {
         if (Pass::is_made && j + 1 < of.count) {
+            if (j == 0) lds.ready(0).wait(0);  // until then others make a token of this wave's
             const int here = made_anew(lane);
             const float weight = coming;
             if (j + 2 < of.count) coming = streams.weight_of_lane(of, j + 2, wave, here);
