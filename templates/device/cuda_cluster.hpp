@@ -14,11 +14,9 @@ MHC_DEVICE u32 cluster_rank()
     return rank;
 }
 
-/// All waves of the cluster's work-groups have come here, and see each other's writes.
-MHC_DEVICE void cluster_barrier()
-{
-    asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
-}
+/// A lane of the cluster's work-groups tells that it has come here, once in a kernel, and waits until all have.
+MHC_DEVICE void tell_cluster() { asm volatile("barrier.cluster.arrive.relaxed;" ::: "memory"); }
+MHC_DEVICE void wait_for_cluster() { asm volatile("barrier.cluster.wait.acquire;" ::: "memory"); }
 
 MHC_DEVICE u32 lds_address(const void* p) { return u32(__cvta_generic_to_shared(p)); }
 /// Where `address` of this work-group's LDS is in that of `rank`.
@@ -28,6 +26,26 @@ MHC_DEVICE u32 lds_of_rank(u32 address, u32 rank)
     asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(address), "r"(rank));
     return there;
 }
+
+/// Some waves of a work-group, that have Lanes lanes, meet without the others; who only tells does not wait. Number: from 2
+/// on, of each meeting another.
+template <int Number, int Lanes>
+struct meeting {
+    MHC_MEMBER void tell() const { asm volatile("bar.arrive %0, %1;" ::"n"(Number), "n"(Lanes) : "memory"); }
+    MHC_MEMBER void meet() const { asm volatile("bar.sync %0, %1;" ::"n"(Number), "n"(Lanes) : "memory"); }
+    /// Meets when `bits` are known: loads that they come from are asked for before.
+    MHC_MEMBER void meet_after(u32 bits) const
+    {
+        asm volatile(
+            "{ .reg .b32 lanes;\n.reg .f32 known;\n.reg .pred never;\n"
+            "cvt.rn.f32.u32 known, %1;\n"
+            "setp.lt.f32 never, known, 0f00000000;\n"  // which the assembler does not see
+            "selp.b32 lanes, 32, %2, never;\n"
+            "bar.sync %0, lanes; }" ::"n"(Number),
+            "r"(bits), "n"(Lanes)
+            : "memory");
+    }
+};
 
 /// A word of LDS that waves wait at: its turn ends when as many have arrived as it was made for, and every byte that was
 /// announced has come. Turns are counted from 0; who waits names the turn.
@@ -77,7 +95,7 @@ struct signal {
     }
 };
 
-/// Those who wait at signals find them made.
+/// Those who wait at signals find them made: of the cluster, when this lane has told it.
 MHC_DEVICE void show_signals() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
 
 /// 16 bytes to a work-group's LDS, of which they tell its signal; both addresses are lds_of_rank's.
@@ -117,10 +135,10 @@ MHC_DEVICE void prefetch_box(const tensor_map& map, int channel, int token)
 /// `bytes` that follow each other, as copy_box; places and bytes are multiples of 16.
 MHC_DEVICE void copy_row(uint4* to, const void* from, int bytes, signal& told)
 {
-    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
-                     lds_address(to)),
-                 "l"(from), "r"(bytes), "r"(lds_address(&told.word))
-                 : "memory");
+    asm volatile(
+        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(lds_address(to)),
+        "l"(from), "r"(bytes), "r"(lds_address(&told.word))
+        : "memory");
 }
 /// What this lane has seen of writes to LDS comes before what it asks the copy engine to put there.
 MHC_DEVICE void before_copies() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }

@@ -267,12 +267,11 @@ MHC_DEVICE void layer_one_pass(Grid at, uint4* room, const tensor_map& x, Matrix
     constexpr int lag = Pass::lag, n = Pass::n;
     const int wave = at.wave(), lane = at.lane();
     const tiles_of of = tiles_of_group<Pass>(at, valid);
-    if (at.thread() == 0) make_layer_signals<Pass>(lds);
-    barrier();
-    cluster_barrier();
     if (wave < Pass::waves) {
+        tell_cluster();
         take_registers<More>();
-        auto add = [&](int j) MHC_INLINE { add_pieces<Pass, RoundAsReference>(lds, j, wave, lane, out); };
+        auto add = [&](int j)
+                       MHC_INLINE { add_pieces<Pass, RoundAsReference>(lds, j, made_anew(wave), made_anew(lane), out); };
         multiply_tiles<Pass, Data, WeightAlign, RoundAsReference>(lds, of, wave, lane, streams_as_fetched{}, fn,
                                                                   [&](int j) MHC_INLINE {
                                                                       if (j >= lag) add(j - lag);
@@ -281,6 +280,7 @@ MHC_DEVICE void layer_one_pass(Grid at, uint4* room, const tensor_map& x, Matrix
         for (int j = of.count > lag ? of.count - lag : 0; j < of.count; ++j) add(j);
     } else {
         give_registers<Fewer>();
+        begin_with_signals<Pass>(at, [&]() MHC_INLINE { make_layer_signals<Pass>(lds); });
         auto go_on = [&](int j) MHC_INLINE {
             if (j >= lag && j - lag < of.count) send_squares<Pass>(lds, j - lag, of.rank, lane);
             if (j >= Pass::scale_lag) make_scales<Pass>(lds, j - Pass::scale_lag, lane, norm_eps);
@@ -290,27 +290,30 @@ MHC_DEVICE void layer_one_pass(Grid at, uint4* room, const tensor_map& x, Matrix
                 if (lane == 0) fetch_tiles<Pass>(lds, of, x, streams_as_fetched{});
                 break;
             case 5:
+                wait_for_cluster();
                 send_sums<Pass>(lds, of, lane, go_on);
                 MHC_SHORT_LOOP
                 for (int j = of.count; j < of.count + Pass::scale_lag; ++j) go_on(j);
-                break;
+                return;
             case 6:
-                make_coefficients<Pass, true>(lds, of, lane, by, k, [&](int j, int token, int o, float, float q) MHC_INLINE {
+                wait_for_cluster();
+                make_coefficients<Pass>(lds, of, lane, by, k, [&](int j, int token, int o, float, float q) MHC_INLINE {
                     send_post<Pass>(lds, j, token, o, q);
                 });
-                break;
+                return;
             case 7:
+                wait_for_cluster();
                 balance_tiles<Pass, Options>(lds, of, lane, k.sinkhorn_eps, [&](int j, int token, balance<n> s) MHC_INLINE {
                     send_weights<Pass, L>(lds, j, token, lane % n, s);
                 });
-                break;
+                return;
             default:
                 // Six registers for a channel, besides coefficients and places.
                 finish_tiles<Pass, (Fewer < 80 ? 4 : 8), RoundAsReference, WeightAlign>(
                     lds, of, at.thread() - Pass::waves * Grid::wave_size, weight, out, valid, out_token, out_stream);
         }
     }
-    cluster_barrier();  // nobody sends to a work-group that has ended
+    wait_for_cluster();  // as one_pass ends
 }
 
 }  // namespace mhc

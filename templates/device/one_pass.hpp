@@ -111,29 +111,30 @@ MHC_DEVICE void one_pass(Grid at, typename Pass::memory& lds, const tensor_map& 
     constexpr int n = Pass::n;
     const auto token_of = [=](int j, int token) MHC_INLINE { return i64(of.first + j * of.step) * Pass::tokens + token; };
     const auto nothing = [](int) MHC_INLINE {};
-    if (at.thread() == 0) make_signals<Pass>(lds);
-    barrier();
-    cluster_barrier();
     if (wave < Pass::waves) {
+        tell_cluster();
         take_registers<More>();
         multiply_tiles<Pass, Data, WeightAlign>(lds, of, wave, lane, streams, fn, nothing);
     } else {
         give_registers<Fewer>();
+        begin_with_signals<Pass>(at, [&]() MHC_INLINE { make_signals<Pass>(lds); });
         switch (wave - Pass::waves) {
             case 4:
                 if (lane == 0) fetch_tiles<Pass>(lds, of, x, streams);
                 break;
             case 5:
+                wait_for_cluster();
                 send_sums<Pass>(lds, of, lane, nothing);
-                break;
+                return;
             case 6:
+                wait_for_cluster();
                 make_coefficients<Pass>(lds, of, lane, by, k, [=](int j, int token, int o, float p, float q) MHC_INLINE {
                     const i64 t = token_of(j, token);
                     if (t >= valid) return;
                     pre[t * n + o] = p;
                     post[t * n + o] = q;
                 });
-                break;
+                return;
             case 7:
                 balance_tiles<Pass, Options>(lds, of, lane, k.sinkhorn_eps, [=](int j, int token, balance<n> s) MHC_INLINE {
                     const i64 t = token_of(j, token);
@@ -144,7 +145,8 @@ MHC_DEVICE void one_pass(Grid at, typename Pass::memory& lds, const tensor_map& 
                 add_streams<Pass>(lds, of, at.thread() - Pass::waves * Grid::wave_size, streams, layer_input, valid);
         }
     }
-    cluster_barrier();  // nobody sends to a work-group that has ended
+    // Nobody sends to a work-group that has ended: whatever is sent somebody waits for.
+    wait_for_cluster();
 }
 
 }  // namespace mhc

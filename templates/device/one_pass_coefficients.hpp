@@ -56,8 +56,8 @@ MHC_DEVICE void send_to_all(const float4& place, float4 v, const signal& told, i
 }
 
 /// The wave that makes z of the tiles that this work-group owns; put(j, token, o, pre[o], post[o]) of each of their tokens.
-/// MatrixFirst: who balances matrices is waited for longer than pre.
-template <class Pass, bool MatrixFirst = false, class Put>
+/// Matrices first: who balances them is waited for longer than pre.
+template <class Pass, class Put>
 MHC_DEVICE void make_coefficients(typename Pass::memory& lds, tiles_of of, int lane, affine by, coefficient_constants k,
                                   Put put)
 {
@@ -85,21 +85,16 @@ MHC_DEVICE void make_coefficients(typename Pass::memory& lds, tiles_of of, int l
         if (lane == 0) lds.arrived_here[slot].expect(Pass::ranks * Pass::sums * 4);
         const float* const totals = reinterpret_cast<const float*>(lds.totals) + token * Pass::width;
         const float r = inverse_rms<K>(totals[Pass::m], k), of_pre = totals[o] * r, of_post = totals[n + o] * r;
-        auto give_logits = [&]() MHC_INLINE {
-            if (room.turn > 0) lds.logits_gone[room.at].wait(room.turn - 1);
-            float* const entries = lds.matrices[room.at] + token * balance<n>::floats;
+        if (room.turn > 0) lds.logits_gone[room.at].wait(room.turn - 1);
+        float* const entries = lds.matrices[room.at] + token * balance<n>::floats;
 #pragma unroll
-            for (int b = 0; b < 4; ++b)
-                entries[o * 4 + b] = fma(totals[2 * n + o * 4 + b] * r, own.scale_res, own.base_res[b]);
-            wave_sync();  // totals are the next tile's
-            if (lane == 0) lds.logits_here[room.at].arrive();
-        };
-        if (MatrixFirst) give_logits();
+        for (int b = 0; b < 4; ++b) entries[o * 4 + b] = fma(totals[2 * n + o * 4 + b] * r, own.scale_res, own.base_res[b]);
+        wave_sync();  // totals are the next tile's
+        if (lane == 0) lds.logits_here[room.at].arrive();
         const float p = own.pre(of_pre, k);
         const float4 all = {of_lane<4>(p, 0), of_lane<4>(p, 1), of_lane<4>(p, 2), of_lane<4>(p, 3)};
         const int stage = j % Pass::stages;
         send_to_all<Pass>(lds.pre[stage][Pass::token_of(token)], all, lds.pre_here[stage], o);
-        if (!MatrixFirst) give_logits();
         room.next();
         put(j, Pass::token_of(token), o, p, own.post(of_post, k));  // who balances goes on meanwhile, and takes longer
     }

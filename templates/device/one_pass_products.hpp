@@ -38,8 +38,10 @@ MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave
     const tile_place place = place_of<typename Pass::Rows, Pass::n>(int(of.rank), wave);
     tile_weights<m, loads, Pass::in_lds> weights;
     weights.lds = lds.weights_of(wave * (tile_lanes / tile_waves) + lane);
+    if (is_scaled) signals_for_products<Pass>{}.meet();  // no registers are left for all weights on their way
     load_tile_weights<Data, typename Pass::Rows, WeightAlign, RoundAsReference>(weights, fn, place, lane, m);
     const u32 known = bits_of(weights);
+    if (!is_scaled) signals_for_products<Pass>{}.meet_after(known);
     if (lane == 0) lds.weights_here.arrive_after(known);
     ring<Pass::stages> from;
     ring<2> to;
@@ -54,8 +56,8 @@ MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave
             if (j + 2 < of.count) coming = streams.weight_of_lane(of, j + 2, wave, here);
             streams.make(lds, of, j + 1, next.at, next.turn, wave, here, weight);
         }
-        // What follows from it is no more kept beside weights.
-        const int mine = Pass::is_made || Pass::in_lds > 0 ? made_anew(lane) : lane;
+        // What follows from it is no more kept beside many weights, or scales.
+        const int mine = Pass::is_made || loads > 6 || is_scaled ? made_anew(lane) : lane;
         if (Pass::in_lds > 0) weights.lds = lds.weights_of(wave * (tile_lanes / tile_waves) + mine);
         const int token = Pass::token_of(matrix_unit::column(mine)), first = place.first - int(of.rank) * Pass::slice;
         int places[2];  // of loads by turns, a box having two

@@ -91,6 +91,22 @@ MHC_DEVICE void make_signals(typename Pass::memory& lds)
     show_signals();
 }
 
+/// Waves that multiply begin with weights, and find signals made when these are on their way.
+template <class Pass>
+using signals_for_products = meeting<3, tile_lanes + tile_lanes / tile_waves>;
+
+/// The beginning of the other waves, one lane of which makes signals, by make(). All lanes have told the cluster then.
+template <class Pass, class Grid, class Make>
+MHC_DEVICE void begin_with_signals(Grid at, Make make)
+{
+    constexpr int maker = Pass::waves + 4;
+    if (at.thread() == maker * Grid::wave_size) make();
+    wave_sync();
+    tell_cluster();
+    meeting<2, Pass::waves * Grid::wave_size>{}.meet();
+    if (at.thread() / Grid::wave_size == maker) signals_for_products<Pass>{}.tell();
+}
+
 /// Of a work-group: the tiles that its cluster has are first, first + step, ...
 struct tiles_of {
     int first, step, count;

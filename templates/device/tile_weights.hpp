@@ -115,6 +115,9 @@ MHC_DEVICE void load_tile_weights(tile_weights<m, Loads, InLds>& to, Matrix fn, 
         else
             return split_weights(weights_of(load, r), !RoundAsReference);
     };
+    // Where a lane has two rows of the last factor, they are the parts of one row of fn.
+    static_assert(rows == 1 || matrix_unit::half_rows == 8, "which are 8 rows apart");
+    const int first_row = matrix_unit::left_row(lane, 0);
 #pragma unroll
     for (int i = 0; i < Loads; ++i) {
 #pragma unroll
@@ -126,9 +129,10 @@ MHC_DEVICE void load_tile_weights(tile_weights<m, Loads, InLds>& to, Matrix fn, 
                 to.put(factor, i, item, parts.high);
                 to.put(factor + 1, i, item, parts.low);
             }
-            const weight_parts parts = parts_of(i, last * 8 + row_of_parts(row), last / 2 * rows);
-            to.put(last, i, item, is_low_part(row) ? parts.low : parts.high);
         }
+        const weight_parts parts = parts_of(i, last * 8 + row_of_parts(first_row), last / 2 * rows);
+        to.put(last, i, 0, rows == 1 && is_low_part(first_row) ? parts.low : parts.high);
+        if (rows == 2) to.put(last, i, rows - 1, parts.low);
     }
 }
 
