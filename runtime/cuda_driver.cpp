@@ -226,7 +226,10 @@ public:
     {
         const current_context here(context_);
         if (bytes == 0) return {};
-        return check(errc::launch_failed, "cuMemcpyHtoD", call().cuMemcpyHtoD_v2(address_of(to), from, bytes));
+        auto ok = check(errc::launch_failed, "cuMemcpyHtoD", call().cuMemcpyHtoD_v2(address_of(to), from, bytes));
+        // It returns when pageable memory may be written again, not yet when all has arrived.
+        if (ok) ok = check(errc::launch_failed, "cuStreamSynchronize", call().cuStreamSynchronize(nullptr));
+        return ok;
     }
     result<void> download(void* to, const void* from, std::size_t bytes) override
     {
