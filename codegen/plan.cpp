@@ -57,7 +57,13 @@ kernel_plan plan_mixed_chunks(const facts& f, const std::string& family, const f
 
 }  // namespace
 
-kernel_plan plan_post(const facts& f, const feeds& from) { return plan_mixed_chunks(f, "post", from); }
+kernel_plan plan_post(const facts& f, const feeds& from)
+{
+    kernel_plan k = plan_mixed_chunks(f, "post", from);
+    if (f.units.has_overlap) k.may_overlap = overlap::with_any;
+    return k;
+}
+
 kernel_plan plan_recompute(const facts& f) { return plan_mixed_chunks(f, "recompute", {}); }
 
 namespace {
@@ -131,7 +137,7 @@ kernel_plan plan_layer_ahead(const facts& f, const char* family, std::vector<arg
     const std::int64_t stages = layer_stages(f, resident);
     k.lds_bytes = static_cast<std::int32_t>(stages * layer_stage_bytes(f));
     k.grid.groups_max = f.units.groups() * resident;
-    k.may_overlap = true;
+    k.may_overlap = overlap::with_own;
     add(k, {{"resident", fmt::to_string(resident)}, {"stages", fmt::to_string(stages)}});
     add_layer_options(f, k, is_dynamic);
     return k;
@@ -184,7 +190,7 @@ kernel_plan plan_coefficients(const facts& f, const std::string& family, const f
     return k;
 }
 
-kernel_plan plan_pre_mix(const facts& f, const feeds& from)
+kernel_plan plan_pre_mix(const facts& f, const feeds& from, bool waits_first)
 {
     // Waves that add streams, a lane two vectors of a row of many, and one that balances matrices.
     const std::int64_t vectors = ceil_div(f.C, f.vector), turns = vectors > 256 ? ceil_div(vectors, 1024) * 2 : 1;
@@ -199,12 +205,14 @@ kernel_plan plan_pre_mix(const facts& f, const feeds& from)
     const std::int64_t stages = std::clamp<std::int64_t>(lds_bytes / (resident * stage_bytes), 1, 6);
     k.lds_bytes = static_cast<std::int32_t>(stages * stage_bytes);
     k.grid.groups_max = f.units.groups() * resident;
-    add(k, {{"resident", fmt::to_string(resident)}, {"stages", fmt::to_string(stages)}});
+    add(k, {{"resident", fmt::to_string(resident)},
+            {"stages", fmt::to_string(stages)},
+            {"waits_first", waits_first ? "true" : "false"}});
     add(k, rows_of(f, f.vector));
     add_sigmoids(f, k, true);
     add_sinkhorn(f, k.bindings);
     k.bindings["rms_eps"] = real(f.spec.options.rms_eps);
-    k.may_overlap = true;
+    k.may_overlap = waits_first ? overlap::with_any : overlap::with_own;
     finish(f, k, true);
     return k;
 }

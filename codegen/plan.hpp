@@ -173,6 +173,13 @@ struct streams_map {
 /// Which of an operator's launches a kernel is part of.
 enum class part_of : std::uint8_t { all, one_pass, several_passes };
 
+/// When a kernel may start, which waits by itself for the kernel ahead of it in the stream.
+enum class overlap {
+    none,      ///< when that has ended: it does not wait
+    with_own,  ///< before, where that is of the same operator, and so writes only some of what this one reads
+    with_any,  ///< before, whatever it is: until it has waited, this one reads parameters alone and writes nothing
+};
+
 struct kernel_plan {
     std::string family;          ///< "post": templates/post.in
     std::vector<argument> args;  ///< in the order of the kernel's parameters
@@ -186,7 +193,7 @@ struct kernel_plan {
     part_of launches = part_of::all;
     std::int64_t tokens_min = 0, tokens_max = INT64_MAX;  ///< of launches that have it
     streams_map map;                                      ///< of the argument that is a map, if there is one
-    bool may_overlap = false;                     ///< waits by itself for the kernel before it, where that is the operator's
+    overlap may_overlap = overlap::none;
     std::map<std::string, std::string> bindings;  ///< holes of the stub, but for `kernel`
     std::int64_t hidden_dim = 0;                  ///< 0 where the kernel does not depend on it
     std::int32_t n_streams = 0;

@@ -201,8 +201,9 @@ void add_projection(const facts& f, operator_plan& made, feeds from, const feed&
 /// "coefficients", "split_mixes", "head_coefficients", "dynamic_coefficients": what follows from the splits. A head reads
 /// the first n of `rows` rows.
 kernel_plan plan_coefficients(const facts& f, const std::string& family, const feeds& from, std::int64_t rows = 0);
-/// plan_coefficients and plan_apply_mix in one kernel, where f.has_pre_mix().
-kernel_plan plan_pre_mix(const facts& f, const feeds& from);
+/// plan_coefficients and plan_apply_mix in one kernel, where f.has_pre_mix(). Unless it waits first, the kernel before it
+/// does not write the streams.
+kernel_plan plan_pre_mix(const facts& f, const feeds& from, bool waits_first);
 /// Kernels of clusters that read the streams once. plan_project and plan_pre_mix, and plan_post besides, where
 /// f.has_one_pass().
 kernel_plan plan_pre_one_pass(const facts& f);

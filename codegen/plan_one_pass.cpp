@@ -48,6 +48,7 @@ kernel_plan start_one_pass(const facts& f, const std::string& family, room has)
     const std::int64_t ranks = f.project_slices();
     k.lds_bytes = static_cast<std::int32_t>(has.lds_bytes);
     const std::int64_t clusters = clusters_at_once[static_cast<std::size_t>(ranks - 2)];
+    k.may_overlap = overlap::with_any;
     k.cluster = static_cast<std::int32_t>(ranks);
     k.grid = {.tokens_per_unit = tile_tokens, .items_per_unit = ranks, .items_per_group = 1, .groups_max = clusters * ranks};
     k.map = {.box_channels = 64, .box_tokens = tile_tokens};

@@ -36,7 +36,7 @@ constexpr feed first_in_workspace{.parameter = slot::arranged_fn, .what = slot::
 void add_mix(const facts& f, operator_plan& made, feeds from, const feeds& sum_from = {})
 {
     // One kernel for both adds the streams by the coefficients that it has just made.
-    if (f.has_pre_mix() && sum_from.empty()) return made.kernels.push_back(plan_pre_mix(f, from));
+    if (f.has_pre_mix() && sum_from.empty()) return made.kernels.push_back(plan_pre_mix(f, from, made.kernels.empty()));
     made.kernels.push_back(plan_coefficients(f, "coefficients", from));
     from.insert(from.end(), sum_from.begin(), sum_from.end());
     made.kernels.push_back(plan_apply_mix(f, from, true));

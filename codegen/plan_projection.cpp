@@ -140,7 +140,7 @@ kernel_plan plan_project_tiles(const facts& f, const std::string& family, const 
         k.lds_bytes = static_cast<std::int32_t>(stages * 16 * f.project_slice * f.n * bytes +
                                                 4 * f.units.waves * 16 * (round_up(f.m, 8) + 1) * 4 +
                                                 (has_weights ? 5 * weight_piece_bytes : 0));
-    k.may_overlap = f.units.has_overlap;
+    k.may_overlap = f.units.has_overlap ? overlap::with_any : overlap::none;
     return k;
 }
 
@@ -258,7 +258,7 @@ void add_projection(const facts& f, operator_plan& made, feeds from, const feed&
     const std::size_t first = made.kernels.size();
     add_project(facts(in_float, f.on, f.tuned), made, "project", from, rows);
     for (std::size_t i = first; i < made.kernels.size(); ++i)
-        made.kernels[i].may_overlap = false;  // it waits for x alone, after it has read fn
+        made.kernels[i].may_overlap = overlap::none;  // it waits for x alone, after it has read fn
 }
 
 kernel_plan plan_rmsnorm_matmul(const facts& f)

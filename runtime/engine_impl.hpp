@@ -46,9 +46,10 @@ namespace mhc::jit {
 struct compiled_layer::impl {
     layer_spec spec;
     std::string target;
-    std::array<std::unique_ptr<const runtime::ready_operator>, operation_count> operators;
+    std::array<std::shared_ptr<const runtime::ready_operator>, operation_count> operators;
     std::vector<kernel_info> kernels;
     std::int32_t row_align = 1, weight_align = 1;  ///< bytes
+    bool may_overlap = false;                      ///< launches, what is ahead of them in the stream
 };
 
 struct engine::impl {

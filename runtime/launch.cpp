@@ -42,16 +42,21 @@ bool make_map(const ready_operator& op, const codegen::slot_values& values, std:
     return false;
 }
 
-/// One chunk of tokens; what all tokens share is made by the first.
+/// Beside what is ahead of it in the stream.
+bool may_start_early(const codegen::kernel_plan& k, codegen::overlap ahead)
+{
+    return ahead != codegen::overlap::none && (k.may_overlap == codegen::overlap::with_any || k.may_overlap == ahead);
+}
+
+/// One chunk of tokens; what all tokens share is made by the first. `ahead`: what its first kernel may overlap.
 jit::result<void> enqueue_chunk(const ready_operator& op, codegen::slot_values& values, std::int64_t tokens, bool is_first,
-                                void* stream)
+                                codegen::overlap ahead, void* stream)
 {
     alignas(64) std::array<unsigned char, codegen::argument_bytes_max> block;
     alignas(64) tensor_map map;
     std::array<void*, codegen::arguments_max> places;  // of the arguments in the block
     const codegen::part_of part =
         make_map(op, values, tokens, map) ? codegen::part_of::one_pass : codegen::part_of::several_passes;
-    bool follows_its_own = false;  // the kernel before it in the stream is this operator's too
     for (std::size_t i = 0; i < op.kernels.size(); ++i) {
         const codegen::kernel_plan& plan = op.plan.kernels[i];
         if (values[static_cast<std::size_t>(plan.only_if)] == 0 && (tokens > 0 || plan.only_if != slot::tokens)) continue;
@@ -78,13 +83,13 @@ jit::result<void> enqueue_chunk(const ready_operator& op, codegen::slot_values& 
                 std::memcpy(at, &value, sizeof(std::uint32_t));
         }
         const loaded_kernel& code = *op.kernels[i]->code;
-        const launch_extras extras{plan.lds_bytes, plan.may_overlap && follows_its_own, plan.cluster,
+        const launch_extras extras{plan.lds_bytes, may_start_early(plan, ahead), plan.cluster,
                                    plan.launches == codegen::part_of::one_pass ? places.data() : nullptr};
         auto ok = extras.lds_bytes > 0 || extras.may_start_early
                       ? code.launch_with(extras, groups, plan.block, block.data(), plan.argument_bytes, stream)
                       : code.launch(groups, plan.block, block.data(), plan.argument_bytes, stream);
         if (!ok) return ok;
-        follows_its_own = true;
+        ahead = codegen::overlap::with_own;
     }
     return {};
 }
@@ -107,16 +112,20 @@ jit::failure not_made(jit::operation op)
             fmt::format("{}: the layer was made without it; name it in the spec's `wanted`", to_string(op))};
 }
 
-jit::result<void> enqueue(const ready_operator& op, codegen::slot_values& values, std::int64_t tokens, void* stream)
+jit::result<void> enqueue(const ready_operator& op, codegen::slot_values& values, std::int64_t tokens, bool may_overlap,
+                          void* stream)
 {
     const std::int64_t chunk = op.plan.chunk_tokens(tokens);
+    // The kernel ahead may be what counts the valid tokens.
+    const bool is_counted = values[static_cast<std::size_t>(slot::num_valid_tokens)] != 0;
+    const codegen::overlap ahead = may_overlap && !is_counted ? codegen::overlap::with_any : codegen::overlap::none;
     // The GPU alone knows how many tokens are valid, and counts them from the first of all.
-    if (chunk == tokens || values[static_cast<std::size_t>(slot::num_valid_tokens)] != 0)
-        return enqueue_chunk(op, values, tokens, true, stream);
+    if (chunk == tokens || is_counted) return enqueue_chunk(op, values, tokens, true, ahead, stream);
     for (std::int64_t first = 0; first < tokens; first += chunk) {
         const std::int64_t some = std::min(chunk, tokens - first);
         values[static_cast<std::size_t>(slot::tokens)] = static_cast<std::uint64_t>(some);
-        if (auto ok = enqueue_chunk(op, values, some, first == 0, stream); !ok) return ok;
+        const codegen::overlap before = first == 0 ? ahead : codegen::overlap::none;
+        if (auto ok = enqueue_chunk(op, values, some, first == 0, before, stream); !ok) return ok;
         advance(op.plan, values, some);
     }
     return {};

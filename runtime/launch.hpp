@@ -6,8 +6,9 @@
 namespace mhc::runtime {
 
 /// Fills each kernel's argument block and launches it, in order, chunk of tokens by chunk where the plan has chunks. With no
-/// tokens only those that say so.
-jit::result<void> enqueue(const ready_operator& op, codegen::slot_values& values, std::int64_t tokens, void* stream);
+/// tokens only those that say so. may_overlap: as compiled_layer::overlapping.
+jit::result<void> enqueue(const ready_operator& op, codegen::slot_values& values, std::int64_t tokens, bool may_overlap,
+                          void* stream);
 
 /// Error of a layer that was made without the operator.
 jit::failure not_made(jit::operation op);
@@ -68,7 +69,7 @@ jit::result<void> launch(const Layer& layer, jit::operation op, std::int64_t tok
     if (tokens != 0 || ready->plan.runs_without_tokens) check(arguments);
     if (!arguments.is_ok()) return arguments.why();
     if (tokens == 0 && !ready->plan.runs_without_tokens) return {};
-    return enqueue(*ready, arguments.values(), tokens, stream);
+    return enqueue(*ready, arguments.values(), tokens, layer.may_overlap, stream);
 }
 
 /// Of an operator that can be told of a padded batch.

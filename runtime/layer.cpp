@@ -22,6 +22,13 @@ const layer_spec& compiled_layer::spec() const { return impl_->spec; }
 const std::string& compiled_layer::target() const { return impl_->target; }
 const std::vector<kernel_info>& compiled_layer::kernels() const { return impl_->kernels; }
 
+compiled_layer compiled_layer::overlapping() const
+{
+    auto made = std::make_shared<impl>(*impl_);
+    made->may_overlap = true;
+    return compiled_layer(std::move(made));
+}
+
 std::int64_t compiled_layer::workspace_bytes(operation op, std::int64_t tokens) const
 {
     const ready_operator* ready = impl_->operators[static_cast<std::size_t>(op)].get();

@@ -69,7 +69,7 @@ result<void> compiled_layer::multilayer_recompute(const multilayer_recompute_arg
     }
     for (std::int64_t i = 0; i < a.layer_count; ++i) {
         launch_check c = collect(*impl_, a, i);
-        if (auto ok = enqueue(*ready, c.values(), a.tokens, stream); !ok) return ok;
+        if (auto ok = enqueue(*ready, c.values(), a.tokens, impl_->may_overlap, stream); !ok) return ok;
     }
     return {};
 }

@@ -123,6 +123,11 @@ MHC_DEVICE void sums_of_wave(const float (&v)[Count], int lane, Put put)
 }
 
 MHC_DEVICE float square_root(float v) { return __builtin_sqrtf(v); }
+
+/// Kernels that follow each other do not overlap.
+MHC_DEVICE void let_next_kernel_start() {}
+MHC_DEVICE void wait_for_last_kernel() {}
+
 template <bool IsNormal>
 MHC_DEVICE float quotient(float a, float b)
 {

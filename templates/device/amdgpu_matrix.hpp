@@ -105,8 +105,4 @@ MHC_DEVICE weight_parts split_weights(vec<float, 8> w, bool has_low)
 /// v, as if it were not known before: what follows from it is not kept in registers from one turn of a loop to the next.
 MHC_DEVICE int made_anew(int v) { return made_here(v); }
 
-/// Kernels that follow each other do not overlap.
-MHC_DEVICE void let_next_kernel_start() {}
-MHC_DEVICE void wait_for_last_kernel() {}
-
 }  // namespace mhc

@@ -53,6 +53,21 @@ MHC_DEVICE u32 float_pair_to_bf16(float low, float high)
     return pair;
 }
 
+/// The next kernel of the stream may start, and wait for this one. Before sm_90 it starts when this one has ended.
+MHC_DEVICE void let_next_kernel_start()
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+/// The kernel before has ended, and what it wrote is seen.
+MHC_DEVICE void wait_for_last_kernel()
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
 /// The type that moves Bytes bytes at once.
 template <int Bytes>
 struct word;

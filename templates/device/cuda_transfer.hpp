@@ -1,5 +1,5 @@
 // mhc/device/cuda_transfer.hpp -- the vocabulary of NVIDIA GPUs from compute capability 9.0 on for what is on its way
-// between memory, LDS and registers, and for kernels that overlap.
+// between memory, LDS and registers.
 #pragma once
 
 #include <mhc/device/cuda_numbers.hpp>
@@ -150,10 +150,5 @@ struct first_waves {
 
 /// True, but not before v is here; false for one of all NaNs.
 MHC_DEVICE bool has_come(float v) { return __float_as_uint(v) != 0xffffffffU; }
-
-/// The next kernel of the stream may start, and wait for this one.
-MHC_DEVICE void let_next_kernel_start() { asm volatile("griddepcontrol.launch_dependents;"); }
-/// The kernel before has ended, and what it wrote is seen.
-MHC_DEVICE void wait_for_last_kernel() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
 
 }  // namespace mhc

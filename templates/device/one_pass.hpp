@@ -26,10 +26,12 @@ struct streams_as_fetched {
     }
 };
 
-/// The lane that fetches tiles.
+/// The lane that fetches tiles. It alone waits for the kernel before: who needs no tile reads parameters alone.
 template <class Pass, class Streams>
 MHC_DEVICE void fetch_tiles(typename Pass::memory& lds, tiles_of of, const tensor_map& x, const Streams& streams)
 {
+    wait_for_last_kernel();
+    let_next_kernel_start();
     ring<Pass::stages> to;
     for (int j = 0; j < of.count; ++j, to.next()) {
         if (to.turn > 0) {
@@ -60,6 +62,7 @@ MHC_DEVICE void add_streams(typename Pass::memory& lds, tiles_of of, int thread,
     using Rows = typename Pass::Rows;
     constexpr int vectors = Pass::slice / 8, items = Pass::tokens * vectors, n = Pass::n;
     if (Pass::is_made && of.count > 0) {
+        wait_for_last_kernel();  // for post and mix
 #pragma unroll 1
         for (int token = thread / 32; token < Pass::tokens; token += 4) {
             const int lane = made_anew(thread) % 32;

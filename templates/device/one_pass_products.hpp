@@ -47,6 +47,7 @@ MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave
     ring<2> to;
     ring<Pass::stages> next;
     next.next();
+    if (Pass::is_made) wait_for_last_kernel();  // for post and mix
     float coming = of.count > 1 ? streams.weight_of_lane(of, 1, wave, lane) : 0.0f;
     for (int j = 0; j < of.count; ++j, from.next(), to.next(), next.next()) {
         if (Pass::is_made && j + 1 < of.count) {

@@ -392,7 +392,7 @@ TEST_CASE("plan: a layer's streams are on their way to LDS before their use, whe
         const kernel_plan k = layer_of(spec_of(4, C), "sm_90a");
         CAPTURE(C);
         REQUIRE(k.family == "layer_ahead");
-        CHECK(k.may_overlap);
+        CHECK(k.may_overlap == overlap::with_own);
         CHECK(k.block == (C <= 2048 ? (C + 255) / 256 : (C + 511) / 512) * 32);  // a wave for each slice
         const int resident = std::stoi(k.bindings.at("resident")), stages = std::stoi(k.bindings.at("stages"));
         CHECK(stages >= 2);
@@ -403,6 +403,31 @@ TEST_CASE("plan: a layer's streams are on their way to LDS before their use, whe
     CHECK(layer_of(spec_of(8, 1280), "sm_90a").family == "layer");
     CHECK(layer_of(spec_of(4, 1280), "sm_80").family == "layer");
     CHECK(layer_of(spec_of(4, 1280), "gfx942").family == "layer");
+}
+
+TEST_CASE("plan: an operator of decoding may start before the kernel ahead has ended, where kernels may overlap")
+{
+    const auto starts_early = [](operation op, const char* target, const std::string& family) {
+        const operator_plan made = plan_of(spec_of(4, 4096), target, op);
+        const auto is_it = [&](const kernel_plan& k) { return k.family == family; };
+        const auto found = std::find_if(made.kernels.begin(), made.kernels.end(), is_it);
+        REQUIRE(found != made.kernels.end());
+        return found->may_overlap == overlap::with_any;
+    };
+    for (const char* target : {"sm_90", "sm_90a"}) {
+        CHECK(starts_early(operation::post_fwd, target, "post"));
+        CHECK(starts_early(operation::pre_fwd, target, "project_tiles"));
+        CHECK(starts_early(operation::pre_big_fuse, target, "pre_mix"));
+        CHECK_FALSE(starts_early(operation::pre_fwd, target, "pre_mix"));  // it reads streams before it waits for sums
+        CHECK_FALSE(starts_early(operation::static_layer_fwd, target, "static_coefficients"));
+    }
+    CHECK(starts_early(operation::pre_fwd, "sm_90a", "pre_one_pass"));
+    CHECK(starts_early(operation::post_pre_fwd, "sm_90a", "post_pre_one_pass"));
+    CHECK(starts_early(operation::dynamic_layer_fwd, "sm_90a", "layer_one_pass"));
+    for (const char* target : {"sm_80", "gfx942", "gfx1100"})
+        for (int op = 0; op < jit::operation_count; ++op)
+            for (const kernel_plan& k : plan_of(spec_of(4, 4096), target, static_cast<operation>(op)).kernels)
+                CHECK(k.may_overlap == overlap::none);
 }
 
 TEST_CASE("plan: streams that nobody keeps are stored only where they are many or matrix units read them")

@@ -69,6 +69,8 @@ void declare(CLI::App& app, bench_arguments& args)
     app.add_option("--output", args.output, "Write the results as JSON to this file")->type_name("FILE.json");
     app.add_option("--baseline", args.baseline, "Compare with the medians of a file that --output wrote")
         ->type_name("FILE.json");
+    app.add_flag("--overlap", args.may_overlap,
+                 "Each call may start before the one ahead has ended (compiled_layer::overlapping; NVIDIA from sm_90 on)");
     app.add_flag("--first-use", args.is_first_use, "Time layer() too, with an empty and with a full cache");
     app.add_option("--last-level-cache-mb", args.last_level_cache_mb,
                    "Emulated targets: size of the modelled last-level cache, 0 for none (default: the processor's)")
@@ -134,6 +136,7 @@ int bench(const bench_arguments& args, const std::string& command)
     if (!args.output.empty()) pending_files::check(args.output);
 
     bench_report report;
+    report.may_overlap = args.may_overlap;
     report.date = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::now()));
     report.command = command;
     if (!args.baseline.empty()) report.earlier.emplace(args.baseline);

@@ -80,7 +80,7 @@ double measure_copy(bench_target& on, std::int64_t gpu_bytes, random_source& ran
         const std::vector<std::byte> from(static_cast<std::size_t>(bytes), std::byte{0x3B});
         std::vector<std::byte> to(from.size());
         const auto call = [&](std::size_t, void*) { copy_on_all_threads(to.data(), from.data(), from.size()); };
-        const timing time = time_calls(*on.device, 1, call, {asked.warmup, asked.iters.value_or(20)});
+        const timing time = time_calls(*on.device, 1, call, {asked.warmup, asked.iters.value_or(20), false});
         return 2.0 * static_cast<double>(bytes) / time.median_us / 1e3;
     }
     constexpr std::int64_t row_bytes = 2 * 8192;
@@ -95,7 +95,8 @@ bench_row measure(bench_target& on, const bench_case& what, random_source& rando
     row.target = on.name;
     row.ideal_bytes = traffic_of(what.op, what.spec).bytes(what.tokens);
     {
-        const jit::compiled_layer layer = on.engine->layer(what.spec).value();
+        const jit::compiled_layer made = on.engine->layer(what.spec).value();
+        const jit::compiled_layer layer = asked.may_overlap ? made.overlapping() : made;
         const operand_sets sets(on, what, layer, random, sets_for(*on.device, row.ideal_bytes));
         row.time = time_calls(
             *on.device, sets.count(), [&](std::size_t set, void* stream) { sets.call(layer, set, stream); }, asked);

@@ -108,6 +108,7 @@ std::string times_text(const bench_report& report)
     for (const bench_target& target : report.targets)
         text += fmt::format("{}: {}, copy {:.0f} GB/s (read and written)\n", target.name, target.device->name(),
                             target.copy_gbps);
+    if (report.may_overlap) text += "Each call may start before the one ahead has ended.\n";
     std::vector<std::vector<std::string>> table = {head_of(report)};
     for (std::size_t i = 0; i < report.rows.size(); ++i) {
         const bench_row& row = report.rows[i];
@@ -201,7 +202,7 @@ std::string report_json(const bench_report& report)
     for (const bench_target& target : report.targets) copies[target.name] = target.copy_gbps;
     for (const bench_row& row : report.rows) rows.push_back(row_json(row));
     json whole = {{"version", jit::version()}, {"device", device_names(report)}, {"date", report.date},
-                  {"command", report.command}, {"copy_gbps", std::move(copies)}, {"rows", std::move(rows)}};
+                  {"command", report.command}, {"may_overlap", report.may_overlap}, {"copy_gbps", std::move(copies)}, {"rows", std::move(rows)}};
     if (report.targets.size() > 1)
         for (std::size_t i = 0; i < report.rows.size(); ++i)
             whole["speedup_to_first_target"].push_back(report.speedup_to_first(i));

@@ -43,6 +43,7 @@ struct bench_report {
     std::vector<bench_target> counted_targets;  ///< emulated ones
     std::vector<counted_row> counted;           ///< likewise
     std::vector<first_use_row> first_uses;
+    bool may_overlap = false;  ///< calls, the one ahead
     std::optional<baseline> earlier;
 
     /// How many times as fast as the same case on the first target; 1 there.

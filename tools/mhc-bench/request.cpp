@@ -140,6 +140,7 @@ std::vector<std::string> targets_of(const bench_arguments& args)
 repetition repetition_of(const bench_arguments& args)
 {
     repetition asked;
+    asked.may_overlap = args.may_overlap;
     if (!args.warmup.empty()) asked.warmup = static_cast<int>(number(args.warmup, "--warmup", 0, 1'000'000));
     if (!args.iters.empty()) asked.iters = static_cast<int>(number(args.iters, "--iters", 1, 1'000'000));
     return asked;
@@ -169,6 +170,7 @@ void check_options_apply(const bench_arguments& args, bool has_timed, bool has_c
                                 option{"--iters", !args.iters.empty(), true},
                                 option{"--copy-mb", !args.copy_mb.empty(), true},
                                 option{"--baseline", !args.baseline.empty(), true},
+                                option{"--overlap", args.may_overlap, true},
                                 option{"--last-level-cache-mb", !args.last_level_cache_mb.empty(), false},
                                 option{"--emulator-speed", args.wants_emulator_speed, false}};
     for (const auto& [flag, is_given, is_of_timing] : options) {

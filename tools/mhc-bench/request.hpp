@@ -15,7 +15,7 @@ namespace mhc::tools {
 struct bench_arguments {
     std::vector<std::string> ops, targets, tokens, hidden_dims, n_streams, dtypes, settings;
     std::string warmup, iters, copy_mb, output, baseline, last_level_cache_mb;
-    bool is_json = false, is_first_use = false, wants_emulator_speed = false;
+    bool is_json = false, is_first_use = false, may_overlap = false, wants_emulator_speed = false;
     engine_flags engine;
 };
 

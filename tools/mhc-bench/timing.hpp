@@ -17,6 +17,7 @@ struct timing {
 /// What the user asked for; empty: 3 replays and 20 replays of a graph on a GPU, 3 calls and 50 calls on host.
 struct repetition {
     std::optional<int> warmup, iters;
+    bool may_overlap = false;  ///< calls, the one ahead: compiled_layer::overlapping
 };
 
 /// One call on set `set` of the operands, enqueued on `stream`. Throws mhc::jit::exception.

@@ -75,6 +75,15 @@ public:
     result<void> post_head_bwd(const post_head_bwd_args& args, void* stream = nullptr) const;
     result<void> rmsnorm_matmul_bwd(const rmsnorm_matmul_bwd_args& args, void* stream = nullptr) const;
 
+    /// The same kernels; but a launch may start when the kernel ahead of it in the stream has not yet ended: it gets ready,
+    /// loads parameters, and waits before it reads or writes anything else. Worth some microseconds to few tokens, where
+    /// the kernel ahead is one of this library's too; NVIDIA from sm_90 on, elsewhere it changes nothing. Results are the
+    /// same, if the caller knows of the kernel ahead that it
+    /// - writes none of this layer's parameters (fn and phi, scale, base, alpha, b, biases and weights of norms), and
+    /// - did not itself start early without waiting; this library's kernels all wait.
+    /// An operator given `num_valid_tokens` is launched as ever, for the kernel ahead may write that.
+    compiled_layer overlapping() const;
+
     /// Bytes of scratch memory `op` needs for `tokens`; 0 for operators without a workspace argument, and for tokens <= 0.
     std::int64_t workspace_bytes(operation op, std::int64_t tokens) const;
 
