@@ -151,27 +151,27 @@ MHC_DEVICE void layer_gradient_once(Grid at, float* shared, Queue& queue, const 
     auto token = [=](i64 i) MHC_INLINE { return (at.group + i / each * at.groups) * each + i % each; };
     for (int s = 0; s < Queue::stages; ++s) queue.ask(from, own, s, thread, token(s), token(s) < tokens);
     lanes weight_sum[count];
-    int stage = 0;
-    for (i64 i = 0; token(i) < tokens; ++i) {
-        const i64 t = token(i), next = token(i + Queue::stages);
-        const float* const p = coefficients + t * coefficients_token;
+    auto after = [=](int stage) MHC_INLINE { return stage + 1 == Queue::stages ? 0 : stage + 1; };
+    auto add_token = [&](i64 i, int stage) MHC_INLINE {
+        const float* const p = coefficients + token(i) * coefficients_token;
         sums_of own_sums = {};
-        queue.wait();
 #pragma unroll
-        for (int k = 0; k < count; ++k) {
-            if (i % each == 0) weight_sum[k] = splat<W>(0.0f);
+        for (int k = 0; k < count; ++k)
             if (own.has(k))
                 add_channels<Rows, n, Data>(own_sums, queue.at(stage, k, thread),
                                             Rows::template load<WeightAlign>(weight, own.channel(k)), p, p + n);
-        }
         sums.put(i, wave, lane, own_sums.at);
-        barrier();
+    };
+    auto take_token = [&](i64 i, int stage) MHC_INLINE {
+        const i64 t = token(i), next = token(i + Queue::stages);
+        const float* const p = coefficients + t * coefficients_token;
         const norm_terms terms = norm_terms_of<Rows::C>(sums.get(i, sums_of::squares), sums.get(i, sums_of::products), eps);
         for (int e = thread; e < m; e += Grid::block)
             d_coefficients[t * m + e] = coefficient_gradient_of<n, L>(sums, i, e, terms);
         const bool ends_slice = i % each == each - 1 || t + 1 == tokens;
 #pragma unroll
         for (int k = 0; k < count; ++k) {
+            if (i % each == 0) weight_sum[k] = splat<W>(0.0f);
             if (!own.has(k)) continue;
             const vectors rows = queue.at(stage, k, thread);
             const lanes a = vectors::sum(rows.x, p), h = vectors::sum(rows.g, p + n) * terms.e0;
@@ -181,7 +181,26 @@ MHC_DEVICE void layer_gradient_once(Grid at, float* shared, Queue& queue, const 
             take(t, own.channel(k), fma<W>(a, splat<W>(-terms.e1), h * w), rows, p);
         }
         queue.ask(from, own, stage, thread, next, next < tokens);
-        stage = stage + 1 == Queue::stages ? 0 : stage + 1;
+    };
+    if constexpr (Queue::stages > 1) {  // a token's sums are made while the one before is taken
+        queue.wait();
+        if (token(0) < tokens) add_token(0, 0);
+        barrier();
+        int stage = 0;
+        for (i64 i = 0; token(i) < tokens; ++i) {
+            queue.wait_for_second();
+            if (token(i + 1) < tokens) add_token(i + 1, after(stage));
+            take_token(i, stage);
+            barrier();
+            stage = after(stage);
+        }
+    } else {
+        for (i64 i = 0; token(i) < tokens; ++i) {
+            queue.wait();
+            add_token(i, 0);
+            barrier();
+            take_token(i, 0);
+        }
     }
     queue.wait_for_all();
 }

@@ -21,6 +21,8 @@ struct rows_ahead {
         g.fetch(mine, stage, thread, from.g + t * from.g_token, from.g_stream, is_there);
     }
     MHC_MEMBER void wait() const { copies_but<2 * Stages - 2>(); }
+    /// The token after the oldest has come too.
+    MHC_MEMBER void wait_for_second() const { copies_but<2 * Stages - 4>(); }
     MHC_MEMBER void wait_for_all() const { copies_but<0>(); }
     MHC_MEMBER layer_vectors<Rows, n, Data> at(int stage, int k, int thread) const
     {
