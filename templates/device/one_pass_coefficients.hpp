@@ -85,12 +85,16 @@ MHC_DEVICE void make_coefficients(typename Pass::memory& lds, tiles_of of, int l
         if (lane == 0) lds.arrived_here[slot].expect(Pass::ranks * Pass::sums * 4);
         const float* const totals = reinterpret_cast<const float*>(lds.totals) + token * Pass::width;
         const float r = inverse_rms<K>(totals[Pass::m], k), of_pre = totals[o] * r, of_post = totals[n + o] * r;
-        if (room.turn > 0) lds.logits_gone[room.at].wait(room.turn - 1);
-        float* const entries = lds.matrices[room.at] + token * balance<n>::floats;
+        const auto give_logits = [&]() MHC_INLINE {
+            if (room.turn > 0) lds.logits_gone[room.at].wait(room.turn - 1);
+            float* const entries = lds.matrices[room.at] + token * balance<n>::floats;
 #pragma unroll
-        for (int b = 0; b < 4; ++b) entries[o * 4 + b] = fma(totals[2 * n + o * 4 + b] * r, own.scale_res, own.base_res[b]);
-        wave_sync();  // totals are the next tile's
-        if (lane == 0) lds.logits_here[room.at].arrive();
+            for (int b = 0; b < 4; ++b)
+                entries[o * 4 + b] = fma(totals[2 * n + o * 4 + b] * r, own.scale_res, own.base_res[b]);
+            wave_sync();  // totals are the next tile's
+            if (lane == 0) lds.logits_here[room.at].arrive();
+        };
+        give_logits();
         const float p = own.pre(of_pre, k);
         const float4 all = {of_lane<4>(p, 0), of_lane<4>(p, 1), of_lane<4>(p, 2), of_lane<4>(p, 3)};
         const int stage = j % Pass::stages;

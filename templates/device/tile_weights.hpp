@@ -52,7 +52,10 @@ struct tile_weights {
     }
     MHC_MEMBER void put(int factor, int load, int row, uint4 v)
     {
-        (is_in_lds(factor, load) ? word_in_lds(factor, load, row) : at[factor][load].rows[row]) = v;
+        if (is_in_lds(factor, load))
+            word_in_lds(factor, load, row) = v;
+        else
+            at[factor][load].rows[row] = v;
     }
     /// The pieces of a factor from `load` on; one alone where some are in LDS, which comes by way of `room`.
     MHC_MEMBER const left_piece* pieces(int factor, int load, left_piece& room) const
@@ -115,9 +118,7 @@ MHC_DEVICE void load_tile_weights(tile_weights<m, Loads, InLds>& to, Matrix fn, 
         else
             return split_weights(weights_of(load, r), !RoundAsReference);
     };
-    // Where a lane has two rows of the last factor, they are the parts of one row of fn.
-    static_assert(rows == 1 || matrix_unit::half_rows == 8, "which are 8 rows apart");
-    const int first_row = matrix_unit::left_row(lane, 0);
+    static_assert(rows == 1 || matrix_unit::half_rows == 8, "a lane's two rows of the last factor are one of fn");
 #pragma unroll
     for (int i = 0; i < Loads; ++i) {
 #pragma unroll
@@ -130,9 +131,14 @@ MHC_DEVICE void load_tile_weights(tile_weights<m, Loads, InLds>& to, Matrix fn, 
                 to.put(factor + 1, i, item, parts.low);
             }
         }
-        const weight_parts parts = parts_of(i, last * 8 + row_of_parts(first_row), last / 2 * rows);
-        to.put(last, i, 0, rows == 1 && is_low_part(first_row) ? parts.low : parts.high);
-        if (rows == 2) to.put(last, i, rows - 1, parts.low);
+        const int row = matrix_unit::left_row(lane, 0);
+        const weight_parts parts = parts_of(i, last * 8 + row_of_parts(row), last / 2 * rows);
+        if (rows == 2) {
+            to.put(last, i, 0, parts.high);
+            to.put(last, i, rows - 1, parts.low);
+        } else {
+            to.put(last, i, 0, is_low_part(row) ? parts.low : parts.high);
+        }
     }
 }
 
