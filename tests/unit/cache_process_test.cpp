@@ -14,14 +14,14 @@ public:
     gate() { REQUIRE(pipe(ends_.data()) == 0); }
     ~gate()
     {
-        close(ends_[0]);
-        close(ends_[1]);
+        ::close(ends_[0]);
+        ::close(ends_[1]);
     }
-    void open() const { (void)!write(ends_[1], "x", 1); }
+    void open() const { (void)!::write(ends_[1], "x", 1); }
     void wait() const
     {
         char byte = 0;
-        (void)!read(ends_[0], &byte, 1);
+        (void)!::read(ends_[0], &byte, 1);
     }
 
 private:

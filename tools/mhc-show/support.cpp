@@ -40,7 +40,7 @@ constexpr evidence evidences[] = {
     {"gfx1250", "compiled by HIPRTC 7.2 (tests/compat); nothing has run it"},
     {"sm_80", "compiled by NVRTC (tier compile, where NVRTC is); nothing has run it"},
     {"sm_90", "run on an H200 (tier gpu) until devices of 9.0 became sm_90a, with compute-sanitizer's four tools"},
-    {"sm_90a", "run on an H200 (tier gpu): pre_fwd, post_pre_fwd and broadcast_pre_fwd as they are, the others as sm_90 was before"},
+    {"sm_90a", "run on an H200 (tier gpu, 2026-11-22); docs/PERFORMANCE.md says what has changed since"},
 };
 
 std::string_view evidence_of(std::string_view target)

@@ -81,7 +81,8 @@ public:
     /// same, if the caller knows of the kernel ahead that it
     /// - writes none of this layer's parameters (fn and phi, scale, base, alpha, b, biases and weights of norms), and
     /// - did not itself start early without waiting; this library's kernels all wait.
-    /// An operator given `num_valid_tokens` is launched as ever, for the kernel ahead may write that.
+    /// An operator given `num_valid_tokens` is launched as ever, for the kernel ahead may write that. A kernel of somebody
+    /// else's that is launched so behind one of these has to wait too, as CUDA asks.
     compiled_layer overlapping() const;
 
     /// Bytes of scratch memory `op` needs for `tokens`; 0 for operators without a workspace argument, and for tokens <= 0.

@@ -1,0 +1,304 @@
+// tests/unit/plan_nvidia_test.cpp -- plans of what NVIDIA GPUs alone have, and of what other targets have instead.
+#include <doctest/doctest.h>
+
+#include <map>
+#include <set>
+#include <string>
+
+#include "tests/unit/plan_test_support.hpp"
+
+using namespace mhc;
+using namespace mhc::codegen;
+using namespace mhc::testing;
+using jit::operation;
+
+TEST_CASE("plan: matrix units make projections of bf16, in NVIDIA's with the mix in one kernel")
+{
+    using names = std::vector<std::string>;
+    const auto families = [](const jit::layer_spec& s, const char* target, operation op) {
+        names all;
+        for (const kernel_plan& k : plan_of(s, target, op).kernels) all.push_back(k.family);
+        return all;
+    };
+    const names tiles{"project_tiles", "pre_mix"}, portable{"project", "coefficients", "apply_mix"};
+    const jit::layer_spec s = spec_of(4, 4096);
+    for (const char* target : {"sm_90", "sm_100"}) CHECK(families(s, target, operation::pre_fwd) == tiles);
+    CHECK(families(s, "sm_90a", operation::pre_fwd) == names{"project_tiles", "pre_mix", "pre_one_pass"});
+    for (const char* target : {"sm_80", "sm_89", "sm_120", "gfx1030", "gfx1250", "host:x86-64-v3"})
+        CHECK(families(s, target, operation::pre_fwd) == portable);
+    for (const char* target : {"gfx90a", "gfx942", "gfx950", "gfx1100", "gfx1101", "gfx1200", "gfx1201"}) {
+        CHECK(families(s, target, operation::pre_fwd) == names{"project_tiles", "coefficients", "apply_mix"});
+        CHECK(families(s, target, operation::dynamic_layer_fwd).front() == "project_three_tiles");
+    }
+    CHECK(families(s, "sm_90", operation::post_pre_fwd) == names{"post", "project_tiles", "pre_mix"});
+    CHECK(families(s, "sm_90", operation::pre_big_fuse) == names{"pre_mix"});
+    CHECK(families(s, "sm_90", operation::dynamic_layer_fwd).front() == "project_three_tiles");
+
+    jit::layer_spec other = s;
+    for (const jit::dtype type : {jit::dtype::fp16, jit::dtype::fp32}) {
+        other.dtype = type;
+        CHECK(families(other, "sm_90", operation::pre_fwd) == tiles);
+        CHECK(families(other, "sm_90a", operation::pre_fwd) ==
+              (type == jit::dtype::fp16 ? names{"project_tiles", "pre_mix", "pre_one_pass"} : tiles));
+        CHECK(families(other, "gfx942", operation::pre_fwd).front() == "project_tiles");
+        CHECK(families(other, "gfx1200", operation::pre_fwd).front() ==
+              (type == jit::dtype::fp16 ? "project_tiles" : "project"));
+    }
+    other.hidden_dim = 504;  // few terms: what is left out of them would count
+    CHECK(families(other, "sm_90", operation::pre_fwd) == portable);
+    other = s;
+    other.options.arithmetic = jit::projection::strict;
+    CHECK(families(other, "sm_90", operation::pre_fwd) == portable);
+    other = s;
+    other.norm_weight = true;
+    CHECK(families(other, "sm_90", operation::pre_fwd) == names{"project_tiles", "coefficients", "apply_mix_norm"});
+    for (const std::int32_t n : {1, 2, 4}) CHECK(families(spec_of(n, 1288), "sm_90", operation::pre_fwd) == tiles);
+    const names wide{"project_wide", "coefficients", "apply_mix"};
+    for (const std::int32_t n : {3, 8, 32})
+        for (const char* target : {"gfx90a", "gfx942", "gfx950"})
+            CHECK(families(spec_of(n, 1288), target, operation::pre_fwd) == wide);
+    CHECK(families(spec_of(3, 1288), "sm_90", operation::pre_fwd) == wide);
+    for (const char* target : {"sm_80", "gfx1100", "gfx1200"})
+        CHECK(families(spec_of(8, 1288), target, operation::pre_fwd) == portable);
+    CHECK(families(spec_of(8, 1288), "sm_90", operation::dynamic_layer_fwd).front() == "project_three_wide");
+    // A head's kernel has a block of its own rows, not of all.
+    CHECK(plan_of(spec_of(8, 1280), "sm_90", operation::head_fwd).kernels.front().bindings.at("row_tiles") == "1");
+    // Few tokens are one work-group a slice, or one for each tile of rows.
+    const operator_plan by_tokens = plan_of(spec_of(8, 1280), "sm_90", operation::pre_fwd);
+    REQUIRE(by_tokens.kernels.size() == 4);
+    const kernel_plan &few = by_tokens.kernels[0], &many = by_tokens.kernels[1];
+    CHECK(few.bindings.at("row_tiles") == "1");
+    CHECK(many.bindings.at("row_tiles") == "5");
+    CHECK(few.bindings.at("slice") == many.bindings.at("slice"));
+    for (const std::int64_t tokens : {1, 512, 513, 8192})
+        CHECK(by_tokens.launches(few, tokens) != by_tokens.launches(many, tokens));
+    CHECK(by_tokens.launches(few, 512));
+    CHECK(families(spec_of(4, 1284), "sm_90", operation::pre_fwd) == portable);
+
+    const std::map<std::int64_t, std::int64_t> slices{{8, 1},     {1280, 4},  {1920, 8},  {4096, 16}, {7168, 16},
+                                                      {7176, 15}, {8192, 16}, {8200, 19}, {16384, 37}};
+    for (const auto& [C, count] : slices) {
+        const operator_plan planned = plan_of(spec_of(4, C), "sm_90", operation::pre_fwd);
+        const kernel_plan& project = planned.kernels.front();
+        CHECK(planned.slices == count);
+        CHECK(planned.slices * channels_of_ranks(4, C) >= C);
+        CHECK((planned.slices - 1) * channels_of_ranks(4, C) < C);
+        for (const std::int64_t tokens : {1, 16, 17, 320, 8192})  // every group has one slice
+            CHECK(project.grid.groups(tokens) % planned.slices == 0);
+        for (const kernel_plan& k : planned.kernels) CHECK(k.lds_bytes + 8192 <= 227 * 1024);
+        for (const char* target : {"gfx90a", "gfx942", "gfx1100", "gfx1200"}) {
+            const operator_plan on_amd = plan_of(spec_of(4, C), target, operation::pre_fwd);
+            CHECK(on_amd.slices == (C + 255) / 256);
+            for (const std::int64_t tokens : {1, 16, 17, 320, 8192})
+                CHECK(on_amd.kernels.front().grid.groups(tokens) % on_amd.slices == 0);
+            CHECK(on_amd.kernels.front().lds_bytes == 0);  // what it takes it declares
+        }
+    }
+}
+
+TEST_CASE("plan: four waves together make gradients' products, and the streams' with them, where a target has those")
+{
+    const auto family = [](const jit::layer_spec& s, const char* target, operation op, std::size_t kernel) {
+        return plan_of(s, target, op).kernels.at(kernel).family;
+    };
+    const auto tiles_of = [](const jit::layer_spec& s, const char* target, operation op) {
+        for (const kernel_plan& k : plan_of(s, target, op).kernels)
+            if (k.family.ends_with("tiles_bwd")) return k.bindings.at("gradient");
+        return std::string("none");
+    };
+    const jit::layer_spec s = spec_of(4, 4096);
+    jit::layer_spec with_norm = s;
+    with_norm.norm_weight = true;
+    for (const operation op : {operation::pre_bwd, operation::head_bwd}) {
+        CHECK(family(s, "sm_90a", op, 0) == "fn_factors");
+        CHECK(family(s, "sm_90a", op, 1) == "project_products");
+        CHECK(family(s, "sm_90", op, 0) == "project_tiles");
+        CHECK(family(with_norm, "sm_90a", op, 0) == "project_tiles");  // whose products depend on pre
+        CHECK(family(spec_of(1, 4096), "sm_90a", op, 0) == "project_tiles");
+    }
+    for (const operation op : {operation::pre_bwd, operation::post_pre_bwd, operation::dynamic_layer_bwd}) {
+        CHECK(tiles_of(s, "sm_90a", op) == "gradient_groups");
+        CHECK(tiles_of(with_norm, "sm_90a", op) == "gradient_groups");
+        CHECK(tiles_of(spec_of(1, 4096), "sm_90a", op) == "gradient_tiles");
+        for (const char* target : {"sm_90", "sm_100", "gfx942"}) CHECK(tiles_of(s, target, op) == "gradient_tiles");
+    }
+    CHECK(tiles_of(s, "sm_90a", operation::pre_project_bwd) == "gradient_tiles");  // whose splits a launch knows
+    for (const std::int32_t n : {2, 4})
+        for (const std::int64_t C : {64, 136, 1280, 4096, 7168})
+            for (const operation op : {operation::pre_bwd, operation::head_bwd, operation::post_pre_bwd,
+                                       operation::post_head_bwd, operation::dynamic_layer_bwd})
+                for (const kernel_plan& k : plan_of(spec_of(n, C), "sm_90a", op).kernels) {
+                    CHECK(k.lds_bytes <= 227 * 1024);
+                    if (k.family != "project_products") continue;
+                    for (const std::int64_t tokens : {1, 129, 8192}) CHECK(k.grid.groups(tokens) % ((C + 255) / 256) == 0);
+                }
+}
+
+TEST_CASE("plan: the arguments of every operator fit the launch block where the copy engine is told of streams")
+{
+    for (int i = 0; i < jit::operation_count; ++i)
+        for (const std::int32_t n : {1, 4}) {
+            const operator_plan p = plan_of(spec_of(n, 1280), "sm_90a", static_cast<operation>(i));
+            REQUIRE_FALSE(p.kernels.empty());
+            for (const kernel_plan& k : p.kernels) {
+                CAPTURE(k.family);
+                CHECK(k.argument_bytes <= argument_bytes_max);
+                CHECK(k.args.size() <= arguments_max);
+            }
+        }
+}
+
+TEST_CASE("plan: a cluster of work-groups reads the streams once, where there are clusters and a slice fits registers")
+{
+    const auto is_one_pass = [](const jit::layer_spec& s, const char* target, operation op) {
+        const operator_plan planned = plan_of(s, target, op);
+        const std::string& family = planned.kernels.back().family;
+        const bool has = family == "pre_one_pass" || family == "post_pre_one_pass" || family == "layer_one_pass";
+        CHECK(has == (planned.one_pass_tokens != 0));
+        if (!has) return false;
+        // A launch has either this kernel or those that read the streams several times.
+        const std::int64_t tokens = planned.one_pass_tokens;
+        int once = 0, often = 0;
+        for (const kernel_plan& k : planned.kernels) {
+            once += planned.launches(k, tokens) ? 1 : 0;
+            often += planned.launches(k, tokens - 1) ? 1 : 0;
+        }
+        CHECK(once == 1);
+        CHECK(often == (op == operation::post_pre_fwd ? 3 : 2));
+        return true;
+    };
+    const jit::layer_spec s = spec_of(4, 4096);
+    CHECK(is_one_pass(s, "sm_90a", operation::pre_fwd));
+    CHECK(is_one_pass(s, "sm_90a", operation::post_pre_fwd));
+    CHECK(is_one_pass(s, "sm_90a", operation::broadcast_pre_fwd));
+    CHECK_FALSE(is_one_pass(s, "sm_90", operation::pre_fwd));
+    CHECK_FALSE(is_one_pass(s, "sm_90a", operation::delayed_pre_fwd));  // whose pre is another's
+    CHECK_FALSE(is_one_pass(s, "sm_90a", operation::head_fwd));
+    CHECK_FALSE(is_one_pass(spec_of(2, 4096), "sm_90a", operation::pre_fwd));
+    CHECK(is_one_pass(spec_of(4, 8192), "sm_90a", operation::pre_fwd));
+    CHECK_FALSE(is_one_pass(spec_of(4, 8200), "sm_90a", operation::pre_fwd));
+    CHECK(is_one_pass(s, "sm_90a", operation::dynamic_layer_fwd));
+    CHECK_FALSE(is_one_pass(s, "sm_90", operation::dynamic_layer_fwd));
+    CHECK_FALSE(is_one_pass(s, "sm_90a", operation::static_layer_fwd));
+    CHECK_FALSE(is_one_pass(spec_of(2, 4096), "sm_90a", operation::dynamic_layer_fwd));
+    CHECK_FALSE(is_one_pass(spec_of(4, 7176), "sm_90a", operation::dynamic_layer_fwd));
+    jit::layer_spec other = s;
+    other.dtype = jit::dtype::fp32;
+    CHECK_FALSE(is_one_pass(other, "sm_90a", operation::dynamic_layer_fwd));
+    other = s;
+    other.norm_weight = true;
+    CHECK_FALSE(is_one_pass(other, "sm_90a", operation::pre_fwd));
+    other = s;
+    other.alignment_bytes = 4;
+    CHECK_FALSE(is_one_pass(other, "sm_90a", operation::pre_fwd));
+    CHECK_FALSE(is_one_pass(other, "sm_90a", operation::dynamic_layer_fwd));
+    other = s;
+    other.fn_order = jit::fn_order::phi;
+    CHECK_FALSE(is_one_pass(other, "sm_90a", operation::pre_fwd));
+
+    for (const operation op : {operation::pre_fwd, operation::dynamic_layer_fwd})
+        for (const std::int64_t C : {8, 64, 72, 384}) CHECK_FALSE(is_one_pass(spec_of(4, C), "sm_90a", op));
+    const auto check_geometry = [](std::int64_t C, operation op, const char* family) {
+        const operator_plan planned = plan_of(spec_of(4, C), "sm_90a", op);
+        const kernel_plan& k = planned.kernels.back();
+        REQUIRE(k.family == family);
+        CHECK(k.cluster == planned.slices);
+        CHECK(k.cluster >= 2);  // one group may not send to itself
+        CHECK(k.cluster <= 16);
+        for (const std::int64_t tokens : {1, 8, 9, 320, 8192}) CHECK(k.grid.groups(tokens) % k.cluster == 0);
+        CHECK(k.lds_bytes <= 227 * 1024);
+        CHECK(std::stoi(k.bindings.at("more_registers")) + std::stoi(k.bindings.at("fewer_registers")) <= 256);
+    };
+    // More clusters than run at once would take twice as long.
+    for (const auto& [C, groups] : std::map<std::int64_t, std::int64_t>{{1280, 30 * 4}, {1672, 15 * 7}, {3584, 7 * 14}})
+        CHECK(plan_of(spec_of(4, C), "sm_90a", operation::pre_fwd).kernels.back().grid.groups(8192) == groups);
+    for (const std::int64_t C : {392, 1280, 1920, 2560, 2880, 3584, 4096, 5120, 7168, 7680, 8192}) {
+        check_geometry(C, operation::pre_fwd, "pre_one_pass");
+        check_geometry(C, operation::post_pre_fwd, "post_pre_one_pass");
+        if (C <= 7168) check_geometry(C, operation::dynamic_layer_fwd, "layer_one_pass");
+    }
+}
+
+TEST_CASE("plan: rows of a dynamic layer that a cluster may have are summed in its order, whichever kernel has them")
+{
+    const auto slice_of = [](const jit::layer_spec& s, const char* target, operation op, const char* family) {
+        for (const kernel_plan& k : plan_of(s, target, op).kernels)
+            if (k.family == family) return k.bindings.at("slice");
+        return std::string("no such kernel");
+    };
+    const jit::layer_spec s = spec_of(4, 4096);
+    jit::layer_spec unaligned = s;
+    unaligned.alignment_bytes = 2;
+    CHECK(slice_of(s, "sm_90a", operation::dynamic_layer_fwd, "dynamic_layer_ahead") == "512, 256");
+    CHECK(slice_of(unaligned, "sm_90a", operation::dynamic_layer_fwd, "layer") == "512, 256");
+    CHECK(slice_of(s, "sm_90a", operation::static_layer_fwd, "layer_ahead") == "512");
+    CHECK(slice_of(unaligned, "sm_90a", operation::static_layer_fwd, "layer") == "512");
+    CHECK(slice_of(s, "sm_90", operation::dynamic_layer_fwd, "dynamic_layer_ahead") == "512");
+    CHECK(slice_of(spec_of(2, 4096), "sm_90a", operation::dynamic_layer_fwd, "dynamic_layer_ahead") == "512");
+}
+
+TEST_CASE("plan: NVIDIA's short work-groups have few lanes past a row's end, and registers for all that they ask for")
+{
+    struct block_of {
+        std::int64_t hidden_dim;
+        int block;
+    };
+    for (const auto& [C, block] :
+         {block_of{64, 32}, {1000, 128}, {1280, 160}, {1536, 96}, {2560, 160}, {4096, 128}, {7168, 128}}) {
+        const kernel_plan k = plan_of(spec_of(4, C), "sm_90", operation::post_fwd).kernels.front();
+        CAPTURE(C);
+        CHECK(k.block == block);
+        const int resident = std::stoi(k.bindings.at("resident"));
+        CHECK(resident >= 1);
+        CHECK(65536 / (resident * block) >= 96);  // of a multiprocessor's registers, a lane's
+    }
+    const kernel_plan of_eight = plan_of(spec_of(8, 4096), "sm_90", operation::post_fwd).kernels.front();
+    CHECK(65536 / (std::stoi(of_eight.bindings.at("resident")) * of_eight.block) >= 255);
+}
+
+TEST_CASE("plan: a layer's streams are on their way to LDS before their use, where a kernel is given LDS for two tokens")
+{
+    const auto layer_of = [](const jit::layer_spec& s, const char* target) {
+        return plan_of(s, target, operation::static_layer_fwd).kernels.back();
+    };
+    for (const std::int64_t C : {8, 1280, 4096, 7168, 8192}) {
+        const kernel_plan k = layer_of(spec_of(4, C), "sm_90a");
+        CAPTURE(C);
+        REQUIRE(k.family == "layer_ahead");
+        CHECK(k.may_overlap == overlap::with_own);
+        CHECK(k.block == (C <= 2048 ? (C + 255) / 256 : (C + 511) / 512) * 32);  // a wave for each slice
+        const int resident = std::stoi(k.bindings.at("resident")), stages = std::stoi(k.bindings.at("stages"));
+        CHECK(stages >= 2);
+        CHECK(resident * k.lds_bytes <= 200 * 1024);
+    }
+    CHECK(layer_of(spec_of(4, 8200), "sm_90a").family == "layer");
+    CHECK(layer_of(spec_of(4, 1281), "sm_90a").family == "layer");
+    CHECK(layer_of(spec_of(8, 1280), "sm_90a").family == "layer");
+    CHECK(layer_of(spec_of(4, 1280), "sm_80").family == "layer");
+    CHECK(layer_of(spec_of(4, 1280), "gfx942").family == "layer");
+}
+
+TEST_CASE("plan: an operator of decoding may start before the kernel ahead has ended, where kernels may overlap")
+{
+    const auto starts_early = [](operation op, const char* target, const std::string& family) {
+        const operator_plan made = plan_of(spec_of(4, 4096), target, op);
+        const auto is_it = [&](const kernel_plan& k) { return k.family == family; };
+        const auto found = std::find_if(made.kernels.begin(), made.kernels.end(), is_it);
+        REQUIRE(found != made.kernels.end());
+        return found->may_overlap == overlap::with_any;
+    };
+    for (const char* target : {"sm_90", "sm_90a"}) {
+        CHECK(starts_early(operation::post_fwd, target, "post"));
+        CHECK(starts_early(operation::pre_fwd, target, "project_tiles"));
+        CHECK(starts_early(operation::pre_big_fuse, target, "pre_mix"));
+        CHECK_FALSE(starts_early(operation::pre_fwd, target, "pre_mix"));  // it reads streams before it waits for sums
+        CHECK_FALSE(starts_early(operation::static_layer_fwd, target, "static_coefficients"));
+    }
+    CHECK(starts_early(operation::pre_fwd, "sm_90a", "pre_one_pass"));
+    CHECK(starts_early(operation::post_pre_fwd, "sm_90a", "post_pre_one_pass"));
+    CHECK(starts_early(operation::dynamic_layer_fwd, "sm_90a", "layer_one_pass"));
+    for (const char* target : {"sm_80", "gfx942", "gfx1100"})
+        for (int op = 0; op < jit::operation_count; ++op)
+            for (const kernel_plan& k : plan_of(spec_of(4, 4096), target, static_cast<operation>(op)).kernels)
+                CHECK(k.may_overlap == overlap::none);
+}
