@@ -3,12 +3,15 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <string>
-#include <tuple>
 
 #include "tests/host/driver.hpp"
+#include "tests/host/launch.hpp"
 #include "tests/reference/options.hpp"
 #include "tests/support/random.hpp"
 
@@ -19,26 +22,29 @@ using jit::operation;
 namespace {
 
 struct chain_size {
-    jit::dtype type;  ///< bf16 or fp32
+    jit::dtype type;
     std::int64_t hidden_dim, tokens;
 };
 
-/// Normal numbers as elements of `type`.
-std::vector<std::byte> numbers(std::string_view name, std::int64_t count, jit::dtype type, float deviation)
-{
-    const auto size = static_cast<std::size_t>(size_of(type));
-    std::vector<std::byte> made(static_cast<std::size_t>(count) * size);
-    const std::vector<float> values = normals(seed_of(name), count, 0.0f, deviation);
-    for (std::size_t i = 0; i < values.size(); ++i) {
-        std::uint32_t bits = 0;
-        std::memcpy(&bits, &values[i], sizeof bits);
-        if (type == jit::dtype::bf16) bits >>= 16;
-        std::memcpy(made.data() + i * size, &bits, size);
-    }
-    return made;
-}
+/// An operator, and which arrays its arguments are, where they are not those of the same name.
+struct link {
+    operation op;
+    std::map<std::string, std::string, std::less<>> arrays;
+};
+using links = std::vector<link>;
 
-jit::layer_spec spec_of(const chain_size& of, jit::preset options, jit::operations wanted)
+/// From streams to streams through every operator of decoding. pre_big_fuse has the sums of other streams, so that what it
+/// reads has just been written.
+const links decoding = {
+    {operation::pre_fwd, {}},
+    {operation::pre_project_fwd, {}},
+    {operation::post_fwd, {{"y", "layer_input"}, {"out", "between"}}},
+    {operation::pre_big_fuse, {{"x", "between"}}},
+    {operation::post_pre_fwd, {{"y", "layer_input"}, {"x", "between"}, {"out", "x"}, {"layer_input", "next_layer_input"}}}};
+const links two_layers = {{operation::dynamic_layer_fwd, {{"out", "between"}}},
+                          {operation::dynamic_layer_fwd, {{"x", "between"}, {"out", "x"}}}};
+
+jit::layer_spec spec_of(const chain_size& of, jit::preset options, const links& of_chain)
 {
     jit::layer_spec spec;
     spec.n_streams = 4;
@@ -46,221 +52,154 @@ jit::layer_spec spec_of(const chain_size& of, jit::preset options, jit::operatio
     spec.dtype = of.type;
     spec.weight_dtype = jit::dtype::fp32;
     spec.options = reference::options_of(options);
-    spec.wanted = wanted;
+    spec.wanted = {};
+    for (const link& each : of_chain) spec.wanted = spec.wanted | jit::operations{each.op};
     return spec;
 }
 
-/// Parameters, and what a chain writes again and again.
-class chain {
+/// Parameters, and what the links of a chain write again and again.
+class chain_memory {
 public:
-    chain(session& on, const chain_size& of, std::int64_t workspace_bytes)
-        : device_(*on.device),
-          tokens_(of.tokens),
-          streams_(numbers("streams", of.tokens * 4 * of.hidden_dim, of.type, 1.0f)),
-          fn_(device_, numbers("fn", 24 * 4 * of.hidden_dim, jit::dtype::fp32, 0.02f), 0, 0),
-          affine_(device_, numbers("affine", 64, jit::dtype::fp32, 0.5f), 0, 0),
-          weight_(device_, numbers("weight", of.hidden_dim, jit::dtype::fp32, 1.0f), 0, 0),
-          x_(device_, bytes(), 0, 0),
-          between_(device_, bytes(), 0, 0),
-          row_(device_, bytes() / 4, 0, 0),
-          last_row_(device_, bytes() / 4, 0, 0),
-          small_(device_, of.tokens * 96 * 4, 0, 0),
-          workspace_(device_, std::max<std::int64_t>(workspace_bytes, 16), 0, 0)
+    chain_memory(session& on, const jit::compiled_layer& layer, const chain_size& of)
+        : device_(*on.device), tokens_(of.tokens), type_(of.type)
     {
+        const std::int64_t row = of.hidden_dim, streams = 4 * row;
+        for (const auto& [name, count] : std::map<std::string, std::int64_t>{
+                 {"fn", 24 * streams}, {"phi_pre", 4 * streams}, {"phi_post", 4 * streams}, {"phi_res", 16 * streams}})
+            add_parameter(name, count, 0.02f);
+        for (const auto& [name, count] : std::map<std::string, std::int64_t>{{"scale", 3},
+                                                                             {"base", 24},
+                                                                             {"alpha_pre", 1},
+                                                                             {"alpha_post", 1},
+                                                                             {"alpha_res", 1},
+                                                                             {"b_pre", 4},
+                                                                             {"b_post", 4},
+                                                                             {"b_res", 16},
+                                                                             {"weight", row}})
+            add_parameter(name, count, 0.5f);
+        for (const auto& [name, count] : std::map<std::string, std::int64_t>{
+                 {"x", streams}, {"between", streams}, {"layer_input", row}, {"next_layer_input", row}})
+            add_written(name, count * size_of(of.type));
+        for (const auto& [name, count] : std::map<std::string, std::int64_t>{{"pre", 4},
+                                                                             {"post", 4},
+                                                                             {"mix", 16},
+                                                                             {"proj", 24},
+                                                                             {"sqsum", 1},
+                                                                             {"next_pre", 4},
+                                                                             {"next_post", 4},
+                                                                             {"next_mix", 16}})
+            add_written(name, count * 4);
+        std::int64_t bytes = 16;
+        for (int op = 0; op < jit::operation_count; ++op)
+            bytes = std::max(bytes, layer.workspace_bytes(static_cast<operation>(op), of.tokens));
+        add("workspace", bytes);
+        first_ = stored("x", of.tokens * streams, of.type, 1.0f);
     }
 
-    /// From streams to streams through every operator of decoding; pre_big_fuse has the sums of other streams, so that what
-    /// it reads has just been written.
-    void decode(const jit::compiled_layer& layer) const
+    /// All that the links write, as often as they are launched one after the other, with what is beside it.
+    std::map<std::string, std::vector<std::byte>> after(int turns, const jit::compiled_layer& layer,
+                                                        const links& chain) const
     {
-        void* const stream = device_.stream();
-        const float *scale = f32(affine_, 0), *base = f32(affine_, 4);
-        float *pre = of_token(0), *post = of_token(4), *mix = of_token(8);
-        layer
-            .pre_fwd({.x = x_.pointer(),
-                      .fn = fn_.pointer(),
-                      .scale = scale,
-                      .base = base,
-                      .layer_input = row_.pointer(),
-                      .pre = pre,
-                      .post = post,
-                      .mix = mix,
-                      .workspace = workspace_.pointer(),
-                      .tokens = tokens_,
-                      .x_strides = {}},
-                     stream)
-            .value();
-        layer
-            .pre_project_fwd({.x = x_.pointer(),
-                              .fn = fn_.pointer(),
-                              .proj = of_token(24),
-                              .sqsum = of_token(48),
-                              .tokens = tokens_,
-                              .x_strides = {},
-                              .workspace = workspace_.pointer()},
-                             stream)
-            .value();
-        layer
-            .post_fwd({.y = row_.pointer(),
-                       .x = x_.pointer(),
-                       .post = post,
-                       .mix = mix,
-                       .out = between_.pointer(),
-                       .tokens = tokens_,
-                       .x_strides = {},
-                       .out_strides = {}},
-                      stream)
-            .value();
-        layer
-            .pre_big_fuse({.proj = of_token(24),
-                           .sqsum = of_token(48),
-                           .x = between_.pointer(),
-                           .scale = scale,
-                           .base = base,
-                           .layer_input = row_.pointer(),
-                           .pre = pre,
-                           .post = post,
-                           .mix = mix,
-                           .tokens = tokens_,
-                           .x_strides = {}},
-                          stream)
-            .value();
-        layer
-            .post_pre_fwd({.y = row_.pointer(),
-                           .x = between_.pointer(),
-                           .post = post,
-                           .mix = mix,
-                           .fn = fn_.pointer(),
-                           .scale = scale,
-                           .base = base,
-                           .out = x_.pointer(),
-                           .layer_input = last_row_.pointer(),
-                           .next_pre = of_token(52),
-                           .next_post = of_token(56),
-                           .next_mix = of_token(60),
-                           .workspace = workspace_.pointer(),
-                           .tokens = tokens_,
-                           .x_strides = {},
-                           .out_strides = {}},
-                          stream)
-            .value();
-    }
-    /// Twice through mHC.cu's layer.
-    void two_layers(const jit::compiled_layer& layer) const
-    {
-        const auto* const phi = static_cast<const float*>(fn_.pointer());
-        const std::int64_t row = bytes() / tokens_ / size_of(layer.spec().dtype);
-        jit::dynamic_layer_fwd_args args{.x = x_.pointer(),
-                                         .phi_pre = phi,
-                                         .phi_post = phi + 4 * row,
-                                         .phi_res = phi + 8 * row,
-                                         .alpha_pre = f32(affine_, 0),
-                                         .alpha_post = f32(affine_, 1),
-                                         .alpha_res = f32(affine_, 2),
-                                         .b_pre = f32(affine_, 4),
-                                         .b_post = f32(affine_, 8),
-                                         .b_res = f32(affine_, 12),
-                                         .weight = weight_.pointer(),
-                                         .out = between_.pointer(),
-                                         .workspace = workspace_.pointer(),
-                                         .tokens = tokens_,
-                                         .x_strides = {},
-                                         .out_strides = {}};
-        layer.dynamic_layer_fwd(args, device_.stream()).value();
-        args.x = between_.pointer();
-        args.out = x_.pointer();
-        layer.dynamic_layer_fwd(args, device_.stream()).value();
-    }
-    /// All that links(layer) writes, as often as it is called one after the other.
-    template <class Links>
-    std::map<std::string, std::vector<std::byte>> after(int turns, Links links) const
-    {
-        device_.upload(x_.pointer(), streams_);
-        for (int i = 0; i < turns; ++i) links(*this);
-        std::map<std::string, std::vector<std::byte>> all{{"x", bytes_of(x_)},
-                                                          {"between", bytes_of(between_)},
-                                                          {"layer_input", bytes_of(row_)},
-                                                          {"last layer_input", bytes_of(last_row_)}};
-        const std::vector<std::byte> small = bytes_of(small_);
-        for (const auto& [name, first, count] : {std::tuple{"pre", 0, 4},
-                                                 {"post", 4, 4},
-                                                 {"mix", 8, 16},
-                                                 {"proj", 24, 24},
-                                                 {"sqsum", 48, 1},
-                                                 {"next_pre", 52, 4},
-                                                 {"next_post", 56, 4},
-                                                 {"next_mix", 60, 16}}) {
-            const auto begin = small.begin() + first * tokens_ * 4;
-            all[name].assign(begin, begin + count * tokens_ * 4);
-        }
+        device_.upload(arrays_.at("x")->pointer(), first_);
+        for (int i = 0; i < turns; ++i)
+            for (const link& each : chain) launch_link(layer, each);
+        std::map<std::string, std::vector<std::byte>> all;
+        device_.synchronize();
+        for (const std::string& name : written_) all[name] = arrays_.at(name)->read_all();
         return all;
+    }
+
+    /// Whether the streams are numbers: what compares equal has been made of what was given, not of a poison.
+    bool has_numbers() const
+    {
+        std::vector<std::byte> bytes(first_.size());
+        device_.download(bytes, arrays_.at("x")->pointer());
+        const std::size_t size = static_cast<std::size_t>(size_of(type_));
+        for (std::size_t at = 0; at < bytes.size(); at += size) {
+            std::uint32_t bits = 0;  // whose upper half alone bf16 has
+            std::memcpy(reinterpret_cast<std::byte*>(&bits) + sizeof bits - size, bytes.data() + at, size);
+            if (!std::isfinite(std::bit_cast<float>(bits))) return false;
+        }
+        return bytes != first_;
     }
 
 private:
-    std::vector<std::byte> bytes_of(const guarded_array& of) const
+    static std::vector<std::byte> stored(std::string_view name, std::int64_t count, jit::dtype type, float deviation)
     {
-        std::vector<std::byte> all(static_cast<std::size_t>(of.bytes()));
-        device_.download(all, of.pointer());
-        return all;
+        const std::vector<float> values = normals(seed_of(name), count, 0.0f, deviation);
+        const auto copied = [](const auto& of) {
+            const auto bytes = std::as_bytes(std::span(of));
+            return std::vector<std::byte>(bytes.begin(), bytes.end());
+        };
+        return type == jit::dtype::fp32 ? copied(values) : copied(narrowed(values, type));
     }
-    std::int64_t bytes() const { return static_cast<std::int64_t>(streams_.size()); }
-    static float* f32(const guarded_array& of, std::int64_t at) { return static_cast<float*>(of.pointer()) + at; }
-    /// Of 96 floats for each token, an array of all tokens that begins where the at-th of each would end.
-    float* of_token(std::int64_t at) const { return f32(small_, at * tokens_); }
+    void add_parameter(const std::string& name, std::int64_t count, float deviation)
+    {
+        arrays_[name] =
+            std::make_unique<guarded_array>(device_, stored(name, count, jit::dtype::fp32, deviation), 0, 0xFFFFFFFFU);
+    }
+    void add(const std::string& name, std::int64_t bytes)
+    {
+        arrays_[name] = std::make_unique<guarded_array>(device_, bytes, 0, 0xFFFFFFFFU);
+    }
+    void add_written(const std::string& name, std::int64_t bytes_of_token)
+    {
+        add(name, tokens_ * bytes_of_token);
+        written_.push_back(name);
+    }
+    void launch_link(const jit::compiled_layer& layer, const link& each) const
+    {
+        operands of;
+        of.op = each.op;
+        of.tokens = tokens_;
+        const auto pointer = [&](std::string_view name) -> void* {
+            const auto other = each.arrays.find(name);
+            const auto found = arrays_.find(other == each.arrays.end() ? name : other->second);
+            return found == arrays_.end() ? nullptr : found->second->pointer();
+        };
+        launch(layer, of, pointer, device_.stream()).value();
+    }
 
     testing::device& device_;
     std::int64_t tokens_;
-    std::vector<std::byte> streams_;
-    guarded_array fn_, affine_, weight_, x_, between_, row_, last_row_, small_, workspace_;
+    jit::dtype type_;
+    std::vector<std::byte> first_;  ///< streams that a chain begins with
+    std::map<std::string, std::unique_ptr<guarded_array>, std::less<>> arrays_;
+    std::vector<std::string> written_;
 };
 
-std::vector<chain_size> chain_sizes()
+/// An overlapping chain has the bits of a plain one, time after time.
+void check_chain(jit::preset options, const links& chain)
 {
     // One pass and several; kernels that end long after their first group, and that are over at once.
-    if (environment("MHC_TEST_SMALL", "0") != "0") return {{jit::dtype::bf16, 256, 5}};
-    return {{jit::dtype::bf16, 1280, 2048}, {jit::dtype::bf16, 4096, 700}, {jit::dtype::bf16, 7168, 9},
-            {jit::dtype::bf16, 1284, 300},  {jit::dtype::fp32, 1280, 600}, {jit::dtype::fp32, 4096, 1}};
-}
-
-/// An overlapping chain has the bits of a plain one, time after time.
-template <class Links>
-void check_chain(const chain_size& of, const jit::layer_spec& spec, Links links)
-{
-    CAPTURE(of.hidden_dim);
-    CAPTURE(of.tokens);
+    std::vector<chain_size> sizes = {{jit::dtype::bf16, 1280, 2048}, {jit::dtype::bf16, 4096, 700},
+                                     {jit::dtype::bf16, 7168, 9},    {jit::dtype::bf16, 1284, 300},
+                                     {jit::dtype::fp32, 1280, 600},  {jit::dtype::fp32, 4096, 1}};
+    if (environment("MHC_TEST_SMALL", "0") != "0") sizes = {{jit::dtype::bf16, 256, 5}};
     session& on = session::instance();
-    const jit::compiled_layer plain = on.layer(spec), early = plain.overlapping();
-    std::int64_t workspace_bytes = 0;
-    for (int op = 0; op < jit::operation_count; ++op)
-        workspace_bytes = std::max(workspace_bytes, plain.workspace_bytes(static_cast<operation>(op), of.tokens));
-    const chain memory(on, of, workspace_bytes);
-    constexpr int turns = 6;
-    const auto run = [&](const jit::compiled_layer& layer) {
-        return memory.after(turns, [&](const chain& m) { links(m, layer); });
-    };
-    const auto expected = run(plain);
-    for (int time = 0; time < 6; ++time)
-        for (const auto& [name, bytes] : run(time == 0 ? plain : early)) {
-            const auto first = std::mismatch(bytes.begin(), bytes.end(), expected.at(name).begin()).first - bytes.begin();
-            CHECK_MESSAGE(first == static_cast<std::ptrdiff_t>(bytes.size()),
-                          name << " differs at byte " << first << " of " << bytes.size() << ", time " << time);
-        }
+    for (const chain_size& of : sizes) {
+        CAPTURE(of.hidden_dim);
+        CAPTURE(of.tokens);
+        const jit::compiled_layer plain = on.layer(spec_of(of, options, chain)), early = plain.overlapping();
+        const chain_memory memory(on, plain, of);
+        constexpr int turns = 6;
+        const auto expected = memory.after(turns, plain, chain);
+        CHECK(memory.has_numbers());
+        for (int time = 0; time < 6; ++time)
+            for (const auto& [name, bytes] : memory.after(turns, time == 0 ? plain : early, chain)) {
+                const auto first =
+                    std::mismatch(bytes.begin(), bytes.end(), expected.at(name).begin()).first - bytes.begin();
+                CHECK_MESSAGE(first == static_cast<std::ptrdiff_t>(bytes.size()),
+                              name << " differs at byte " << first << " of " << bytes.size() << ", time " << time);
+            }
+    }
 }
 
 }  // namespace
 
 TEST_CASE("overlap: a chain of operators that start early has the bits of one that does not")
 {
-    const jit::operations wanted{operation::pre_fwd, operation::post_fwd, operation::pre_project_fwd,
-                                 operation::pre_big_fuse, operation::post_pre_fwd};
-    for (const chain_size& of : chain_sizes())
-        check_chain(of, spec_of(of, jit::preset::deepseek, wanted),
-                    [](const chain& m, const jit::compiled_layer& layer) { m.decode(layer); });
+    check_chain(jit::preset::deepseek, decoding);
 }
 
-TEST_CASE("overlap: so has a chain of mHC.cu's layers")
-{
-    for (const chain_size& of : chain_sizes())
-        check_chain(of, spec_of(of, jit::preset::mhc_cu, {operation::dynamic_layer_fwd}),
-                    [](const chain& m, const jit::compiled_layer& layer) { m.two_layers(layer); });
-}
+TEST_CASE("overlap: so has a chain of mHC.cu's layers") { check_chain(jit::preset::mhc_cu, two_layers); }

@@ -35,14 +35,6 @@ std::uint32_t poison(dtype type)
     return 0x7FD5A5A5U;
 }
 
-std::vector<std::uint16_t> narrowed(const std::vector<float>& values, dtype type)
-{
-    std::vector<std::uint16_t> bits(values.size());
-    const auto narrow = type == dtype::bf16 ? reference::bf16_bits : reference::fp16_bits;
-    std::transform(values.begin(), values.end(), bits.begin(), narrow);
-    return bits;
-}
-
 float element_at(const std::byte* from, dtype type)
 {
     if (type == dtype::fp32) {
@@ -96,6 +88,14 @@ session& session::instance()
         return made;
     }();
     return the_one;
+}
+
+std::vector<std::uint16_t> narrowed(const std::vector<float>& values, dtype type)
+{
+    std::vector<std::uint16_t> bits(values.size());
+    const auto narrow = type == dtype::bf16 ? reference::bf16_bits : reference::fp16_bits;
+    std::transform(values.begin(), values.end(), bits.begin(), narrow);
+    return bits;
 }
 
 jit::compiled_layer session::layer(const jit::layer_spec& spec) { return engine->layer(spec).value(); }

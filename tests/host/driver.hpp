@@ -34,6 +34,9 @@ struct session {
     jit::compiled_layer layer(const jit::layer_spec& spec);
 };
 
+/// Numbers that `type`, bf16 or fp16, has, as memory holds them.
+std::vector<std::uint16_t> narrowed(const std::vector<float>& values, jit::dtype type);
+
 /// The memory of one launch: inputs uploaded, outputs and workspace full of NaN, everything between guards.
 class launch_memory {
 public:
