@@ -27,26 +27,6 @@ MHC_DEVICE u32 lds_of_rank(u32 address, u32 rank)
     return there;
 }
 
-/// Some waves of a work-group, that have Lanes lanes, meet without the others; who only tells does not wait. Number: from 2
-/// on, of each meeting another.
-template <int Number, int Lanes>
-struct meeting {
-    MHC_MEMBER void tell() const { asm volatile("bar.arrive %0, %1;" ::"n"(Number), "n"(Lanes) : "memory"); }
-    MHC_MEMBER void meet() const { asm volatile("bar.sync %0, %1;" ::"n"(Number), "n"(Lanes) : "memory"); }
-    /// Meets when `bits` are known: loads that they come from are asked for before.
-    MHC_MEMBER void meet_after(u32 bits) const
-    {
-        asm volatile(
-            "{ .reg .b32 lanes;\n.reg .f32 known;\n.reg .pred never;\n"
-            "cvt.rn.f32.u32 known, %1;\n"
-            "setp.lt.f32 never, known, 0f00000000;\n"  // which the assembler does not see
-            "selp.b32 lanes, 32, %2, never;\n"
-            "bar.sync %0, lanes; }" ::"n"(Number),
-            "r"(bits), "n"(Lanes)
-            : "memory");
-    }
-};
-
 /// A word of LDS that waves wait at: its turn ends when as many have arrived as it was made for, and every byte that was
 /// announced has come. Turns are counted from 0; who waits names the turn.
 struct signal {

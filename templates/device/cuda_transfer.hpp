@@ -142,10 +142,24 @@ MHC_DEVICE float load_fresh(const float* p)
     return v;
 }
 
-/// The first Lanes lanes of the block, whose warps meet without the others.
-template <int Lanes>
-struct first_waves {
-    MHC_MEMBER void meet() const { asm volatile("bar.sync 1, %0;" ::"n"(Lanes) : "memory"); }
+/// Some waves of a work-group, that have Lanes lanes, meet without the others; who only tells does not wait. Number: from 1
+/// on, of each meeting another.
+template <int Number, int Lanes>
+struct meeting {
+    MHC_MEMBER void tell() const { asm volatile("bar.arrive %0, %1;" ::"n"(Number), "n"(Lanes) : "memory"); }
+    MHC_MEMBER void meet() const { asm volatile("bar.sync %0, %1;" ::"n"(Number), "n"(Lanes) : "memory"); }
+    /// Meets when `bits` are known: loads that they come from are asked for before.
+    MHC_MEMBER void meet_after(u32 bits) const
+    {
+        asm volatile(
+            "{ .reg .b32 lanes;\n.reg .f32 known;\n.reg .pred never;\n"
+            "cvt.rn.f32.u32 known, %1;\n"
+            "setp.lt.f32 never, known, 0f00000000;\n"  // which the assembler does not see
+            "selp.b32 lanes, 32, %2, never;\n"
+            "bar.sync %0, lanes; }" ::"n"(Number),
+            "r"(bits), "n"(Lanes)
+            : "memory");
+    }
 };
 
 /// True, but not before v is here; false for one of all NaNs.

@@ -74,7 +74,7 @@ MHC_DEVICE void dynamic_layer_ahead(Grid at, float* shared, uint4* lds, const Da
             if (token < count)
                 layer_of_token<Rows, n, L, RoundAsReference, WeightAlign>(
                     those, shared, own, queue, stage, by_token, weight, out + (first + token) * out_token, out_stream,
-                    norm_eps, first_waves<lanes>{}, []() MHC_INLINE {});
+                    norm_eps, meeting<1, lanes>{}, []() MHC_INLINE {});
             fetch(stage, true);
             stage = stage + 1 == Stages ? 0 : stage + 1;
         }

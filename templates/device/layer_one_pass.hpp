@@ -185,7 +185,7 @@ MHC_DEVICE void bring_weights(typename Pass::memory& lds, u32 rank, int thread, 
         lds.weight[W == 8 ? thread : 2 * thread] = {v[0], v[1], v[2], v[3]};
         lds.weight[W == 8 ? vectors + thread : 2 * thread + 1] = {v[4], v[5], v[6], v[7]};
     }
-    first_waves<128>{}.meet();
+    meeting<1, 128>{}.meet();
 }
 
 /// Of W channels, the `at`-th of the slice's.
