@@ -33,22 +33,45 @@ void add_apply_mix(const facts& f, operator_plan& made, areas& space)
              {{.to = slot::d_pre, .first = 0, .length = f.n, .only_if = slot::pre_is_static}});
 }
 
+/// Sums of the coefficients that all tokens share, of each token's in `rows`.
+void add_shared_coefficients(const facts& f, operator_plan& made, areas& space, const feed& rows)
+{
+    add_sums(f, made, space, rows, 1, f.n + f.n * f.n, slot::statics_are_wanted,
+             {{.to = slot::d_post, .first = 0, .length = f.n, .only_if = slot::post_is_static},
+              {.to = slot::d_mix, .first = f.n, .length = f.n * f.n, .only_if = slot::mix_is_static}});
+}
+
+void add_bias(const facts& f, operator_plan& made, areas& space, const feed& rows)
+{
+    add_sums(f, made, space, rows, tokens_of_weight_sum, f.C, slot::d_bias,
+             {{.to = slot::d_bias, .first = 0, .length = f.C, .is_weight = true}});
+}
+
 /// post_bwd, and the sums of coefficients and of a bias that all tokens share.
 void add_post(const facts& f, operator_plan& made, areas& space, feeds from)
 {
-    const std::int64_t width = f.n + f.n * f.n;
-    const feed rows = space.of_tokens(slot::sums, width);
+    const feed rows = space.of_tokens(slot::sums, f.n + f.n * f.n);
     const feed bias = space.of_sums(slot::sums, f.C, tokens_of_weight_sum);
     from.push_back(rows);
     made.kernels.push_back(plan_post_bwd(f, from));
-    add_sums(f, made, space, rows, 1, width, slot::statics_are_wanted,
-             {{.to = slot::d_post, .first = 0, .length = f.n, .only_if = slot::post_is_static},
-              {.to = slot::d_mix, .first = f.n, .length = f.n * f.n, .only_if = slot::mix_is_static}});
+    add_shared_coefficients(f, made, space, rows);
     from.back() = bias;
     made.kernels.push_back(plan_bias_sums(f, from));
     made.kernels.back().only_if = slot::d_bias;
-    add_sums(f, made, space, bias, tokens_of_weight_sum, f.C, slot::d_bias,
-             {{.to = slot::d_bias, .first = 0, .length = f.C, .is_weight = true}});
+    add_bias(f, made, space, bias);
+}
+
+/// The gradients of post and, of `rows` rows of fn, of x through the pre after it.
+void add_transition(const facts& f, operator_plan& made, areas& space, feeds from, std::int64_t rows)
+{
+    const feed products = space.of_tokens(slot::totals, transition_parts(f) * f.n * (f.n + 1));
+    const feed coefficients = space.of_tokens(slot::sums, f.n + f.n * f.n);
+    const feed bias = space.of_sums(slot::d_row, f.C, tokens_of_weight_sum);
+    from.insert(from.end(), {products, bias});
+    made.kernels.push_back(plan_transition_tiles(f, from, rows));
+    made.kernels.push_back(plan_transition_sums(f, {products, coefficients}));
+    add_shared_coefficients(f, made, space, coefficients);
+    add_bias(f, made, space, as(slot::sums, bias));
 }
 
 void add_sinkhorn(const facts& f, operator_plan& made, areas& space)
@@ -108,7 +131,10 @@ void add_inputs(const facts& f, operator_plan& made, areas& space, feeds from, c
             from.push_back(given_factors ? *given_factors : space.factors(rows));
             made.kernels.push_back(plan_tile_factors(f, "tile_factors", from, rows));
         }
-        made.kernels.push_back(plan_gradient_tiles(f, input + "_tiles_bwd", from, rows));
+        if (input == "transition")
+            add_transition(f, made, space, from, rows);
+        else
+            made.kernels.push_back(plan_gradient_tiles(f, input + "_tiles_bwd", from, rows));
     } else {
         made.kernels.push_back(plan_input_bwd(f, input + "_input_bwd", with_weight_sums));
         from.push_back(sums);
@@ -159,7 +185,8 @@ void add_pre(const facts& f, operator_plan& made, areas& space, feeds from, bool
     if (f.arranges_fn()) from.push_back(as(slot::fn, arranged));
     if (is_at_once) {
         made.kernels.push_back(plan_fn_factors(f, with({factors}), rows));
-        made.kernels.push_back(plan_project_products(f, with({products, factors}), rows));
+        made.kernels.push_back(plan_project_products(f, input == "transition" ? "transition_products" : "project_products",
+                                                     with({products, factors}), rows));
         made.kernels.push_back(plan_pre_gradient_sums(f, with({products, d_pre}), rows));
     } else {
         made.kernels.push_back(plan_coefficients(f, "head_coefficients", from, rows));
@@ -181,27 +208,28 @@ void add_pre(const facts& f, operator_plan& made, areas& space, feeds from, bool
                  {{.to = slot::d_norm_weight, .first = 0, .length = f.C, .is_weight = true}});
 }
 
-/// post_pre_bwd and post_head_bwd. The residual is made again; its gradient, which nobody asks for, stays in float.
+/// post_pre_bwd and post_head_bwd. Where they are not made at once the residual is made again, and its gradient, which
+/// nobody asks for, stays in float.
 void add_after_post(const facts& f, operator_plan& made, areas& space, bool is_head)
 {
-    const feed out = space.streams(slot::out, false), d_out = space.streams(slot::d_x, true);
-    const feed dense_out[] = {{slot::out_token_stride, slot::dense_token_stride},
-                              {slot::out_stream_stride, slot::dense_stream_stride}};
-    made.kernels.push_back(plan_post(f, {out, dense_out[0], dense_out[1]}));
-    feeds from = {as(slot::x, out),
-                  {slot::x_token_stride, slot::dense_token_stride},
-                  {slot::x_stream_stride, slot::dense_stream_stride},
-                  d_out,
-                  {slot::d_x_token_stride, slot::dense_token_stride},
-                  {slot::d_x_stream_stride, slot::dense_stream_stride}};
     // The streams before a head and its coefficients are no outputs.
-    const feeds outputs =
+    feeds from =
         is_head ? feeds{{slot::d_out, slot::zero},
                         {slot::d_out_token_stride, slot::dense_token_stride},
                         {slot::d_out_stream_stride, slot::dense_stream_stride},
                         {slot::d_pre, slot::zero}}
                 : feeds{{slot::d_pre, slot::d_next_pre}, {slot::d_post, slot::d_next_post}, {slot::d_mix, slot::d_next_mix}};
-    from.insert(from.end(), outputs.begin(), outputs.end());
+    if (makes_transition(f)) return add_pre(f, made, space, from, is_head, "transition");
+    const feed out = space.streams(slot::out, false), d_out = space.streams(slot::d_x, true);
+    const feed dense_out[] = {{slot::out_token_stride, slot::dense_token_stride},
+                              {slot::out_stream_stride, slot::dense_stream_stride}};
+    made.kernels.push_back(plan_post(f, {out, dense_out[0], dense_out[1]}));
+    from.insert(from.end(), {as(slot::x, out),
+                             {slot::x_token_stride, slot::dense_token_stride},
+                             {slot::x_stream_stride, slot::dense_stream_stride},
+                             d_out,
+                             {slot::d_x_token_stride, slot::dense_token_stride},
+                             {slot::d_x_stream_stride, slot::dense_stream_stride}});
     add_pre(f, made, space, from, is_head, "post_pre");
     add_post(f, made, space,
              {as(slot::d_out, d_out),

@@ -104,15 +104,17 @@ tile_room room_of(const facts& f, const std::string& family, std::int64_t rows_m
     return has_groups(f, family) ? room_of_groups(f, family, rows_max) : room_of_tiles(f, family, rows_max);
 }
 
-void add_tile(const facts& f, kernel_plan& k, const tile_room& room, std::int64_t rows_max)
+void add_rows(const facts& f, kernel_plan& k, std::int64_t rows_max)
 {
     add(k, rows_of(f, round_up(f.C, f.vector)));
     k.bindings["slice"] = fmt::to_string(f.project_slice);  // whose split a gradient belongs to
-    add(k, {{"matrix", f.units.header},
-            {"rows_max", fmt::to_string(rows_max)},
-            {"channels", fmt::to_string(room.channels)},
-            {"tile", room.tile},
-            {"tile_sizes", room.sizes}});
+    add(k, {{"matrix", f.units.header}, {"rows_max", fmt::to_string(rows_max)}});
+}
+
+void add_tile(const facts& f, kernel_plan& k, const tile_room& room, std::int64_t rows_max)
+{
+    add_rows(f, k, rows_max);
+    add(k, {{"channels", fmt::to_string(room.channels)}, {"tile", room.tile}, {"tile_sizes", room.sizes}});
 }
 
 void add_weights(const facts& f, kernel_plan& k)
@@ -140,6 +142,9 @@ bool has_group_projection(const facts& f)
 /// Channels of a stream whose fn a work-group of project_products keeps in LDS.
 constexpr std::int64_t group_slice_channels = 256;
 
+/// Channels of a stream that a work-group of transition_tiles_bwd has.
+constexpr std::int64_t transition_channels = 64;
+
 std::int64_t group_slices(const facts& f) { return ceil_div(f.C, group_slice_channels); }
 
 kernel_plan plan_fn_factors(const facts& f, const feeds& from, std::int64_t rows_max)
@@ -155,24 +160,26 @@ kernel_plan plan_fn_factors(const facts& f, const feeds& from, std::int64_t rows
     return k;
 }
 
-kernel_plan plan_project_products(const facts& f, const feeds& from, std::int64_t rows_max)
+kernel_plan plan_project_products(const facts& f, const std::string& family, const feeds& from, std::int64_t rows_max)
 {
-    constexpr std::int64_t tokens = 128, block = 256, stages = 3;
+    constexpr std::int64_t tokens = 128, block = 256;
+    const bool makes_streams = family == "transition_products";
+    const std::int64_t stages = makes_streams ? 2 : 3, rows = f.n + (makes_streams ? 2 : 1);
     const tile_room room = room_of(f, "tile_factors", rows_max);
-    kernel_plan k = start(f, "project_products", arguments_of("project_products", from), block);
+    kernel_plan k = start(f, family, arguments_of(family, from), block);
     k.grid.tokens_per_unit = tokens;
     k.grid.items_per_unit = group_slices(f);
     k.grid.groups_max = std::max<std::int64_t>(f.units.groups() / group_slices(f), 1) * group_slices(f);
     add_tile(f, k, room, rows_max);
-    // group_projection of templates/device/group_project.hpp, which checks it: words of two tokens of each stream and of the
-    // gradient, fn of a slice, and 8 bytes to wait at.
-    const std::int64_t words =
-        stages * 2 * (f.n + 1) * block + group_slice_channels / room.channels * f.n * room.fn_words + 1;
+    // group_projection of templates/device/group_project.hpp, which checks it: words of two tokens of each stream, of the
+    // gradient and of what streams are made of besides, fn of a slice, and 8 bytes to wait at.
+    const std::int64_t words = stages * 2 * rows * block + group_slice_channels / room.channels * f.n * room.fn_words + 1;
     k.lds_bytes = static_cast<std::int32_t>(words * 16);
     add(k, {{"resident", "1"},
             {"stages", fmt::to_string(stages)},
             {"slice_channels", fmt::to_string(group_slice_channels)},
             {"lds_words", fmt::to_string(words)}});
+    if (makes_streams) add_post(f, k);
     finish(f, k, true);
     return k;
 }
@@ -221,6 +228,32 @@ kernel_plan plan_gradient_tiles(const facts& f, const std::string& family, const
             {"tokens_per_sum", fmt::to_string(tokens_of_matrix_sum)}});
     if (family == "project_tiles_bwd") add_weights(f, k);
     if (is_of_layer(family)) k.bindings["layout"] = to_string(f.spec.options.layout);
+    finish(f, k, true);
+    return k;
+}
+
+bool makes_transition(const facts& f) { return has_group_projection(f) && f.n == 4; }
+
+std::int64_t transition_parts(const facts& f) { return ceil_div(f.C, transition_channels); }
+
+kernel_plan plan_transition_tiles(const facts& f, const feeds& from, std::int64_t rows_max)
+{
+    const tile_room room = room_of(f, "tile_factors", rows_max);
+    constexpr std::int64_t tokens = 64, waves_of_quad = 4, quads = 2, words_of_row = tokens * transition_channels / 8;
+    kernel_plan k = start(f, "transition_tiles_bwd", arguments_of("transition_tiles_bwd", from),
+                          static_cast<std::int32_t>(quads * waves_of_quad * f.wave));
+    k.grid.tokens_per_unit = tokens_of_matrix_sum;
+    k.grid.items_per_unit = transition_parts(f);
+    k.grid.groups_max = f.units.groups();  // tiles on their way go on from item to item
+    // transition_tile of templates/device/transition_tiles.hpp, which checks it: of each of two tiles x and out, y and the
+    // gradient of layer_input, d_proj and numbers of the tokens; fn, the sums of a tile, and 24 bytes to wait at.
+    const std::int64_t sums = f.n * (f.n + 1), numbers = sums + f.n + 4;
+    const std::int64_t stage = (2 * f.n + 2) * words_of_row + room.d_proj_words + tokens * numbers / 4;
+    const std::int64_t words = 2 * stage + f.n * room.fn_words + quads * tokens * sums / 4 + 2;
+    k.lds_bytes = static_cast<std::int32_t>(words * 16);
+    add_rows(f, k, rows_max);
+    add_post(f, k);
+    add(k, {{"lds_words", fmt::to_string(words)}, {"tokens_per_sum", fmt::to_string(tokens_of_matrix_sum)}});
     finish(f, k, true);
     return k;
 }

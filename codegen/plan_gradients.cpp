@@ -299,6 +299,15 @@ kernel_plan plan_sum_rows(const facts& f, feeds from, std::int64_t tokens_per_ro
     return k;
 }
 
+kernel_plan plan_transition_sums(const facts& f, const feeds& from)
+{
+    kernel_plan k = plan_numbers(f, "transition_sums", from);
+    k.grid.items_per_unit = f.n * (f.n + 1);
+    add(k, {{"layout", std::string(to_string(f.spec.options.layout))}, {"parts", fmt::to_string(transition_parts(f))}});
+    finish(f, k, true);
+    return k;
+}
+
 kernel_plan plan_finish(const facts& f, feeds from, bool is_weight, const vector_part& part)
 {
     from.push_back(constant(slot::tokens_per_row, part.tokens_per_row));

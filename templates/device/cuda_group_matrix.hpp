@@ -96,6 +96,17 @@ MHC_DEVICE void multiply(group_sums<64>& sums, lds_factor left, lds_factor right
           "+f"(s[26]), "+f"(s[27]), "+f"(s[28]), "+f"(s[29]), "+f"(s[30]), "+f"(s[31])
         : "l"(left.bits), "l"(right.bits), "r"(u32(adds)));
 }
+MHC_DEVICE void multiply(group_sums<32>& sums, lds_factor left, lds_factor right, bool adds)
+{
+    float(&s)[16] = sums.at;
+    asm volatile(
+        "{ .reg .pred adds; setp.ne.u32 adds, %18, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, "
+        "%14, %15}, %16, %17, adds, 1, 1, 0, 0; }"
+        : "+f"(s[0]), "+f"(s[1]), "+f"(s[2]), "+f"(s[3]), "+f"(s[4]), "+f"(s[5]), "+f"(s[6]), "+f"(s[7]), "+f"(s[8]),
+          "+f"(s[9]), "+f"(s[10]), "+f"(s[11]), "+f"(s[12]), "+f"(s[13]), "+f"(s[14]), "+f"(s[15])
+        : "l"(left.bits), "l"(right.bits), "r"(u32(adds)));
+}
 /// The same with the left factor in lanes; the right one is by_rows.
 MHC_DEVICE void multiply(group_sums<48>& sums, const group_left& left, lds_factor right, bool adds)
 {
@@ -122,6 +133,32 @@ MHC_DEVICE void multiply(group_sums<16>& sums, const group_left& left, lds_facto
 
 /// Words that follow each other, to LDS by the copy engine, told to a signal that expects their bytes.
 MHC_DEVICE void copy_words(uint4* to, const uint4* from, int count, signal& told) { copy_row(to, from, count * 16, told); }
+
+/// take(k, sum) in each of four lanes that follow each other: the k-th of its quarter of the sums over them, the first
+/// lane's being the first.
+template <int Count, class Take>
+MHC_DEVICE void share_quad_sums(const float (&v)[Count], int lane, Take take)
+{
+    constexpr int half = Count / 2, quarter = Count / 4;
+    static_assert(Count % 4 == 0, "each lane has as many");
+    const bool is_second = lane & 2, is_odd = lane & 1;
+    float rest[half];
+#pragma unroll
+    for (int k = 0; k < half; ++k)
+        rest[k] = (is_second ? v[half + k] : v[k]) + __shfl_xor_sync(0xffffffffU, is_second ? v[k] : v[half + k], 2);
+#pragma unroll
+    for (int k = 0; k < quarter; ++k)
+        take(k,
+             (is_odd ? rest[quarter + k] : rest[k]) + __shfl_xor_sync(0xffffffffU, is_odd ? rest[k] : rest[quarter + k], 1));
+}
+
+/// Sum over the eight lanes of a wave that have the same columns, in each of them.
+MHC_DEVICE float sum_of_eight(float v)
+{
+#pragma unroll
+    for (int distance = 4; distance < 32; distance *= 2) v += __shfl_xor_sync(0xffffffffU, v, distance);
+    return v;
+}
 
 /// Stores 8 floats of each lane. Two neighbours, whose numbers follow each other from `to` on, store whole sectors together:
 /// first those of the even lane, then those of the odd one, where these are there.

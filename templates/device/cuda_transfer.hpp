@@ -60,6 +60,13 @@ MHC_DEVICE void copy_once(uint4* to, const void* p, bool is_there)
     else
         *to = load_once<Align, true>(p, is_there);
 }
+/// The same of one number.
+MHC_DEVICE void copy_number(float* to, const float* p, bool is_there)
+{
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(u32(__cvta_generic_to_shared(to))), "l"(p),
+                 "r"(is_there ? 4 : 0)
+                 : "memory");
+}
 /// What was copied since the last call is one group.
 MHC_DEVICE void end_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 /// All groups of copies but the last Count have come.

@@ -6,80 +6,9 @@
 // brings them; of x, which lanes bring, a wave takes a left factor, and words of 8 channels for what is elementwise.
 #pragma once
 
-#include <mhc/device/group_factors.hpp>
-#include <mhc/device/input_gradient.hpp>
+#include <mhc/device/group_tiles.hpp>
 
 namespace mhc {
-
-/// Where a walk over the tiles of this work-group's items is: the tokens from `first` on of a slice that ends at `end`. All
-/// of it is the same in every lane.
-template <class Tile, int Slice>
-struct tile_walk {
-    i64 item, items, step, valid;
-    i64 slice, first, end;
-    int channel, turn;  ///< turn: how many items came before
-
-    template <class Grid>
-    MHC_MEMBER tile_walk(Grid at, i64 tokens)
-        : item(at.group), items(ceil_div_long(tokens, Slice) * Tile::places), step(at.groups), valid(tokens), turn(0)
-    {
-        begin();
-    }
-    MHC_MEMBER bool is_there() const { return item < items; }
-    MHC_MEMBER bool is_first() const { return first == slice * Slice; }
-    MHC_MEMBER bool is_last() const { return first + Tile::tokens >= end; }
-    MHC_MEMBER int left() const { return is_there() ? int(end - first) : 0; }
-    MHC_MEMBER void advance()
-    {
-        first += Tile::tokens;
-        if (first < end) return;
-        item += step;
-        ++turn;
-        begin();
-    }
-
-private:
-    MHC_MEMBER void begin()
-    {
-        slice = u32(item) / u32(Tile::places);
-        channel = int(u32(item) % u32(Tile::places)) * Tile::channels;
-        first = slice * Slice;
-        end = first + Slice < valid ? first + Slice : valid;
-    }
-};
-
-/// The words of a tile that this lane brings: those of each so many tokens, of whose `Words` it has one.
-template <class Tile, int Words, class Grid, class Data>
-struct words_to_bring {
-    static constexpr int together = Grid::block / Words, turns = Tile::tokens / together;
-    static_assert(Grid::block % Words == 0 && Tile::tokens % together == 0 && together % 8 == 0, "lanes share a tile");
-    const Data* from;  ///< of the first token of a walk
-    int token, channel, place;
-
-    /// The words of a token: 8 of each 64 channels, of one stream after the other. Of floats 8 channels have two, whose
-    /// places are a plane apart.
-    MHC_MEMBER words_to_bring(Grid at, const Data* data, i64 token_stride, i64 stream_stride)
-    {
-        constexpr int planes = sizeof(Data) / 2, row_words = Tile::channels / 8 * planes;
-        const int of_token = at.thread() % Words, stream = of_token / row_words, word = of_token % row_words;
-        token = at.thread() / Words;
-        channel = word * (8 / planes);
-        place = ((stream * Tile::of_stream + channel / Tile::columns) * planes + word % planes) * Tile::quad_words +
-                turned_word(token, channel / 8 % 8);
-        from = data + token * token_stride + stream * stream_stride + channel;
-    }
-    template <class Walk>
-    MHC_MEMBER void ask(uint4* to, const Walk& of, i64 token_stride) const
-    {
-        using Rows = typename Tile::Rows;
-        const int left = Rows::C % Tile::channels == 0 || of.channel + channel < Rows::C ? of.left() : 0;
-        const Data* const first = from + (of.first * token_stride + of.channel);
-#pragma unroll
-        for (int k = 0; k < turns; ++k)
-            copy_once<sizeof(Data) == 2 ? Rows::align : 16>(
-                to + place + k * together * 8, first + k * together * token_stride, token + k * together < left);
-    }
-};
 
 /// What a work-group has asked for, tile by tile.
 template <class Tile, class Grid, class Row, class Data>
@@ -114,8 +43,8 @@ struct tiles_to_come {
 
 /// Of words of LDS by their numbers: sum_r d_proj[t,r] fn[r,c] of a tile: d_proj's parts, of rows, by fn's. Of two octets of
 /// rows low parts are not multiplied by low ones; an octet without another has both its parts in one product.
-template <class Tile>
-MHC_DEVICE void multiply_fn(group_sums<Tile::columns>& sums, int d_proj, int fn)
+template <class Tile, int Columns>
+MHC_DEVICE void multiply_fn(group_sums<Columns>& sums, int d_proj, int fn, bool adds)
 {
     constexpr int pairs = Tile::octets / 2;
 #pragma unroll
@@ -123,13 +52,13 @@ MHC_DEVICE void multiply_fn(group_sums<Tile::columns>& sums, int d_proj, int fn)
 #pragma unroll
         for (int k = 0; k < 3; ++k)
             multiply(sums, lds_factor::by_sum(d_proj + Tile::octet_at(2 * pair, k == 1), Tile::octet_at(1, 0)),
-                     lds_factor::by_sum(fn + Tile::octet_at(2 * pair, k == 2), Tile::octet_at(1, 0)), pair + k > 0);
+                     lds_factor::by_sum(fn + Tile::octet_at(2 * pair, k == 2), Tile::octet_at(1, 0)), adds || pair + k > 0);
     }
     if constexpr (Tile::octets % 2 != 0) {
 #pragma unroll
         for (int part = 0; part < 2; ++part)
             multiply(sums, lds_factor::by_sum(d_proj + Tile::octet_at(2 * pairs, 0), Tile::octet_at(0, 1)),
-                     lds_factor::by_sum(fn + Tile::octet_at(2 * pairs, part), 0), pairs + part > 0);
+                     lds_factor::by_sum(fn + Tile::octet_at(2 * pairs, part), 0), adds || pairs + part > 0);
     }
 }
 
@@ -264,7 +193,8 @@ MHC_DEVICE void gradient_groups(Grid at, uint4* lds, const gradient_sources<Data
         come[stage].wait(turn);
         begin_products();
         multiply_fn<Tile>(products, d_proj,
-                          lds_first + Tile::fn + here.turn % 2 * (Tile::n * Tile::fn_words) + quad * Tile::factor_words);
+                          lds_first + Tile::fn + here.turn % 2 * (Tile::n * Tile::fn_words) + quad * Tile::factor_words,
+                          false);
         multiply_x<Tile>(fn_sums, left, d_proj, !here.is_first());
         end_products();
         products_but<0>();
@@ -306,8 +236,8 @@ MHC_DEVICE void gradient_groups(Grid at, uint4* lds, const gradient_sources<Data
             }
         }
         if (here.is_last())
-            store_channel_sums<Tile>(sums + here.slice * from.fn_rows * (Tile::n * Rows::C), fn_sums, wave, lane, stream,
-                                     here.channel + quad_channel, from.fn_rows);
+            store_channel_sums<Tile>(sums + i64(here.slice) * from.fn_rows * (Tile::n * Rows::C), fn_sums, wave, lane,
+                                     stream, here.channel + quad_channel, from.fn_rows);
         if (++stage == Tile::stages) {
             stage = 0;
             ++turn;

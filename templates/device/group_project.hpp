@@ -5,25 +5,26 @@
 //
 // over the s-th slice of the channels, of all streams. A work-group has fn of one slice in LDS, as group_factors.hpp
 // arranges it, and walks over tokens, four waves 64 at a time: a lane has 8 channels of two tokens of each stream, which are
-// its part of a left factor as they come.
+// its part of a left factor as they come, or as they are made of what post made them of.
 #pragma once
 
 #include <mhc/device/group_factors.hpp>
 
 namespace mhc {
 
-/// Places in LDS are in words of 16 bytes.
-template <class Tile, int Slice, int Stages, class Grid>
+/// Places in LDS are in words of 16 bytes. MakesStreams: of post's operands.
+template <class Tile, int Slice, int Stages, bool MakesStreams, class Grid>
 struct group_projection {
     using unit = group_matrix;
     static constexpr int n = Tile::n, slice = Slice, slices = ceil_div(Tile::Rows::C, Slice);
     static constexpr int columns = 2 * 8 * Tile::octets;                   ///< rows of fn, in two parts
     static constexpr int load = 32;                                        ///< channels of a step
     static constexpr int tokens = Grid::waves / unit::waves * unit::rows;  ///< of a work-group at once
-    static constexpr int words = 2 * (n + 1);                              ///< of a lane in a step
+    static constexpr int rows = n + 1 + MakesStreams, words = 2 * rows;    ///< of a lane in a step
     static constexpr int place_words = n * Tile::fn_words, places = Slice / Tile::channels;
     using queue = lane_queue<words, Grid::block, Stages>;
     static constexpr int fn = queue::room, signal_at = fn + places * place_words, room = signal_at + 1;
+    static constexpr bool makes_streams = MakesStreams;
     static_assert(Slice % Tile::channels == 0, "whole places");
 
     /// Where fn of a stream's 32 channels is that begin at `channel` of the slice.
@@ -45,6 +46,60 @@ struct lane_products {
 template <int n>
 struct step_words {
     uint4 at[n + 1][2];
+};
+
+/// Streams that are in memory.
+template <class Data>
+struct streams_as_they_are {
+    const Data* x;
+    i64 x_token, x_stream;
+    struct of_tokens {};  ///< nothing
+};
+
+/// Streams that post would store, as it would: of 4 of them.
+template <layout L, int WeightAlign, class Data, class Weight>
+struct streams_made_again {
+    const Data* x;
+    i64 x_token, x_stream;
+    const Data* y;
+    const Weight* bias;
+    const float *post, *mix;
+    i64 post_token, mix_token;
+
+    /// What two tokens are made by.
+    struct of_tokens {
+        float q[2][4], m[2][16];
+        MHC_MEMBER void read(const streams_made_again& from, i64 t, int half)
+        {
+#pragma unroll
+            for (int i = 0; i < 4; ++i) q[half][i] = load_fresh(from.post + t * from.post_token + i);
+#pragma unroll
+            for (int e = 0; e < 16; ++e) m[half][e] = load_fresh(from.mix + t * from.mix_token + e);
+        }
+        /// In the place of x, of channels at c.
+        template <int n>
+        MHC_MEMBER void make(const streams_made_again& from, step_words<n>& words, const uint4 (&y)[2], int c,
+                             bool has_channels) const
+        {
+            static_assert(n == 4, "as many as a lane has room for");
+            vec<float, 8> bias = splat<8>(0.0f);
+            if (from.bias && has_channels) bias = load<8, WeightAlign>(from.bias + c);
+#pragma unroll
+            for (int half = 0; half < 2; ++half) {
+                vec<float, 8> row = widen_bf16(y[half]), x[n];
+                if (from.bias) row = row + bias;
+#pragma unroll
+                for (int j = 0; j < n; ++j) x[j] = widen_bf16(words.at[j][half]);
+#pragma unroll
+                for (int i = 0; i < n; ++i) {
+                    vec<float, 8> out = row * q[half][i];
+#pragma unroll
+                    for (int j = 0; j < n; ++j) out = fma<8>(splat<8>(m[half][place_of_weight<L, n>(i, j)]), x[j], out);
+                    words.at[i][half] = narrow_word(out, from.x);
+                }
+            }
+        }
+    };
 };
 
 template <int n>
@@ -75,9 +130,9 @@ MHC_DEVICE void multiply_step(group_sums<Columns>& sums, const uint4 (&x)[2], in
 }
 
 /// Of all `tokens` the first `valid` are read and written. The number of groups is a multiple of that of slices.
-template <class Pass, class Tile, class Grid, class Data>
-MHC_DEVICE void group_project(Grid at, uint4* lds, const Data* x, const Data* g, arranged_factors<Tile> fn, float* proj,
-                              float* sqsum, float* products, int fn_rows, i64 tokens, i64 valid, i64 x_token, i64 x_stream)
+template <class Pass, class Tile, class Grid, class Streams, class Data>
+MHC_DEVICE void group_project(Grid at, uint4* lds, const Streams& from, const Data* g, arranged_factors<Tile> fn,
+                              float* proj, float* sqsum, float* products, int fn_rows, i64 tokens, i64 valid)
 {
     using unit = group_matrix;
     using Rows = typename Tile::Rows;
@@ -108,11 +163,13 @@ MHC_DEVICE void group_project(Grid at, uint4* lds, const Data* x, const Data* g,
         for (int half = 0; half < 2; ++half) {
             const i64 t = asked + own + half * 8;
             const bool is_there = t < valid && (Rows::C % Pass::slice == 0 || c < Rows::C);
-            const Data* const row = x + t * x_token + c;
+            const Data* const row = from.x + t * from.x_token + c;
 #pragma unroll
             for (int i = 0; i < n; ++i)
-                queue.template ask<Rows::align>(stage, i * 2 + half, thread, row + i * x_stream, is_there);
+                queue.template ask<Rows::align>(stage, i * 2 + half, thread, row + i * from.x_stream, is_there);
             queue.template ask<Rows::align>(stage, n * 2 + half, thread, g + t * Rows::C + c, is_there);
+            if constexpr (Pass::makes_streams)
+                queue.template ask<Rows::align>(stage, (n + 1) * 2 + half, thread, from.y + t * Rows::C + c, is_there);
         }
         queue.end_set();
         if (++asked_load == loads) {
@@ -126,6 +183,14 @@ MHC_DEVICE void group_project(Grid at, uint4* lds, const Data* x, const Data* g,
     for (; here < valid; here += step) {
         group_sums<Pass::columns> sums = {};
         lane_products<n> own_sums = {};
+        typename Streams::of_tokens by;
+        if constexpr (Pass::makes_streams) {
+#pragma unroll
+            for (int half = 0; half < 2; ++half) {
+                const i64 t = here + own + half * 8;
+                by.read(from, t < valid ? t : valid - 1, half);
+            }
+        }
         for (int k = 0; k < loads; ++k) {
             step_words<n> words;
             queue.wait();
@@ -133,6 +198,13 @@ MHC_DEVICE void group_project(Grid at, uint4* lds, const Data* x, const Data* g,
             for (int i = 0; i <= n; ++i) {
 #pragma unroll
                 for (int half = 0; half < 2; ++half) words.at[i][half] = queue.word(stage, i * 2 + half, thread);
+            }
+            if constexpr (Pass::makes_streams) {
+                uint4 y[2];
+#pragma unroll
+                for (int half = 0; half < 2; ++half) y[half] = queue.word(stage, (n + 1) * 2 + half, thread);
+                const int c = begin + k * Pass::load + own_channel;
+                by.make(from, words, y, c, Rows::C % Pass::slice == 0 || c < Rows::C);
             }
             begin_products();
 #pragma unroll

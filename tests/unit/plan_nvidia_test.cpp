@@ -103,7 +103,10 @@ TEST_CASE("plan: four waves together make gradients' products, and the streams' 
     };
     const auto tiles_of = [](const jit::layer_spec& s, const char* target, operation op) {
         for (const kernel_plan& k : plan_of(s, target, op).kernels)
-            if (k.family.ends_with("tiles_bwd")) return k.bindings.at("gradient");
+            if (k.family == "transition_tiles_bwd")
+                return k.family;
+            else if (k.family.ends_with("tiles_bwd"))
+                return k.bindings.at("gradient");
         return std::string("none");
     };
     const jit::layer_spec s = spec_of(4, 4096);
@@ -117,10 +120,18 @@ TEST_CASE("plan: four waves together make gradients' products, and the streams' 
         CHECK(family(spec_of(1, 4096), "sm_90a", op, 0) == "project_tiles");
     }
     for (const operation op : {operation::pre_bwd, operation::post_pre_bwd, operation::dynamic_layer_bwd}) {
-        CHECK(tiles_of(s, "sm_90a", op) == "gradient_groups");
+        CHECK(tiles_of(s, "sm_90a", op) == (op == operation::post_pre_bwd ? "transition_tiles_bwd" : "gradient_groups"));
+        CHECK(tiles_of(spec_of(2, 4096), "sm_90a", op) == "gradient_groups");
         CHECK(tiles_of(with_norm, "sm_90a", op) == "gradient_groups");
         CHECK(tiles_of(spec_of(1, 4096), "sm_90a", op) == "gradient_tiles");
         for (const char* target : {"sm_90", "sm_100", "gfx942"}) CHECK(tiles_of(s, target, op) == "gradient_tiles");
+    }
+    for (const operation op :
+         {operation::post_pre_bwd, operation::post_head_bwd}) {  // streams and their gradient stay inside
+        CHECK(family(s, "sm_90a", op, 0) == "fn_factors");
+        CHECK(family(s, "sm_90a", op, 1) == "transition_products");
+        CHECK(plan_of(s, "sm_90a", op).workspace_bytes_per_token < 24 * 1024);
+        for (const jit::layer_spec& of : {with_norm, spec_of(2, 4096)}) CHECK(family(of, "sm_90a", op, 0) == "post");
     }
     CHECK(tiles_of(s, "sm_90a", operation::pre_project_bwd) == "gradient_tiles");  // whose splits a launch knows
     for (const std::int32_t n : {2, 4})
@@ -129,7 +140,7 @@ TEST_CASE("plan: four waves together make gradients' products, and the streams' 
                                        operation::post_head_bwd, operation::dynamic_layer_bwd})
                 for (const kernel_plan& k : plan_of(spec_of(n, C), "sm_90a", op).kernels) {
                     CHECK(k.lds_bytes <= 227 * 1024);
-                    if (k.family != "project_products") continue;
+                    if (k.family != "project_products" && k.family != "transition_products") continue;
                     for (const std::int64_t tokens : {1, 129, 8192}) CHECK(k.grid.groups(tokens) % ((C + 255) / 256) == 0);
                 }
 }
