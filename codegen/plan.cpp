@@ -196,12 +196,13 @@ kernel_plan plan_pre_mix(const facts& f, const feeds& from, bool waits_first)
     const std::int64_t vectors = ceil_div(f.C, f.vector), turns = vectors > 256 ? ceil_div(vectors, 1024) * 2 : 1;
     const std::int64_t block = round_up(ceil_div(vectors, turns), f.wave) + f.wave;
     kernel_plan k = start(f, "pre_mix", arguments_of("pre_mix", from), static_cast<std::int32_t>(block));
-    // At least three tokens of a work-group are ahead of their use, and as many groups there as leave a lane 80 registers. A
-    // grid that fits an H200 at once.
+    // At least three tokens of a work-group are ahead of their use, and as many groups there as leave a lane 80 registers,
+    // or more for lines of a matrix. A grid that fits an H200 at once.
+    const std::int64_t registers = f.has_tiles ? 80 : f.n <= 4 ? 96 : 128;
     const std::int64_t lds_bytes = lds_of_coming, stage_bytes = (block - f.wave) * turns * f.n * 16;
-    const std::int64_t resident = f.tuned.resident != 0
-                                      ? std::clamp<std::int64_t>(lds_bytes / stage_bytes, 1, f.tuned.resident)
-                                      : std::clamp<std::int64_t>(lds_bytes / (3 * stage_bytes), 1, 65536 / 80 / block);
+    const std::int64_t resident =
+        f.tuned.resident != 0 ? std::clamp<std::int64_t>(lds_bytes / stage_bytes, 1, f.tuned.resident)
+                              : std::clamp<std::int64_t>(lds_bytes / (3 * stage_bytes), 1, 65536 / registers / block);
     const std::int64_t stages = std::clamp<std::int64_t>(lds_bytes / (resident * stage_bytes), 1, 6);
     k.lds_bytes = static_cast<std::int32_t>(stages * stage_bytes);
     k.grid.groups_max = f.units.groups() * resident;

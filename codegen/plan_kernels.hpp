@@ -124,10 +124,14 @@ struct facts {
 
     std::int64_t slices() const { return ceil_div(C, slice); }
     std::int64_t project_slices() const { return ceil_div(C, project_slice); }
-    /// Coefficients and layer_input are one kernel, that keeps two tokens in registers.
+    /// Coefficients and layer_input are one kernel, of up to 8 streams, that has two tokens at least in LDS.
     bool has_pre_mix() const
     {
-        return has_tiles && units.has_overlap && !spec.norm_weight && C * size_of(spec.dtype) <= 16384 && !quantises();
+        // Lanes that keep lines of a matrix want 128 registers, which 15 waves leave.
+        const std::int64_t row = C * size_of(spec.dtype);
+        const bool has_room =
+            has_tiles ? row <= 16384 : has_wide && n <= 8 && row <= 14336 && round_up(row, 1024) * n <= 96 * 1024;
+        return has_room && units.has_overlap && !spec.norm_weight && !quantises();
     }
     /// Whether the groups of a cluster may have the streams of tokens, each a slice of a projection.
     bool has_ranks() const

@@ -85,6 +85,62 @@ MHC_DEVICE float inverse_rms(float squares, coefficient_constants k)
     return 1.0f / square_root(squares * (1.0f / float(K)) + k.rms_eps);
 }
 
+/// Sums over the splits, in their order, of `count` of a token's m products, those n rows apart from `first` on, and of its
+/// squares: those of a few splits are asked for before the first is added.
+template <int m, int n, int count>
+MHC_DEVICE void sums_of_rows(float (&total)[count + 1], projected from, i64 t, i64 tokens, int first)
+{
+    constexpr int together = 40 / (count + 1);
+    const float *products = from.proj + t * m + first, *squares = from.sqsum + t;
+#pragma unroll
+    for (int k = 0; k <= count; ++k) total[k] = 0.0f;
+    MHC_SHORT_LOOP
+    for (int left = int(from.splits); left > 0; left -= together) {
+        float v[together][count + 1];
+#pragma unroll
+        for (int j = 0; j < together; ++j) {
+#pragma unroll
+            for (int k = 0; k <= count; ++k) v[j][k] = j >= left ? 0.0f : k < count ? products[k * n] : *squares;
+            products += tokens * m;
+            squares += tokens;
+        }
+#pragma unroll
+        for (int j = 0; j < together; ++j) {
+#pragma unroll
+            for (int k = 0; k <= count; ++k)
+                if (j < left) total[k] += v[j][k];
+        }
+    }
+}
+
+/// token_coefficients where lanes keep their lines: the o-th lane of a token makes pre[o], post[o] and column o of the
+/// matrix.
+template <class Options, int n, int K, class Grid>
+MHC_DEVICE void coefficients_by_lines(Grid at, float* shared, projected from, affine by, float* pre, float* post, float* mix,
+                                      i64 tokens, i64 valid, i64 pre_token, i64 post_token, i64 mix_token,
+                                      coefficient_constants k)
+{
+    constexpr int lanes = lanes_of(n, Grid::wave_size);
+    for_each_matrix<n>(at, shared, valid, [=](i64 t, bool is_live, balance<n> s, int lane) MHC_INLINE {
+        const int o = lane < n ? lane : n - 1;
+        float sums[n + 3];
+        sums_of_rows<n * n + 2 * n, n, n + 2>(sums, from, t, tokens, o);
+        const float r = inverse_rms<K>(sums[n + 2], k);
+#pragma unroll
+        for (int a = 0; a < n; ++a) {
+            const float z = fma(sums[a + 2] * r, *by.scale_res, by.base_res[a * n + o]);
+            if (lane < n) s.entries[a * n + o] = z;
+        }
+        if (is_live && lane < n) {
+            pre[t * pre_token + o] = sigmoid(fma(sums[0] * r, *by.scale_pre, by.base_pre[o])) + k.pre_eps;
+            post[t * post_token + o] = k.post_mult * sigmoid(fma(sums[1] * r, *by.scale_post, by.base_post[o]));
+        }
+        sinkhorn<Options, n, lanes>(s, lane, k.sinkhorn_eps);
+        if (is_live)
+            for (int e = lane; e < n * n; e += lanes) mix[t * mix_token + e] = s.entries[e];
+    });
+}
+
 /// z = (sum of a row's splits) * r * scale + base with r = inverse_rms, then `coefficients`.
 /// The projection is of all `tokens`, of which the first `valid` are read; it has Rows rows, of which the first are read.
 template <matrix M, class Options, int n, int K, int Rows = rows_of_z<M, n>, class Grid>
@@ -92,6 +148,9 @@ MHC_DEVICE void token_coefficients(Grid at, float* shared, projected from, affin
                                    i64 tokens, i64 valid, i64 pre_token, i64 post_token, i64 mix_token,
                                    coefficient_constants k)
 {
+    if constexpr (M == matrix::balanced && balances_by_lines<n>)
+        return coefficients_by_lines<Options, n, K>(at, shared, from, by, pre, post, mix, tokens, valid, pre_token,
+                                                    post_token, mix_token, k);
     constexpr int lanes = lanes_of(n, Grid::wave_size);
     for_each_matrix<n>(at, shared, valid, [=](i64 t, bool is_live, balance<n> s, int lane) MHC_INLINE {
         const float r = inverse_rms<K>(sum_of_splits(from.sqsum + t, tokens, from.splits), k);

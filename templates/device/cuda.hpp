@@ -24,6 +24,9 @@ namespace mhc {
 /// Whether a lane balances an n x n matrix in its registers sooner than several do in shared memory.
 template <int n>
 constexpr bool balances_in_lanes = n == 1 || n == 2 || n == 4;
+/// Whether lanes that share a matrix keep their lines in registers, and only factors in shared memory.
+template <int n>
+constexpr bool balances_by_lines = !balances_in_lanes<n> && n <= 16;
 
 /// Of a vector of w channels: how many sums one lane keeps apart where it makes many. Registers are what decides.
 constexpr int sum_width(int w) { return smaller(w, 2); }

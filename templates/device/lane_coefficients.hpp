@@ -125,6 +125,35 @@ MHC_DEVICE float lane_product(projected from, int row, i64 t, i64 tokens, coeffi
     return sums[0] * inverse_rms<K>(sums[1], k);
 }
 
+/// post and mix of `count` tokens, by one wave whose lanes keep their lines; a token has lanes_of(n) of them, and a matrix
+/// in `matrices`.
+template <class Options, int n, int K>
+MHC_DEVICE void balance_by_lines(float* matrices, int lane, projected from, affine by, float* post, float* mix, i64 first,
+                                 int count, i64 tokens, coefficient_constants k)
+{
+    constexpr int lanes = lanes_of(n, 32), together = 32 / lanes;
+    const int mine = lane / lanes, own = lane % lanes, o = own < n ? own : n - 1;
+    const balance<n> s = {matrices + mine * balance<n>::floats};
+    MHC_SHORT_LOOP
+    for (int begin = 0; begin < count; begin += together) {
+        const int token = begin + mine < count ? begin + mine : count - 1;
+        float sums[n + 2];
+        sums_of_rows<n * n + 2 * n, n, n + 1>(sums, from, first + token, tokens, n + o);
+        const float r = inverse_rms<K>(sums[n + 1], k);
+#pragma unroll
+        for (int a = 0; a < n; ++a) {
+            const float z = fma(sums[a + 1] * r, *by.scale_res, by.base_res[a * n + o]);
+            if (own < n) s.entries[a * n + o] = z;
+        }
+        if (begin + mine < count && own < n)
+            post[(first + token) * n + o] = k.post_mult * sigmoid(fma(sums[0] * r, *by.scale_post, by.base_post[o]));
+        sinkhorn<Options, n, lanes>(s, own, k.sinkhorn_eps);
+        if (begin + mine < count)
+            for (int e = own; e < n * n; e += lanes) mix[(first + token) * (n * n) + e] = s.entries[e];
+        wave_sync();  // before the next tokens' logits come
+    }
+}
+
 /// mix of `count` tokens, by one wave. `matrices` has room for as many matrices as the wave has lines. sigmoids(token, o) is
 /// told of the numbers of tokens, for what else a lane makes of them.
 template <class Options, int n, int K, class Sigmoids>

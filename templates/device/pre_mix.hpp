@@ -10,32 +10,66 @@
 
 namespace mhc {
 
-/// pre of up to mixed_together tokens in a wave: lane e % 32 has numbers e of [tokens, n].
+/// pre of up to mixed_together tokens in a wave: lane e % 32 has numbers e of [tokens, lanes of a token].
 template <int n, int K>
 struct pre_in_lanes {
-    static constexpr int turns = ceil_div(mixed_together * n, 32);
+    static constexpr int lanes = lanes_of(n, 32), turns = ceil_div(mixed_together * lanes, 32);
     float at[turns];
 
+    /// Lanes past a token's streams stand for the last.
+    static MHC_MEMBER int stream_of(int lane) { return lanes == n ? lane % n : smaller(lane % lanes, n - 1); }
     MHC_MEMBER pre_in_lanes(int lane, projected from, const lane_affine<n>& by, i64 first, int count, i64 tokens,
                             coefficient_constants k)
     {
+        const auto token_of = [=](int turn) MHC_INLINE {
+            const int token = (turn * 32 + lane) / lanes;
+            return first + (token < count ? token : 0);
+        };
+        if constexpr (turns == 1) {
+            const i64 t = first + (lane / lanes < count ? lane / lanes : 0);
+            at[0] = by.pre(lane_product<n, K>(from, stream_of(lane), t, tokens, k), k);
+        } else {
+            float sums[turns][2] = {};
+            constexpr int together = 16 / turns;
+            MHC_SHORT_LOOP
+            for (i64 split = 0; split < from.splits; split += together) {
+                float v[together][turns][2];
 #pragma unroll
-        for (int turn = 0; turn < turns; ++turn) {
-            const int e = turn * 32 + lane;
-            const i64 t = first + (e / n < count ? e / n : 0);
-            at[turn] = by.pre(lane_product<n, K>(from, e % n, t, tokens, k), k);
+                for (int j = 0; j < together; ++j) {
+#pragma unroll
+                    for (int turn = 0; turn < turns; ++turn) {
+                        const i64 place = (split + j) * tokens + token_of(turn);
+                        const bool is_there = split + j < from.splits;
+                        v[j][turn][0] = is_there ? load_fresh(from.proj + place * (n * n + 2 * n) + stream_of(lane)) : 0.0f;
+                        v[j][turn][1] = is_there ? load_fresh(from.sqsum + place) : 0.0f;
+                    }
+                }
+#pragma unroll
+                for (int j = 0; j < together; ++j) {
+                    if (split + j >= from.splits) continue;
+#pragma unroll
+                    for (int turn = 0; turn < turns; ++turn) {
+                        sums[turn][0] += v[j][turn][0];
+                        sums[turn][1] += v[j][turn][1];
+                    }
+                }
+            }
+#pragma unroll
+            for (int turn = 0; turn < turns; ++turn) at[turn] = by.pre(sums[turn][0] * inverse_rms<K>(sums[turn][1], k), k);
         }
     }
-    /// pre, and post, which is made here.
+    /// pre, and post, which is made here where the wave that balances does not.
     MHC_MEMBER void store(int lane, projected from, const lane_affine<n>& by, float* pre, float* post, i64 first, int count,
                           i64 tokens, coefficient_constants k) const
     {
 #pragma unroll
         for (int turn = 0; turn < turns; ++turn) {
             const int e = turn * 32 + lane;
-            if (e >= count * n) continue;
-            pre[first * n + e] = at[turn];
-            post[first * n + e] = by.post(lane_product<n, K>(from, n + e % n, first + e / n, tokens, k), k);
+            if (e >= count * lanes || (lanes != n && e % lanes >= n)) continue;
+            const i64 place = lanes == n ? first * n + e : (first + e / lanes) * n + e % lanes;
+            pre[place] = at[turn];
+            if constexpr (!balances_by_lines<n>)
+                post[place] = by.post(lane_product<n, K>(from, n + e % lanes, first + e / lanes, tokens, k), k);
         }
     }
     /// Of one token, to all lanes of the wave.
@@ -43,11 +77,14 @@ struct pre_in_lanes {
     {
 #pragma unroll
         for (int i = 0; i < n; ++i) {
-            const int e = token * n + i;
-            float v = at[0];
+            const int e = token * lanes + i;
+            float v = of_lane<32>(at[0], e % 32);
 #pragma unroll
-            for (int turn = 1; turn < turns; ++turn) v = e / 32 == turn ? at[turn] : v;
-            pre[i] = of_lane<32>(v, e % 32);
+            for (int turn = 1; turn < turns; ++turn) {
+                const float other = of_lane<32>(at[turn], e % 32);  // a number chosen before would be kept in memory
+                v = e / 32 == turn ? other : v;
+            }
+            pre[i] = v;
         }
     }
 };
@@ -95,13 +132,16 @@ MHC_DEVICE void pre_mix(Grid at, float* matrices, uint4* lds, const Data* x, pro
 {
     constexpr int K = n * Rows::C, lanes = Grid::block - Grid::wave_size;
     const int lane = at.lane();
-    const lane_affine<n> own(by, lane % n);
+    const lane_affine<n> own(by, pre_in_lanes<n, K>::stream_of(lane));
     const token_parts parts(valid, at.groups);
     if (at.thread() >= lanes) {
         wait_for_last_kernel();
         return for_each_part(at, parts, [&](i64 first, int count) MHC_INLINE {
-            balance_tokens<Options, n, K>(matrices, lane, from, own, mix + first * (n * n), n * n, first, count, tokens, k,
-                                          [](int, int) MHC_INLINE {});
+            if constexpr (balances_by_lines<n>)
+                balance_by_lines<Options, n, K>(matrices, lane, from, by, post, mix, first, count, tokens, k);
+            else
+                balance_tokens<Options, n, K>(matrices, lane, from, own, mix + first * (n * n), n * n, first, count, tokens,
+                                              k, [](int, int) MHC_INLINE {});
         });
     }
     const stream_queue<Rows, n, lanes, Stages> queue = {lds};

@@ -204,11 +204,61 @@ MHC_DEVICE void sinkhorn_factors(balance<n> s, int lane, float eps, History hist
     steps_on_entries<Options, n, lanes>(s, lane, eps, history);
 }
 
+/// The row and the column of a lane, with what the lane knows of them: the same operations in the same order as `step`,
+/// where only other lines' factors are read from memory.
+template <int n>
+struct lines_of_lane {
+    float entries[2][n], factor[2] = {1.0f, 1.0f}, inverse[2] = {1.0f, 1.0f};
+
+    MHC_MEMBER lines_of_lane(balance<n> s, int line)
+    {
+#pragma unroll
+        for (int k = 0; k < n; ++k) {
+            entries[0][k] = s.entry(axis::row, line, k);
+            entries[1][k] = s.entry(axis::col, line, k);
+        }
+    }
+    template <axis A, eps_mode Mode>
+    MHC_MEMBER void step(balance<n> s, int lane, float eps)
+    {
+        using sum = line_sum<Mode>;
+        constexpr int own = A == axis::row ? 0 : 1;
+        constexpr axis other = A == axis::row ? axis::col : axis::row;
+        const float divisor = factored_sum<n>(
+            sum::begin(inverse[own], eps), [this](int k) MHC_INLINE { return entries[own][k]; },
+            [=](int k) MHC_INLINE { return s.factor(other, k); });
+        if (!sum::stays(factor[own], divisor, eps)) factor[own] = quotient<sum::adds>(1.0f, divisor);
+        inverse[own] = divisor;
+        if (lane < n) s.factor(A, lane) = factor[own];
+        wave_sync();
+    }
+};
+
+/// As steps_on_entries, but for the lines' inverses, which are told to nobody. All lanes of the wave must call it.
+template <class Options, int n>
+MHC_DEVICE void steps_of_lines(balance<n> s, int lane, float eps)
+{
+    using plan = sinkhorn_steps<Options>;
+    constexpr axis first = plan::axis_on_entries(0), second = plan::axis_on_entries(1);
+    lines_of_lane<n> own(s, lane < n ? lane : n - 1);
+    MHC_SHORT_LOOP
+    for (int k = 0; k + 1 < plan::on_entries; k += 2) {
+        own.template step<first, Options::mode>(s, lane, eps);
+        own.template step<second, Options::mode>(s, lane, eps);
+    }
+    if constexpr (plan::on_entries % 2 == 1) own.template step<first, Options::mode>(s, lane, eps);
+}
+
 /// `s.entries` holds logits and becomes the balanced matrix. All lanes of the wave must call it.
 template <class Options, int n, int lanes>
 MHC_DEVICE void sinkhorn(balance<n> s, int lane, float eps)
 {
-    sinkhorn_factors<Options, n, lanes>(s, lane, eps, no_history{});
+    if constexpr (balances_by_lines<n>) {
+        start_entries<Options, n, lanes>(s, lane, eps, no_history{});
+        steps_of_lines<Options>(s, lane, eps);
+    } else {
+        sinkhorn_factors<Options, n, lanes>(s, lane, eps, no_history{});
+    }
     apply_factors<n, lanes>(s, lane);
 }
 

@@ -53,11 +53,14 @@ TEST_CASE("plan: matrix units make projections of bf16, in NVIDIA's with the mix
     other.norm_weight = true;
     CHECK(families(other, "sm_90", operation::pre_fwd) == names{"project_tiles", "coefficients", "apply_mix_norm"});
     for (const std::int32_t n : {1, 2, 4}) CHECK(families(spec_of(n, 1288), "sm_90", operation::pre_fwd) == tiles);
-    const names wide{"project_wide", "coefficients", "apply_mix"};
+    const names wide{"project_wide", "coefficients", "apply_mix"}, portable_mix{"coefficients", "apply_mix"};
     for (const std::int32_t n : {3, 8, 32})
         for (const char* target : {"gfx90a", "gfx942", "gfx950"})
             CHECK(families(spec_of(n, 1288), target, operation::pre_fwd) == wide);
-    CHECK(families(spec_of(3, 1288), "sm_90", operation::pre_fwd) == wide);
+    CHECK(families(spec_of(3, 1288), "sm_90", operation::pre_fwd) == names{"project_wide", "pre_mix"});
+    for (const std::int32_t n : {16, 32})
+        CHECK(families(spec_of(n, 1288), "sm_90", operation::pre_big_fuse) == portable_mix);
+    CHECK(families(spec_of(8, 7168), "sm_90", operation::pre_big_fuse) == portable_mix);  // no room for two tokens
     for (const char* target : {"sm_80", "gfx1100", "gfx1200"})
         CHECK(families(spec_of(8, 1288), target, operation::pre_fwd) == portable);
     CHECK(families(spec_of(8, 1288), "sm_90", operation::dynamic_layer_fwd).front() == "project_three_wide");
@@ -65,7 +68,7 @@ TEST_CASE("plan: matrix units make projections of bf16, in NVIDIA's with the mix
     CHECK(plan_of(spec_of(8, 1280), "sm_90", operation::head_fwd).kernels.front().bindings.at("row_tiles") == "1");
     // Few tokens are one work-group a slice, or one for each tile of rows.
     const operator_plan by_tokens = plan_of(spec_of(8, 1280), "sm_90", operation::pre_fwd);
-    REQUIRE(by_tokens.kernels.size() == 4);
+    REQUIRE(by_tokens.kernels.size() == 3);
     const kernel_plan &few = by_tokens.kernels[0], &many = by_tokens.kernels[1];
     CHECK(few.bindings.at("row_tiles") == "1");
     CHECK(many.bindings.at("row_tiles") == "5");
