@@ -22,10 +22,10 @@ public:
     {
         return take(parameter, ceil_div(floats * 4, tokens), floats * 4);
     }
-    /// The copy of fn, of no bytes where there is none.
-    feed arranged(std::int64_t rows)
+    /// The copy of fn, of no bytes where there is none, and what else of it a projection takes.
+    feed arranged(std::int64_t rows, bool is_for_projection)
     {
-        feed made = take(slot::arranged_fn, 0, arranged_bytes(f_, rows));
+        feed made = take(slot::arranged_fn, 0, is_for_projection ? projection_bytes(f_, rows) : arranged_bytes(f_, rows));
         made.is_f32 = true;
         return made;
     }

@@ -179,7 +179,7 @@ void add_pre(const facts& f, operator_plan& made, areas& space, feeds from, bool
         return list;
     };
 
-    const feed arranged = space.arranged(rows);
+    const feed arranged = space.arranged(rows, !is_at_once);
     if (!is_at_once) add_projection(f, made, from, arranged, rows);
     if (is_at_once && f.arranges_fn()) made.kernels.push_back(plan_arrange_fn(f, {arranged}));
     if (f.arranges_fn()) from.push_back(as(slot::fn, arranged));
@@ -239,7 +239,7 @@ void add_after_post(const facts& f, operator_plan& made, areas& space, bool is_h
 
 void add_project(const facts& f, operator_plan& made, areas& space)
 {
-    const feed arranged = space.arranged(f.m);
+    const feed arranged = space.arranged(f.m, false);
     if (f.arranges_fn()) made.kernels.push_back(plan_arrange_fn(f, {arranged}));
     add_inputs(f, made, space, f.arranges_fn() ? feeds{as(slot::fn, arranged)} : feeds{}, "project", f.m);
 }

@@ -145,6 +145,8 @@ struct facts {
     /// balanced, it takes as long otherwise as in several passes. Rows that are not aligned are summed in the same order.
     bool has_layer_ranks() const { return has_ranks() && project_slice * n <= channels_in_registers; }
     bool has_layer_one_pass() const { return has_layer_ranks() && row_alignment_bytes(spec) == 16; }
+    /// Projections on many rows are made by four waves together: templates/device/group_wide.hpp.
+    bool has_wide_groups() const { return has_wide && units.has_group_products && spec.dtype == jit::dtype::bf16; }
     bool quantises() const { return spec.layer_input_quant != jit::layer_input_quant::none; }
     /// fn is read from a copy in the workspace: in float, in order, with the weight of its norm.
     bool arranges_fn() const { return spec.fn_norm_weight || spec.fn_order != jit::fn_order::fn; }
@@ -199,6 +201,12 @@ void add_project(const facts& f, operator_plan& made, const std::string& family,
 /// Bytes of the copy of fn, if there is one, and what makes it.
 std::int64_t arranged_bytes(const facts& f, std::int64_t rows);
 kernel_plan plan_arrange_fn(const facts& f, const feeds& from);
+/// Where f.has_wide_groups(): the bytes of fn as its products take it, which `place` in the workspace has; what makes it;
+/// and the projection.
+std::int64_t wide_factor_bytes(const facts& f, std::int64_t rows);
+void add_project_groups(const facts& f, operator_plan& made, feeds from, const feed& place, std::int64_t rows);
+/// Bytes of all that.
+std::int64_t projection_bytes(const facts& f, std::int64_t rows);
 /// Adds the projection on `rows` rows of fn, arranged first where it has to be, in the workspace at `place`.
 void add_projection(const facts& f, operator_plan& made, feeds from, const feed& place, std::int64_t rows);
 

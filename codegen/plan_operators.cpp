@@ -54,7 +54,7 @@ void add_one_pass(operator_plan& made, kernel_plan kernel)
 /// Projection, coefficients and layer_input; `from` says where x is and where pre, post and mix go.
 void add_pre(const facts& f, operator_plan& made, feeds from, const feeds& sum_from = {})
 {
-    const sums_in_workspace sums(f, f.m, 0, arranged_bytes(f, f.m));
+    const sums_in_workspace sums(f, f.m, 0, projection_bytes(f, f.m));
     sums.add_to(from);
     made.workspace_bytes_per_token = sums.end;
     made.workspace_bytes_fixed = sums.fixed;
@@ -78,7 +78,7 @@ void add_post_pre(const facts& f, operator_plan& made)
 /// A head of the streams x that `from` says, or of those that post makes; its workspace begins at `begin` bytes a token.
 void add_head(const facts& f, operator_plan& made, feeds from, bool is_of_post = false, std::int64_t begin = 0)
 {
-    const sums_in_workspace sums(f, f.n, begin, arranged_bytes(f, f.n));
+    const sums_in_workspace sums(f, f.n, begin, projection_bytes(f, f.n));
     from.push_back({slot::pre, slot::workspace, sums.end, sums.fixed});
     sums.add_to(from);
     made.workspace_bytes_per_token = sums.end + f.n * 4;
@@ -97,7 +97,7 @@ void add_head(const facts& f, operator_plan& made, feeds from, bool is_of_post =
 void add_post_head(const facts& f, operator_plan& made)
 {
     if (f.n <= 8 && !f.has_tiles && !f.has_wide && !f.arranges_fn()) return add_head(f, made, {}, true);
-    const feed streams{slot::out, slot::workspace, 0, arranged_bytes(f, f.n)};
+    const feed streams{slot::out, slot::workspace, 0, projection_bytes(f, f.n)};
     const feeds dense_out = {
         streams, {slot::out_token_stride, slot::dense_token_stride}, {slot::out_stream_stride, slot::dense_stream_stride}};
     made.kernels.push_back(plan_post(f, dense_out));
@@ -168,7 +168,7 @@ void add_kernels(const facts& f, operator_plan& made)
         case operation::post_head_fwd:
             return add_post_head(f, made);
         case operation::pre_project_fwd:
-            made.workspace_bytes_fixed = arranged_bytes(f, f.m);
+            made.workspace_bytes_fixed = projection_bytes(f, f.m);
             return add_projection(f, made, {}, first_in_workspace, f.m);
         case operation::split_mixes_fwd:
             return made.kernels.push_back(plan_coefficients(f, "split_mixes", {}));

@@ -247,16 +247,33 @@ kernel_plan plan_arrange_fn(const facts& f, const feeds& from)
     return k;
 }
 
+std::int64_t projection_bytes(const facts& f, std::int64_t rows)
+{
+    return arranged_bytes(f, rows) + wide_factor_bytes(f, rows);
+}
+
+/// On fn as it is.
+static void add_projection_on(const facts& f, operator_plan& made, const feeds& from, const feed& place, std::int64_t rows)
+{
+    if (f.has_wide_groups())
+        add_project_groups(f, made, from, place, rows);
+    else
+        add_project(f, made, "project", from, rows);
+}
+
 void add_projection(const facts& f, operator_plan& made, feeds from, const feed& place, std::int64_t rows)
 {
-    if (!f.arranges_fn()) return add_project(f, made, "project", from, rows);
+    if (!f.arranges_fn()) return add_projection_on(f, made, from, place, rows);
     made.kernels.push_back(
         plan_arrange_fn(f, {{slot::arranged_fn, slot::workspace, place.bytes_per_token, place.bytes_fixed}}));
     jit::layer_spec in_float = f.spec;
     in_float.weight_dtype = jit::dtype::fp32;
     from.push_back({slot::fn, slot::workspace, place.bytes_per_token, place.bytes_fixed});
     const std::size_t first = made.kernels.size();
-    add_project(facts(in_float, f.on, f.tuned), made, "project", from, rows);
+    feed factors = place;
+    factors.bytes_fixed += arranged_bytes(f, rows);
+    add_projection_on(facts(in_float, f.on, f.tuned), made, from, factors, rows);
+    if (f.has_wide_groups()) return;
     for (std::size_t i = first; i < made.kernels.size(); ++i)
         made.kernels[i].may_overlap = overlap::none;  // it waits for x alone, after it has read fn
 }

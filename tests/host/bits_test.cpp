@@ -23,7 +23,7 @@ struct size {
 // Odd and even sizes, one vector and many, and every stream count at which a kernel may change its shape.
 constexpr size sizes[] = {{1, 64, jit::dtype::bf16}, {3, 127, jit::dtype::fp32}, {4, 1280, jit::dtype::bf16},
                           {4, 7, jit::dtype::fp16},  {8, 64, jit::dtype::fp32},  {16, 127, jit::dtype::bf16},
-                          {32, 7, jit::dtype::fp32}};
+                          {32, 7, jit::dtype::fp32}, {8, 136, jit::dtype::bf16}};
 
 /// Gradients have several times the kernels: fewer sizes, of every type and with tails.
 std::vector<size> sizes_of(jit::operation op)
@@ -113,6 +113,28 @@ TEST_CASE("bits: a token alone, in 33 at any position and in 320 gives equal bit
                             tokens);
         }
     });
+}
+
+TEST_CASE("bits: a few of many tokens, which other kernels may take, have equal bits")
+{
+    const std::int64_t many = environment("MHC_TEST_SMALL", "0") != "0" ? 70 : 1100;
+    session& on = session::instance();
+    for (const jit::operation op : {jit::operation::pre_fwd, jit::operation::head_fwd, jit::operation::dynamic_layer_fwd}) {
+        for (const size& of :
+             {size{8, 136, jit::dtype::bf16}, size{3, 520, jit::dtype::bf16}, size{8, 136, jit::dtype::fp32}}) {
+            test_case base = base_case(op, of);
+            if (base.name.find(case_filter()) == std::string::npos) continue;
+            base.tokens = many;
+            base.spec.norm_weight = false;
+            const operands whole = make_operands(base);
+            const outcome expected = run(on, base.spec, whole);
+            for (const auto& tokens : {range(5, 1, 1), range(many - 1, 60, -1), range(0, many / 3, 3)}) {
+                const operands some = select_tokens(whole, base.spec, tokens, stride_kind::dense, stride_kind::dense);
+                check_same_bits(base.name + " in " + std::to_string(tokens.size()) + " of many", whole, expected,
+                                run(on, base.spec, some), tokens);
+            }
+        }
+    }
 }
 
 TEST_CASE("bits: two runs give equal bits")

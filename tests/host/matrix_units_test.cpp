@@ -71,8 +71,8 @@ void check_path(operation op, const path_size& size)
 
 bool is_small() { return environment("MHC_TEST_SMALL", "0") != "0"; }
 
-// Of projections on many rows: slices of 64 channels and more, the last one short; work-groups with 256 tokens and with some
-// waves that have none; blocks of up to 96 rows, heads' too. The first ones are emulated.
+// Of projections on many rows: slices of 64 channels and more, the last one short; work-groups with 64, 128 and 256 tokens
+// and with some waves that have none; blocks of up to 96 rows, heads' too. The first ones are emulated.
 struct wide_size {
     operation op;
     std::int32_t n;
@@ -92,7 +92,11 @@ constexpr wide_size wide_sizes[] = {{operation::pre_fwd, 8, 136, 33, jit::dtype:
                                     {operation::pre_fwd, 16, 1280, 513, jit::dtype::bf16, jit::dtype::bf16, 1},
                                     {operation::post_pre_fwd, 8, 4096, 257, jit::dtype::bf16, jit::dtype::fp32, 1},
                                     {operation::pre_fwd, 8, 1280, 300, jit::dtype::fp32, jit::dtype::fp32, 1},
-                                    {operation::pre_fwd, 6, 1288, 65, jit::dtype::fp16, jit::dtype::fp16, 1}};
+                                    {operation::pre_fwd, 6, 1288, 65, jit::dtype::fp16, jit::dtype::fp16, 1},
+                                    {operation::pre_fwd, 8, 1288, 1100, jit::dtype::bf16, jit::dtype::fp32, 1},
+                                    {operation::dynamic_layer_fwd, 10, 520, 1290, jit::dtype::bf16, jit::dtype::bf16, 1},
+                                    {operation::head_fwd, 16, 1032, 1030, jit::dtype::bf16, jit::dtype::fp32, 1},
+                                    {operation::pre_project_fwd, 5, 776, 2000, jit::dtype::bf16, jit::dtype::fp16, 5}};
 constexpr std::size_t small_wide_sizes = 7;
 
 // Of data that is split for the units: one slice, slices that are not full, and more than 16 of them.

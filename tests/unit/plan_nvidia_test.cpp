@@ -77,6 +77,32 @@ TEST_CASE("plan: matrix units make projections of bf16, in NVIDIA's with the mix
         CHECK(by_tokens.launches(few, tokens) != by_tokens.launches(many, tokens));
     CHECK(by_tokens.launches(few, 512));
     CHECK(families(spec_of(4, 1284), "sm_90", operation::pre_fwd) == portable);
+    // By four waves together: fn is arranged first, whatever its order, and one of three kernels has the tokens.
+    for (const std::int32_t n : {3, 8, 32}) {
+        for (const jit::fn_order order : {jit::fn_order::fn, jit::fn_order::phi}) {
+            jit::layer_spec group = spec_of(n, 1288);
+            group.fn_order = order;
+            const operator_plan planned = plan_of(group, "sm_90a", operation::pre_fwd);
+            names first = families(group, "sm_90a", operation::pre_fwd);
+            REQUIRE(first.size() >= 2);
+            if (order == jit::fn_order::phi) {
+                CHECK(first.front() == "arrange_fn");
+                first.erase(first.begin());
+            }
+            CHECK(first[0] == "wide_factors");
+            CHECK(first[1] == "project_groups");
+            for (const std::int64_t tokens : {1, 192, 193, 1024, 1025, 8192}) {
+                int launched = 0;
+                for (const kernel_plan& k : planned.kernels) {
+                    if (k.family != "project_groups" || !planned.launches(k, tokens)) continue;
+                    ++launched;
+                    CHECK(k.lds_bytes <= 227 * 1024 / std::stoi(k.bindings.at("resident")));
+                    CHECK(k.grid.tokens_per_unit == (tokens <= 192 ? 64 : tokens <= 1024 ? 128 : 256));
+                }
+                CHECK(launched == 1);
+            }
+        }
+    }
 
     const std::map<std::int64_t, std::int64_t> slices{{8, 1},     {1280, 4},  {1920, 8},  {4096, 16}, {7168, 16},
                                                       {7176, 15}, {8192, 16}, {8200, 19}, {16384, 37}};

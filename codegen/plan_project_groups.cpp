@@ -1,0 +1,101 @@
+// codegen/plan_project_groups.cpp -- projections on many rows by four waves together, and fn in the order of their products.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "codegen/plan_parts.hpp"
+
+namespace mhc::codegen {
+namespace {
+
+/// Rows of fn that products of templates/device/cuda_group_products.hpp are made of at once.
+constexpr std::array<std::int64_t, 5> product_rows{16, 32, 48, 80, 96};
+
+std::int64_t tile_of(std::int64_t rows, std::int64_t tile_max)
+{
+    const std::int64_t each = ceil_div(rows, ceil_div(rows, tile_max));
+    return *std::lower_bound(product_rows.begin(), product_rows.end(), each);
+}
+
+/// Words of 16 bytes that eight rows of fn take for 64 channels: of templates/device/group_wide.hpp.
+constexpr std::int64_t octet_words = 128;
+
+struct wide_groups {
+    std::int64_t tokens_max;  ///< 0: any number
+    std::int64_t groups;      ///< of 64 tokens a work-group
+    std::int64_t tile_max;    ///< rows of fn that it has, at most
+};
+
+/// Sixteen slices of 64, 128 or 256 tokens are a work-group each, and of few tokens some rows: so that as many as an H200
+/// has multiprocessors share the work, and each weight is read for as many tokens as can be. Sums do not depend on it.
+constexpr std::array ranges{wide_groups{192, 1, 32}, wide_groups{1024, 2, 96}, wide_groups{0, 4, 96}};
+
+void add_order(const facts& f, kernel_plan& k, std::int64_t rows)
+{
+    add(k, rows_of(f, f.vector));
+    k.bindings["slice"] = fmt::to_string(f.project_slice);
+    add(k, {{"rows_max", fmt::to_string(rows)}, {"has_low", f.spec.weight_dtype == jit::dtype::bf16 ? "false" : "true"}});
+    finish(f, k, true);
+}
+
+kernel_plan plan_wide_factors(const facts& f, const feeds& from, std::int64_t rows)
+{
+    constexpr std::int64_t waves = 4;
+    kernel_plan k = start(f, "wide_factors", arguments_of("wide_factors", from), static_cast<std::int32_t>(waves * f.wave));
+    k.grid.ignores_tokens = true;
+    k.grid.items_per_unit = ceil_div(wide_factor_bytes(f, rows) / (octet_words * 16), waves);
+    add(k, {{"weight_align", fmt::to_string(weight_alignment_bytes(f.spec))},
+            {"fn_dtype", std::string(to_string(f.spec.weight_dtype))}});
+    add_order(f, k, rows);
+    return k;
+}
+
+kernel_plan plan_project_groups(const facts& f, const feeds& from, std::int64_t rows, const wide_groups& sizes)
+{
+    // Four waves for each 64 tokens, and one that brings factors; or four, whose registers the others take.
+    const std::int64_t block = (4 * sizes.groups + (sizes.groups == 4 ? 4 : 1)) * f.wave,
+                       tile = tile_of(rows, sizes.tile_max);
+    kernel_plan k = start(f, "project_groups", arguments_of("project_groups", from), static_cast<std::int32_t>(block));
+    // Of 228 KB of an H200's multiprocessor a work-group takes 1 KB by itself. As wide_group of group_wide.hpp, which checks
+    // it: stages of a lane's four words, buffers of a tile's factors, and two signals for each.
+    constexpr std::int64_t buffers = 3;
+    const std::int64_t resident = sizes.groups == 1 ? 2 : 1, words_max = (228 / resident - 1) * 1024 / 16;
+    const std::int64_t stage_words = sizes.groups * 128 * 4, others = buffers * (tile / 8 * octet_words + 1);
+    const std::int64_t stages = std::min<std::int64_t>((words_max - others) / stage_words, 6);
+    const std::int64_t words = stages * stage_words + others;
+    k.grid = {.tokens_per_unit = 64 * sizes.groups,
+              .items_per_unit = f.project_slices() * ceil_div(ceil_div(rows, 8) * 8, tile),
+              .items_per_group = 1,
+              .groups_max = f.units.groups() * resident};
+    add(k, {{"group_sizes", fmt::format("{}, {}, {}, {}", tile, sizes.groups, stages, buffers)},
+            {"resident", fmt::to_string(resident)},
+            {"lds_words", fmt::to_string(words)}});
+    k.lds_bytes = static_cast<std::int32_t>(words * 16);
+    k.may_overlap = overlap::with_own;
+    add_order(f, k, rows);
+    return k;
+}
+
+}  // namespace
+
+std::int64_t wide_factor_bytes(const facts& f, std::int64_t rows)
+{
+    if (!f.has_wide_groups()) return 0;
+    return f.project_slices() * f.n * (f.project_slice / 64) * ceil_div(rows, 8) * octet_words * 16;
+}
+
+void add_project_groups(const facts& f, operator_plan& made, feeds from, const feed& place, std::int64_t rows)
+{
+    from.push_back({slot::arranged_fn, slot::workspace, place.bytes_per_token, place.bytes_fixed});
+    made.kernels.push_back(plan_wide_factors(f, from, rows));
+    std::int64_t tokens_min = 0;
+    for (const wide_groups& of : ranges) {
+        made.kernels.push_back(plan_project_groups(f, from, rows, of));
+        if (of.tokens_max > 0) made.kernels.back().tokens_max = of.tokens_max;
+        made.kernels.back().tokens_min = tokens_min;
+        tokens_min = of.tokens_max + 1;
+    }
+}
+
+}  // namespace mhc::codegen

@@ -1,0 +1,98 @@
+// mhc/device/group_walk.hpp -- how waves with different tasks go over the same work items of group_wide.hpp, and what they
+// tell each other.
+#pragma once
+
+#include <mhc/device/cuda_group_products.hpp>
+
+namespace mhc {
+
+/// Where a walk over a work-group's items is. An item is tokens, a split and rows; a split has some slices.
+template <class Pass>
+struct group_walk {
+    int item, items, groups;
+    int fn_rows, splits;
+    int block = 0, first_row = 0, split = 0, slice = 0, end_slice = 0, stream = 0, channel = 0, end = 0;
+
+    MHC_MEMBER group_walk(i64 group, i64 groups, i64 valid, int fn_rows, int splits)
+        : item(int(group)),
+          items(int((valid + Pass::tokens - 1) / Pass::tokens) * (Pass::slices * Pass::blocks)),
+          groups(int(groups)),
+          fn_rows(fn_rows),
+          splits(splits)
+    {
+        begin_item();
+    }
+    /// Of the item's tokens.
+    MHC_MEMBER i64 first() const { return i64(block) * Pass::tokens; }
+    MHC_MEMBER bool is_there() const { return item < items; }
+    MHC_MEMBER int begin_of(int split) const { return split * Pass::slices / smaller(splits, Pass::slices); }
+    MHC_MEMBER bool is_first_slice() const { return slice == begin_of(split); }
+    /// The item, or the next one that is asked for.
+    MHC_MEMBER void begin_item()
+    {
+        for (; is_there(); item += groups) {
+            first_row = item % Pass::blocks * Pass::tile;
+            split = item / Pass::blocks % Pass::slices;
+            if (first_row < fn_rows && split < splits) break;
+        }
+        block = item / (Pass::slices * Pass::blocks);
+        slice = begin_of(split);
+        end_slice = begin_of(split + 1);
+        begin_slice();
+    }
+    MHC_MEMBER void begin_slice()
+    {
+        stream = 0;
+        channel = slice * Pass::Rows::slice;
+        end = smaller(channel + Pass::Rows::slice, Pass::Rows::C);
+    }
+    /// False at the end of a slice.
+    MHC_MEMBER bool next_step()
+    {
+        channel += Pass::step;
+        if (channel < end) return true;
+        channel = slice * Pass::Rows::slice;
+        return ++stream < Pass::n;
+    }
+    MHC_MEMBER void next_slice()
+    {
+        if (++slice < end_slice) return begin_slice();
+        item += groups;
+        begin_item();
+    }
+    MHC_MEMBER void advance()
+    {
+        if (is_there() && !next_step()) next_slice();
+    }
+};
+
+/// The next of `count` places that are used by turns, and how often they have been.
+template <int count>
+struct place_by_turns {
+    int at = 0;
+    u32 turn = 0;
+    MHC_MEMBER void next()
+    {
+        if (++at < count) return;
+        at = 0;
+        ++turn;
+    }
+};
+
+/// What is told of each buffer of factors: that they have come, and that products have been made of them.
+template <class Pass>
+struct factor_signals {
+    signal* all;
+    MHC_MEMBER signal& come(int buffer) const { return all[buffer]; }
+    MHC_MEMBER signal& used(int buffer) const { return all[Pass::buffers + buffer]; }
+    MHC_MEMBER void make() const
+    {
+        for (int b = 0; b < Pass::buffers; ++b) {
+            come(b).make(1);
+            used(b).make(u32(Pass::adders / 32));
+        }
+        show_signals();
+    }
+};
+
+}  // namespace mhc
