@@ -94,7 +94,7 @@ std::int64_t history_floats(const facts& f)
     if (is_implicit(f)) return 0;
     const jit::layer_options& o = f.spec.options;
     using jit::sinkhorn_eps_mode, jit::sinkhorn_start;
-    // As sinkhorn_steps in templates/device/sinkhorn.hpp counts them.
+    // As sinkhorn_steps in templates/device/sinkhorn_steps.hpp counts them.
     const bool adds = o.eps_mode == sinkhorn_eps_mode::add || o.eps_mode == sinkhorn_eps_mode::add_both;
     const bool is_softmax = o.start == sinkhorn_start::softmax;
     const bool stays_in_logs = o.start == sinkhorn_start::log || (o.start == sinkhorn_start::exp && adds);

@@ -90,6 +90,9 @@ MHC_DEVICE void wave_sync()
     __builtin_amdgcn_fence(__ATOMIC_ACQUIRE, "wavefront");
 }
 
+/// Whether this lane is to take a branch in which lanes meet: only those that do.
+MHC_DEVICE bool wave_takes(bool is_wanted) { return is_wanted; }
+
 /// v of another lane of the same 16, by a DPP control of the ISA.
 template <int Control>
 MHC_DEVICE float moved(float v)

@@ -152,6 +152,8 @@ MHC_DEVICE void barrier() { __syncthreads(); }
 
 /// The lanes of this warp see each other's writes to shared memory.
 MHC_DEVICE void wave_sync() { __syncwarp(); }
+/// Whether a lane of this warp is to take a branch, which all take then: lanes meet in it.
+MHC_DEVICE bool wave_takes(bool is_wanted) { return __any_sync(0xffffffffU, is_wanted); }
 
 /// Sum over the lanes of a warp, or of each Wave of them, in every lane: a butterfly, so every lane adds the same pairs.
 template <int Wave>

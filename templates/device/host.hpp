@@ -117,6 +117,7 @@ struct grid {
 
 MHC_DEVICE void barrier() {}
 MHC_DEVICE void wave_sync() {}
+MHC_DEVICE bool wave_takes(bool is_wanted) { return is_wanted; }
 
 /// Sum over the lanes of a wave, in every lane.
 template <int Wave>

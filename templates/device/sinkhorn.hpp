@@ -5,27 +5,28 @@
 // and a step makes a line's factor anew. So rounding does not add up over the iterations, even where they converge slowly.
 #pragma once
 
-#include <mhc/device/sinkhorn_logits.hpp>
+#include <mhc/device/sinkhorn_steps.hpp>
 
 namespace mhc {
 
-/// All factors become 1.
+/// All factors become 1, where that is wanted.
 template <int n, int lanes>
-MHC_DEVICE void start_factors(balance<n> s, int lane)
+MHC_DEVICE void start_factors(balance<n> s, int lane, bool is_wanted = true)
 {
-    for (int line = lane; line < n; line += lanes) {
+    for (int line = lane; is_wanted && line < n; line += lanes) {
         s.factor(axis::row, line) = s.factor(axis::col, line) = 1.0f;
         s.inverse(axis::row, line) = s.inverse(axis::col, line) = 1.0f;
     }
     wave_sync();
 }
 
-/// Logits become entries.
+/// Logits become entries, less their lines' potentials, if these are known.
 template <int n, int lanes>
-MHC_DEVICE void exponentiate(balance<n> s, int lane)
+MHC_DEVICE void exponentiate(balance<n> s, int lane, bool has_potentials = true)
 {
     for (int a = lane; a < n; a += lanes)
-        for (int b = 0; b < n; ++b) s.entries[a * n + b] = exp(balanced_logit(s, a, b));
+        for (int b = 0; b < n; ++b)
+            s.entries[a * n + b] = exp(has_potentials ? balanced_logit(s, a, b) : s.entries[a * n + b]);
     wave_sync();
     start_factors<n, lanes>(s, lane);
 }
@@ -61,11 +62,11 @@ MHC_DEVICE float factored_sum(float first, Entry entry, Factor factor)
     return sum_of(parts);
 }
 
-/// One step on entries. `number` counts these steps from 0.
-template <axis A, eps_mode Mode, int n, int lanes, class History>
+/// One step on entries, of Steps that count it as `number`.
+template <axis A, class Steps, int n, int lanes, class History>
 MHC_DEVICE void step(balance<n> s, int lane, float eps, int number, History history)
 {
-    using sum = line_sum<Mode>;
+    using sum = line_sum<Steps::mode>;
     constexpr axis other = A == axis::row ? axis::col : axis::row;
     for (int line = lane; line < n; line += lanes) {
         const float old = s.factor(A, line);
@@ -73,7 +74,7 @@ MHC_DEVICE void step(balance<n> s, int lane, float eps, int number, History hist
             sum::begin(s.inverse(A, line), eps), [=](int k) MHC_INLINE { return s.entry(A, line, k); },
             [=](int k) MHC_INLINE { return s.factor(other, k); });
         const bool stays = sum::stays(old, divisor, eps);
-        const float factor = stays ? old : quotient<sum::adds>(1.0f, divisor);
+        const float factor = stays ? old : quotient<Steps::is_normal>(1.0f, divisor);
         s.factor(A, line) = factor;
         s.inverse(A, line) = divisor;
         history.step(number, line, factor, !stays);
@@ -116,51 +117,18 @@ MHC_DEVICE void softmax_rows(balance<n> s, int lane, float added)
     wave_sync();
 }
 
-/// What an iteration is: the two axes in their order, and the divisor. add_both divides as add does. Gradients are of the
-/// steps, or of their limit.
-template <start Start_, order Order_, eps_mode Mode_, int Iterations_, differentiation By_ = differentiation::exact>
-struct sinkhorn_options {
-    static constexpr start first = Start_;
-    static constexpr eps_mode stated = Mode_, mode = Mode_ == eps_mode::add_both ? eps_mode::add : Mode_;
-    static constexpr axis one = Order_ == order::row_col ? axis::row : axis::col;
-    static constexpr axis two = Order_ == order::row_col ? axis::col : axis::row;
-    static constexpr int iterations = Iterations_;
-    static constexpr bool is_implicit = By_ == differentiation::implicit;
-};
-
-/// How many steps there are of either kind, and on which axis the k-th is.
-template <class Options>
-struct sinkhorn_steps {
-    static constexpr int iterations = Options::iterations;
-    static constexpr bool adds = Options::mode == eps_mode::add, is_softmax = Options::first == start::softmax;
-    // With an added eps, entries that underflow would be scaled up again by later steps: only logits keep them.
-    static constexpr bool stays_in_logs = Options::first == start::log || (Options::first == start::exp && adds);
-    /// Logits become entries at once, by softmax_rows or because they are entries.
-    static constexpr bool starts_with_entries = Options::first == start::identity || (is_softmax && adds);
-    // Without an added eps, softmax is a row step on logits.
-    static constexpr int on_logits = starts_with_entries ? 0
-                                     : is_softmax        ? 1 + smaller(iterations, 1)
-                                                         : 2 * (stays_in_logs ? iterations : smaller(iterations, 1));
-    static constexpr int all = is_softmax ? (iterations == 0 ? 0 : 2 * iterations - 1) + (adds ? 0 : 1) : 2 * iterations;
-    static constexpr int on_entries = all - on_logits;
-
-    static constexpr axis axis_on_logits(int k) { return k % 2 == 0 ? Options::one : Options::two; }
-    /// Softmax rows have taken the place of the first row step.
-    static constexpr axis axis_on_entries(int k) { return axis_on_logits(k + (starts_with_entries && is_softmax ? 1 : 0)); }
-};
-
-/// Two by two, since axes alternate.
-template <class Options, int n, int lanes, class History>
-MHC_DEVICE void steps_on_entries(balance<n> s, int lane, float eps, History history)
+/// Two by two, since axes alternate. had_logits: this matrix is one of those that begin anew.
+template <class Steps, int n, int lanes, class History = no_history>
+MHC_DEVICE void steps_on_entries(balance<n> s, int lane, float eps, History history = {}, bool had_logits = false)
 {
-    using plan = sinkhorn_steps<Options>;
-    constexpr axis first = plan::axis_on_entries(0), second = plan::axis_on_entries(1);
-    for (int k = 0; k + 1 < plan::on_entries; k += 2) {
-        step<first, Options::mode, n, lanes>(s, lane, eps, k, history);
-        step<second, Options::mode, n, lanes>(s, lane, eps, k + 1, history);
+    constexpr axis first = Steps::axis_of(0), second = Steps::axis_of(1);
+    for (int k = 0; k + 1 < Steps::count; k += 2) {
+        if (k == Steps::anew) start_factors<n, lanes>(s, lane, had_logits);
+        step<first, Steps, n, lanes>(s, lane, eps, k, history);
+        step<second, Steps, n, lanes>(s, lane, eps, k + 1, history);
     }
-    if constexpr (plan::on_entries % 2 == 1)
-        step<first, Options::mode, n, lanes>(s, lane, eps, plan::on_entries - 1, history);
+    if constexpr (Steps::count % 2 == 1) step<first, Steps, n, lanes>(s, lane, eps, Steps::count - 1, history);
+    if (Steps::count == Steps::anew) start_factors<n, lanes>(s, lane, had_logits);
 }
 
 template <class Options, int n, int lanes, class History>
@@ -196,14 +164,6 @@ MHC_DEVICE void start_entries(balance<n> s, int lane, float eps, History history
     }
 }
 
-/// All steps: `s.entries` holds logits, and then entries that their lines' factors are still to be applied to.
-template <class Options, int n, int lanes, class History>
-MHC_DEVICE void sinkhorn_factors(balance<n> s, int lane, float eps, History history)
-{
-    start_entries<Options, n, lanes>(s, lane, eps, history);
-    steps_on_entries<Options, n, lanes>(s, lane, eps, history);
-}
-
 /// The row and the column of a lane, with what the lane knows of them: the same operations in the same order as `step`,
 /// where only other lines' factors are read from memory.
 template <int n>
@@ -218,46 +178,75 @@ struct lines_of_lane {
             entries[1][k] = s.entry(axis::col, line, k);
         }
     }
-    template <axis A, eps_mode Mode>
+    template <axis A, class Steps>
     MHC_MEMBER void step(balance<n> s, int lane, float eps)
     {
-        using sum = line_sum<Mode>;
+        using sum = line_sum<Steps::mode>;
         constexpr int own = A == axis::row ? 0 : 1;
         constexpr axis other = A == axis::row ? axis::col : axis::row;
         const float divisor = factored_sum<n>(
             sum::begin(inverse[own], eps), [this](int k) MHC_INLINE { return entries[own][k]; },
             [=](int k) MHC_INLINE { return s.factor(other, k); });
-        if (!sum::stays(factor[own], divisor, eps)) factor[own] = quotient<sum::adds>(1.0f, divisor);
+        if (!sum::stays(factor[own], divisor, eps)) factor[own] = quotient<Steps::is_normal>(1.0f, divisor);
         inverse[own] = divisor;
         if (lane < n) s.factor(A, lane) = factor[own];
+        wave_sync();
+    }
+    MHC_MEMBER void begin_anew(balance<n> s, int lane, bool is_wanted)
+    {
+        if (is_wanted) {
+            factor[0] = factor[1] = inverse[0] = inverse[1] = 1.0f;
+            if (lane < n) s.factor(axis::row, lane) = s.factor(axis::col, lane) = 1.0f;
+        }
         wave_sync();
     }
 };
 
 /// As steps_on_entries, but for the lines' inverses, which are told to nobody. All lanes of the wave must call it.
-template <class Options, int n>
-MHC_DEVICE void steps_of_lines(balance<n> s, int lane, float eps)
+template <class Steps, int n>
+MHC_DEVICE void steps_of_lines(balance<n> s, int lane, float eps, bool had_logits)
 {
-    using plan = sinkhorn_steps<Options>;
-    constexpr axis first = plan::axis_on_entries(0), second = plan::axis_on_entries(1);
+    constexpr axis first = Steps::axis_of(0), second = Steps::axis_of(1);
     lines_of_lane<n> own(s, lane < n ? lane : n - 1);
     MHC_SHORT_LOOP
-    for (int k = 0; k + 1 < plan::on_entries; k += 2) {
-        own.template step<first, Options::mode>(s, lane, eps);
-        own.template step<second, Options::mode>(s, lane, eps);
+    for (int k = 0; k + 1 < Steps::count; k += 2) {
+        if (k == Steps::anew) own.begin_anew(s, lane, had_logits);
+        own.template step<first, Steps>(s, lane, eps);
+        own.template step<second, Steps>(s, lane, eps);
     }
-    if constexpr (plan::on_entries % 2 == 1) own.template step<first, Options::mode>(s, lane, eps);
+    if constexpr (Steps::count % 2 == 1) own.template step<first, Steps>(s, lane, eps);
+    if (Steps::count == Steps::anew) own.begin_anew(s, lane, had_logits);
 }
 
-/// `s.entries` holds logits and becomes the balanced matrix. All lanes of the wave must call it.
+template <class Steps, int n, int lanes>
+MHC_DEVICE void steps_of_wave(balance<n> s, int lane, float eps, bool had_logits = false)
+{
+    if constexpr (balances_by_lines<n>)
+        steps_of_lines<Steps>(s, lane, eps, had_logits);
+    else
+        steps_on_entries<Steps, n, lanes>(s, lane, eps, no_history{}, had_logits);
+}
+
+/// `s.entries` holds logits and becomes the balanced matrix. All lanes of the wave must call it. What becomes of a matrix
+/// does not depend on the others of the wave.
 template <class Options, int n, int lanes>
 MHC_DEVICE void sinkhorn(balance<n> s, int lane, float eps)
 {
-    if constexpr (balances_by_lines<n>) {
-        start_entries<Options, n, lanes>(s, lane, eps, no_history{});
-        steps_of_lines<Options>(s, lane, eps);
+    if constexpr (moderate_steps<Options>::exist) {
+        wave_sync();
+        const logit_bounds z = bounds_of_logits<n, lanes>(s, lane);
+        const bool is_moderate = z.are_moderate();
+        if (wave_takes(!moderate_steps<Options>::are_for(z, eps))) {
+            if (wave_takes(!is_moderate)) steps_on_logits<Options, n, lanes>(s, lane, eps, no_history{});
+            exponentiate<n, lanes>(s, lane, !is_moderate);
+            steps_of_wave<mixed_steps<Options>, n, lanes>(s, lane, eps, !is_moderate);
+        } else {
+            exponentiate<n, lanes>(s, lane, false);
+            steps_of_wave<moderate_steps<Options>, n, lanes>(s, lane, eps);
+        }
     } else {
-        sinkhorn_factors<Options, n, lanes>(s, lane, eps, no_history{});
+        start_entries<Options, n, lanes>(s, lane, eps, no_history{});
+        steps_of_wave<entry_steps<Options>, n, lanes>(s, lane, eps);
     }
     apply_factors<n, lanes>(s, lane);
 }

@@ -179,7 +179,7 @@ MHC_DEVICE void entries_and_back_in_lane(balance<n> s, float* to, step_history<O
     constexpr axis even = plan::axis_on_entries(0), odd = plan::axis_on_entries(1);
     constexpr int count = plan::on_entries;
     matrix_in_lane<n> own = take_matrix(s);
-    steps_in_lane<Options, n>(own, eps, history);
+    steps_in_lane<entry_steps<Options>, n>(own, eps, history);
     float gradient[n][n];
 #pragma unroll
     for (int a = 0; a < n; ++a) {
@@ -243,7 +243,7 @@ MHC_DEVICE void balanced_gradient(balance<n> s, float* gradient, float* history,
             if (lane == 0) entries_and_back_in_lane<Options, n>(s, gradient, kept, eps);
             wave_sync();
         } else {
-            steps_on_entries<Options, n, lanes>(s, lane, eps, kept);
+            steps_on_entries<entry_steps<Options>, n, lanes>(s, lane, eps, kept);
             wave_sync();
             entries_back<Options, n, lanes>(s, gradient, kept, lane);
         }

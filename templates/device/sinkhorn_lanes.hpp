@@ -12,10 +12,10 @@ struct matrix_in_lane {
 };
 
 /// As `step` of sinkhorn.hpp.
-template <axis A, eps_mode Mode, int n, class History = no_history>
-MHC_DEVICE void step_in_lane(matrix_in_lane<n>& s, float eps, int number = 0, History history = {})
+template <axis A, class Steps, int n, class History>
+MHC_DEVICE void step_in_lane(matrix_in_lane<n>& s, float eps, int number, History history)
 {
-    using sum = line_sum<Mode>;
+    using sum = line_sum<Steps::mode>;
     constexpr int own = A == axis::row ? 0 : 1;
     // Lines by turns in each operation, since one waits for the last: the compiler keeps the order that it finds.
 #pragma unroll
@@ -28,37 +28,44 @@ MHC_DEVICE void step_in_lane(matrix_in_lane<n>& s, float eps, int number = 0, Hi
     for (int line = 0; line < n; ++line) {
         const float old = s.factors[own][line], divisor = s.inverses[own][line];
         const bool stays = sum::stays(old, divisor, eps);
-        s.factors[own][line] = stays ? old : quotient<sum::adds>(1.0f, divisor);
+        s.factors[own][line] = stays ? old : quotient<Steps::is_normal>(1.0f, divisor);
         history.step(number, line, s.factors[own][line], !stays);
     }
 }
 
-/// The entries of a matrix, as start_factors has left it.
+template <int n>
+MHC_DEVICE void begin_anew(matrix_in_lane<n>& own)
+{
+#pragma unroll
+    for (int a = 0; a < n; ++a) own.factors[0][a] = own.factors[1][a] = own.inverses[0][a] = own.inverses[1][a] = 1.0f;
+}
+
 template <int n>
 MHC_DEVICE matrix_in_lane<n> take_matrix(balance<n> s)
 {
     matrix_in_lane<n> own;
+    begin_anew(own);
 #pragma unroll
     for (int a = 0; a < n; ++a) {
-        own.factors[0][a] = own.factors[1][a] = own.inverses[0][a] = own.inverses[1][a] = 1.0f;
 #pragma unroll
         for (int b = 0; b < n; ++b) own.entries[a][b] = s.entry(axis::row, a, b);
     }
     return own;
 }
 
-/// All steps on entries.
-template <class Options, int n, class History = no_history>
-MHC_DEVICE void steps_in_lane(matrix_in_lane<n>& own, float eps, History history = {})
+/// As steps_on_entries.
+template <class Steps, int n, class History = no_history>
+MHC_DEVICE void steps_in_lane(matrix_in_lane<n>& own, float eps, History history = {}, bool had_logits = false)
 {
-    using plan = sinkhorn_steps<Options>;
-    constexpr axis first = plan::axis_on_entries(0), second = plan::axis_on_entries(1);
+    constexpr axis first = Steps::axis_of(0), second = Steps::axis_of(1);
     MHC_SHORT_LOOP
-    for (int k = 0; k + 1 < plan::on_entries; k += 2) {
-        step_in_lane<first, Options::mode, n>(own, eps, k, history);
-        step_in_lane<second, Options::mode, n>(own, eps, k + 1, history);
+    for (int k = 0; k + 1 < Steps::count; k += 2) {
+        if (k == Steps::anew && had_logits) begin_anew(own);
+        step_in_lane<first, Steps, n>(own, eps, k, history);
+        step_in_lane<second, Steps, n>(own, eps, k + 1, history);
     }
-    if constexpr (plan::on_entries % 2 == 1) step_in_lane<first, Options::mode, n>(own, eps, plan::on_entries - 1, history);
+    if constexpr (Steps::count % 2 == 1) step_in_lane<first, Steps, n>(own, eps, Steps::count - 1, history);
+    if (Steps::count == Steps::anew && had_logits) begin_anew(own);
 }
 
 /// A line of a matrix of logits and the one that crosses it on the diagonal, in one of the n lanes that share the matrix:
@@ -110,17 +117,15 @@ struct crossing_lines {
     }
 };
 
-/// All that is done before the steps on entries, but for factors: by n lanes of a matrix.
+/// The steps on logits and the entries after them, by n lanes of a matrix; where it is moderate, those without steps.
+/// IsOnce: as below.
 template <class Options, int n, bool IsOnce>
-MHC_DEVICE void start_of_matrix(balance<n> s, int line, float eps)
+MHC_DEVICE void entries_of_logits(balance<n> s, int line, float eps, bool is_moderate)
 {
     using plan = sinkhorn_steps<Options>;
-    if constexpr (plan::starts_with_entries) {
-        if constexpr (plan::is_softmax)
-            softmax_row<n>(s.entries + line * n, Options::stated == eps_mode::add_both ? eps : 0.0f);
-    } else if constexpr (IsOnce) {
+    if constexpr (IsOnce) {
         steps_on_logits<Options, n, n>(s, line, eps, no_history{});
-        exponentiate<n, n>(s, line);
+        exponentiate<n, n>(s, line, !is_moderate);
     } else {
         crossing_lines<n> own(s, line);
         if constexpr (plan::is_softmax) {
@@ -138,9 +143,67 @@ MHC_DEVICE void start_of_matrix(balance<n> s, int line, float eps)
         }
 #pragma unroll
         for (int k = 0; k < n; ++k)
-            s.entries[line * n + k] = exp(own.template logit<axis::row>(k, own.own_hi[0], own.own_lo[0]));
+            s.entries[line * n + k] =
+                exp(is_moderate ? own.z[0][k] : own.template logit<axis::row>(k, own.own_hi[0], own.own_lo[0]));
+    }
+}
+
+/// What becomes of the matrices that each group of n lanes has in turn: body(matrix, line).
+template <int n, class Body>
+MHC_DEVICE void for_each_in_turn(float* matrices, int count, int lane, Body body)
+{
+    for (int first = 0; first < count; first += 32 / n)
+        body(balance<n>{matrices + (first + lane / n) * balance<n>::floats}, lane % n);
+}
+
+/// Steps on entries of `count` matrices, a lane each, and their factors; of those that begin anew s.inverse(axis::col, 0) is
+/// 0.
+template <class Steps, int n>
+MHC_DEVICE void steps_of_matrices(float* matrices, int count, int lane, float eps)
+{
+    wave_sync();
+    if (lane < count) {
+        const balance<n> s = {matrices + lane * balance<n>::floats};
+        matrix_in_lane<n> own = take_matrix(s);
+        steps_in_lane<Steps, n>(own, eps, no_history{}, Steps::anew >= 0 && s.inverse(axis::col, 0) == 0.0f);
+#pragma unroll
+        for (int a = 0; a < n; ++a) {
+            s.factor(axis::row, a) = own.factors[0][a];
+            s.factor(axis::col, a) = own.factors[1][a];
+        }
     }
     wave_sync();
+}
+
+/// As factors_in_lanes, where all steps of moderate logits are on entries.
+template <class Options, int n, bool IsOnce>
+MHC_DEVICE void factors_of_exponentials(float* matrices, int count, int lane, float eps)
+{
+    using steps = moderate_steps<Options>;
+    bool are_moderate = true, are_for_all = true;
+    for_each_in_turn<n>(matrices, count, lane, [&](balance<n> s, int line) MHC_INLINE {
+        const logit_bounds z = bounds_of_logits<n, n>(s, line);
+        s.inverse(axis::col, line) = z.are_moderate() ? 1.0f : 0.0f;
+        are_moderate = are_moderate && z.are_moderate();
+        are_for_all = are_for_all && steps::are_for(z, eps);
+    });
+    const bool has_wide = wave_takes(!are_moderate);
+    for_each_in_turn<n>(matrices, count, lane, [=](balance<n> s, int line) MHC_INLINE {
+        if (has_wide) {
+            const bool is_moderate = s.inverse(axis::col, line) != 0.0f;
+            wave_sync();
+            entries_of_logits<Options, n, IsOnce>(s, line, eps, is_moderate);
+            wave_sync();  // all have read potentials
+            s.inverse(axis::col, line) = is_moderate ? 1.0f : 0.0f;
+        } else {
+#pragma unroll
+            for (int k = 0; k < n; ++k) s.entries[line * n + k] = exp(s.entries[line * n + k]);
+        }
+    });
+    if (wave_takes(!are_for_all))
+        steps_of_matrices<mixed_steps<Options>, n>(matrices, count, lane, eps);
+    else
+        steps_of_matrices<steps, n>(matrices, count, lane, eps);
 }
 
 /// `count` matrices of logits, up to 32, one after the other as `balance` has them: afterwards factors are still to be
@@ -149,23 +212,17 @@ MHC_DEVICE void start_of_matrix(balance<n> s, int line, float eps)
 template <class Options, int n, bool IsOnce = false>
 MHC_DEVICE void factors_in_lanes(float* matrices, int count, int lane, float eps)
 {
-    constexpr int together = 32 / n;
+    using plan = sinkhorn_steps<Options>;
     wave_sync();
-    for (int first = 0; first < count; first += together) {
-        const balance<n> s = {matrices + (first + lane / n) * balance<n>::floats};
-        start_of_matrix<Options, n, IsOnce>(s, lane % n, eps);
-    }
-    if (lane < count) {
-        const balance<n> s = {matrices + lane * balance<n>::floats};
-        matrix_in_lane<n> own = take_matrix(s);
-        steps_in_lane<Options, n>(own, eps);
-#pragma unroll
-        for (int a = 0; a < n; ++a) {
-            s.factor(axis::row, a) = own.factors[0][a];
-            s.factor(axis::col, a) = own.factors[1][a];
-        }
-    }
-    wave_sync();
+    if constexpr (moderate_steps<Options>::exist)
+        return factors_of_exponentials<Options, n, IsOnce>(matrices, count, lane, eps);
+    for_each_in_turn<n>(matrices, count, lane, [=](balance<n> s, int line) MHC_INLINE {
+        if constexpr (!plan::starts_with_entries)
+            entries_of_logits<Options, n, IsOnce>(s, line, eps, false);
+        else if constexpr (plan::is_softmax)
+            softmax_row<n>(s.entries + line * n, Options::stated == eps_mode::add_both ? eps : 0.0f);
+    });
+    steps_of_matrices<entry_steps<Options>, n>(matrices, count, lane, eps);
 }
 
 /// The balanced line of a matrix after that.

@@ -115,6 +115,33 @@ TEST_CASE("wide logits: sinkhorn_fwd agrees in the log domain with every eps mod
     }
 }
 
+TEST_CASE("wide logits: what becomes of a matrix does not depend on how wide those beside it are")
+{
+    // Moderate logits take other steps than wide ones; a wave has matrices of both.
+    for (const auto& [preset, name] : wide_presets) {
+        for (const int n : {1, 2, 3, 4, 8, 32}) {
+            const test_case of = logits_case("wide neighbours " + std::string(name), n, reference::options_of(preset), 1);
+            operands made = make_operands(of);
+            const std::vector<float> alone = run(session::instance(), of.spec, made).outputs.at("mix");
+            const auto size = static_cast<std::size_t>(n * n);
+            std::vector<float>& logits = made.at("logits").values;
+            const auto is_wide = [&](std::size_t i) { return random_bits(5, i / size) % 4 == 0; };
+            for (std::size_t i = 0; i < logits.size(); ++i)
+                if (is_wide(i)) logits[i] *= 30;
+            check("wide neighbours", of, made);
+            const std::vector<float> beside = run(session::instance(), of.spec, made).outputs.at("mix");
+            std::size_t differ = 0, wide = 0;
+            for (std::size_t i = 0; i < logits.size(); ++i) {
+                wide += is_wide(i) ? 1 : 0;
+                differ += !is_wide(i) && beside[i] != alone[i] ? 1 : 0;
+            }
+            CHECK_MESSAGE(differ == 0, of.name << ": " << differ << " entries");
+            CHECK(wide > size * 40);
+            CHECK(wide < size * 120);
+        }
+    }
+}
+
 TEST_CASE("wide logits: a layer with wide h_res agrees, with every preset")
 {
     for (const auto& [preset, name] : wide_presets) {
