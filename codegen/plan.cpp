@@ -192,22 +192,28 @@ kernel_plan plan_coefficients(const facts& f, const std::string& family, const f
 
 kernel_plan plan_pre_mix(const facts& f, const feeds& from, bool waits_first)
 {
-    // Waves that add streams, a lane two vectors of a row of many, and one that balances matrices.
+    // Waves that add streams, a lane two vectors of a row of many, and those that balance matrices.
     const std::int64_t vectors = ceil_div(f.C, f.vector), turns = vectors > 256 ? ceil_div(vectors, 1024) * 2 : 1;
-    const std::int64_t block = round_up(ceil_div(vectors, turns), f.wave) + f.wave;
-    kernel_plan k = start(f, "pre_mix", arguments_of("pre_mix", from), static_cast<std::int32_t>(block));
+    const std::int64_t adders = round_up(ceil_div(vectors, turns), f.wave);
     // At least three tokens of a work-group are ahead of their use, and as many groups there as leave a lane 80 registers,
     // or more for lines of a matrix. A grid that fits an H200 at once.
-    const std::int64_t registers = f.has_tiles ? 80 : f.n <= 4 ? 96 : 128;
-    const std::int64_t lds_bytes = lds_of_coming, stage_bytes = (block - f.wave) * turns * f.n * 16;
+    const std::int64_t registers = f.has_tiles ? 80 : f.n <= 4 ? 96 : 128, lanes = 65536 / registers;
+    const std::int64_t lds_bytes = lds_of_coming, stage_bytes = adders * turns * f.n * 16;
     const std::int64_t resident =
         f.tuned.resident != 0 ? std::clamp<std::int64_t>(lds_bytes / stage_bytes, 1, f.tuned.resident)
-                              : std::clamp<std::int64_t>(lds_bytes / (3 * stage_bytes), 1, 65536 / registers / block);
+                              : std::clamp<std::int64_t>(lds_bytes / (3 * stage_bytes), 1, lanes / (adders + f.wave));
+    // Four tokens take a wave that balances longer than their streams take the others: a multiprocessor has up to four.
+    const std::int64_t balancing = f.n <= 4 ? 1
+                                            : std::clamp<std::int64_t>((lanes / resident - adders) / f.wave, 1,
+                                                                       std::max<std::int64_t>(4 / resident, 1));
+    kernel_plan k =
+        start(f, "pre_mix", arguments_of("pre_mix", from), static_cast<std::int32_t>(adders + balancing * f.wave));
     const std::int64_t stages = std::clamp<std::int64_t>(lds_bytes / (resident * stage_bytes), 1, 6);
     k.lds_bytes = static_cast<std::int32_t>(stages * stage_bytes);
     k.grid.groups_max = f.units.groups() * resident;
     add(k, {{"resident", fmt::to_string(resident)},
             {"stages", fmt::to_string(stages)},
+            {"balancing", fmt::to_string(balancing)},
             {"waits_first", waits_first ? "true" : "false"}});
     add(k, rows_of(f, f.vector));
     add_sigmoids(f, k, true);

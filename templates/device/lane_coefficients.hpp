@@ -125,17 +125,30 @@ MHC_DEVICE float lane_product(projected from, int row, i64 t, i64 tokens, coeffi
     return sums[0] * inverse_rms<K>(sums[1], k);
 }
 
-/// post and mix of `count` tokens, by one wave whose lanes keep their lines; a token has lanes_of(n) of them, and a matrix
-/// in `matrices`.
-template <class Options, int n, int K>
-MHC_DEVICE void balance_by_lines(float* matrices, int lane, projected from, affine by, float* post, float* mix, i64 first,
-                                 int count, i64 tokens, coefficient_constants k)
+/// Waves that balance by turns: each has as many tokens of a work-group as a wave balances at a time.
+template <int Waves>
+struct balancing_turn {
+    int wave, turn = 0;
+    MHC_MEMBER bool is_own()
+    {
+        const bool is = turn == wave;
+        turn = turn + 1 == Waves ? 0 : turn + 1;
+        return is;
+    }
+};
+
+/// post and mix of `count` tokens, by waves whose lanes keep their lines, this one in its turns; a token has lanes_of(n) of
+/// them, and a matrix in `matrices`, which are the wave's.
+template <class Options, int n, int K, int Waves>
+MHC_DEVICE void balance_by_lines(balancing_turn<Waves>& next, float* matrices, int lane, projected from, affine by,
+                                 float* post, float* mix, i64 first, int count, i64 tokens, coefficient_constants k)
 {
     constexpr int lanes = lanes_of(n, 32), together = 32 / lanes;
     const int mine = lane / lanes, own = lane % lanes, o = own < n ? own : n - 1;
     const balance<n> s = {matrices + mine * balance<n>::floats};
     MHC_SHORT_LOOP
     for (int begin = 0; begin < count; begin += together) {
+        if (!next.is_own()) continue;
         const int token = begin + mine < count ? begin + mine : count - 1;
         float sums[n + 2];
         sums_of_rows<n * n + 2 * n, n, n + 1>(sums, from, first + token, tokens, n + o);

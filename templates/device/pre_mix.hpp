@@ -1,7 +1,7 @@
 // mhc/device/pre_mix.hpp -- pre, post and mix from a projection, and layer_input, in one kernel: the same numbers as of
 // coefficients.hpp and then mix.hpp.
 //
-// A work-group has a few tokens at a time. Its last wave makes their coefficients, whose matrices are long but little work.
+// A work-group has a few tokens at a time. Its last waves make their coefficients, whose matrices are long but little work.
 // The others, who need no more than pre, each make that for themselves and add the streams: nobody waits for another.
 #pragma once
 
@@ -124,21 +124,25 @@ struct stream_queue {
     }
 };
 
-/// The kernel before, which does not write x, may still run. matrices: LDS for those of a wave.
-template <class Rows, class Options, int n, int Stages, class Grid, class Data>
+/// The kernel before, which does not write x, may still run. matrices: LDS for those of Balancing waves.
+template <class Rows, class Options, int n, int Stages, int Balancing, class Grid, class Data>
 MHC_DEVICE void pre_mix(Grid at, float* matrices, uint4* lds, const Data* x, projected from, affine by, float* pre,
                         float* post, float* mix, Data* layer_input, i64 tokens, i64 valid, i64 x_token, i64 x_stream,
                         coefficient_constants k)
 {
-    constexpr int K = n * Rows::C, lanes = Grid::block - Grid::wave_size;
-    const int lane = at.lane();
+    constexpr int K = n * Rows::C, lanes = Grid::block - Balancing * Grid::wave_size;
+    static_assert(Balancing == 1 || balances_by_lines<n>, "others balance all tokens of a work-group at once");
+    const int lane = at.lane(), wave = at.wave() - lanes / Grid::wave_size;
     const lane_affine<n> own(by, pre_in_lanes<n, K>::stream_of(lane));
     const token_parts parts(valid, at.groups);
     if (at.thread() >= lanes) {
         wait_for_last_kernel();
+        constexpr int floats = 32 / lanes_of(n, 32) * balance<n>::floats;
+        balancing_turn<Balancing> next = {wave};
         return for_each_part(at, parts, [&](i64 first, int count) MHC_INLINE {
             if constexpr (balances_by_lines<n>)
-                balance_by_lines<Options, n, K>(matrices, lane, from, by, post, mix, first, count, tokens, k);
+                balance_by_lines<Options, n, K>(next, matrices + wave * floats, lane, from, by, post, mix, first, count,
+                                                tokens, k);
             else
                 balance_tokens<Options, n, K>(matrices, lane, from, own, mix + first * (n * n), n * n, first, count, tokens,
                                               k, [](int, int) MHC_INLINE {});
