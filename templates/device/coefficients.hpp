@@ -90,7 +90,7 @@ MHC_DEVICE float inverse_rms(float squares, coefficient_constants k)
 template <int m, int n, int count>
 MHC_DEVICE void sums_of_rows(float (&total)[count + 1], projected from, i64 t, i64 tokens, int first)
 {
-    constexpr int together = 40 / (count + 1);
+    constexpr int together = 80 / (count + 1);
     const float *products = from.proj + t * m + first, *squares = from.sqsum + t;
 #pragma unroll
     for (int k = 0; k <= count; ++k) total[k] = 0.0f;

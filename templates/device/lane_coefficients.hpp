@@ -137,14 +137,33 @@ struct balancing_turn {
     }
 };
 
+/// Scale and base of what the o-th of a token's lanes makes where lanes keep their lines: post[o], and column o of the
+/// matrix.
+template <int n>
+struct column_affine {
+    float scale_post, scale_res, base_post, base_res[n];
+    MHC_MEMBER column_affine(affine by, int o)
+        : scale_post(*by.scale_post), scale_res(*by.scale_res), base_post(by.base_post[o])
+    {
+#pragma unroll
+        for (int a = 0; a < n; ++a) base_res[a] = by.base_res[a * n + o];
+    }
+};
+template <int n>
+MHC_DEVICE int column_of_lane(int lane)
+{
+    return smaller(lane % lanes_of(n, 32), n - 1);
+}
+
 /// post and mix of `count` tokens, by waves whose lanes keep their lines, this one in its turns; a token has lanes_of(n) of
 /// them, and a matrix in `matrices`, which are the wave's.
 template <class Options, int n, int K, int Waves>
-MHC_DEVICE void balance_by_lines(balancing_turn<Waves>& next, float* matrices, int lane, projected from, affine by,
-                                 float* post, float* mix, i64 first, int count, i64 tokens, coefficient_constants k)
+MHC_DEVICE void balance_by_lines(balancing_turn<Waves>& next, float* matrices, int lane, projected from,
+                                 const column_affine<n>& by, float* post, float* mix, i64 first, int count, i64 tokens,
+                                 coefficient_constants k)
 {
     constexpr int lanes = lanes_of(n, 32), together = 32 / lanes;
-    const int mine = lane / lanes, own = lane % lanes, o = own < n ? own : n - 1;
+    const int mine = lane / lanes, own = lane % lanes, o = column_of_lane<n>(lane);
     const balance<n> s = {matrices + mine * balance<n>::floats};
     MHC_SHORT_LOOP
     for (int begin = 0; begin < count; begin += together) {
@@ -155,11 +174,11 @@ MHC_DEVICE void balance_by_lines(balancing_turn<Waves>& next, float* matrices, i
         const float r = inverse_rms<K>(sums[n + 1], k);
 #pragma unroll
         for (int a = 0; a < n; ++a) {
-            const float z = fma(sums[a + 1] * r, *by.scale_res, by.base_res[a * n + o]);
+            const float z = fma(sums[a + 1] * r, by.scale_res, by.base_res[a]);
             if (own < n) s.entries[a * n + o] = z;
         }
         if (begin + mine < count && own < n)
-            post[(first + token) * n + o] = k.post_mult * sigmoid(fma(sums[0] * r, *by.scale_post, by.base_post[o]));
+            post[(first + token) * n + o] = k.post_mult * sigmoid(fma(sums[0] * r, by.scale_post, by.base_post));
         sinkhorn<Options, n, lanes>(s, own, k.sinkhorn_eps);
         if (begin + mine < count)
             for (int e = own; e < n * n; e += lanes) mix[(first + token) * (n * n) + e] = s.entries[e];

@@ -133,20 +133,24 @@ MHC_DEVICE void pre_mix(Grid at, float* matrices, uint4* lds, const Data* x, pro
     constexpr int K = n * Rows::C, lanes = Grid::block - Balancing * Grid::wave_size;
     static_assert(Balancing == 1 || balances_by_lines<n>, "others balance all tokens of a work-group at once");
     const int lane = at.lane(), wave = at.wave() - lanes / Grid::wave_size;
-    const lane_affine<n> own(by, pre_in_lanes<n, K>::stream_of(lane));
     const token_parts parts(valid, at.groups);
+    const lane_affine<n> own(by, pre_in_lanes<n, K>::stream_of(lane));
     if (at.thread() >= lanes) {
-        wait_for_last_kernel();
-        constexpr int floats = 32 / lanes_of(n, 32) * balance<n>::floats;
-        balancing_turn<Balancing> next = {wave};
-        return for_each_part(at, parts, [&](i64 first, int count) MHC_INLINE {
-            if constexpr (balances_by_lines<n>)
-                balance_by_lines<Options, n, K>(next, matrices + wave * floats, lane, from, by, post, mix, first, count,
-                                                tokens, k);
-            else
+        if constexpr (balances_by_lines<n>) {
+            const column_affine<n> of_column(by, column_of_lane<n>(lane));
+            float* const of_wave = matrices + wave * (32 / lanes_of(n, 32) * balance<n>::floats);
+            balancing_turn<Balancing> next = {wave};
+            wait_for_last_kernel();
+            return for_each_part(at, parts, [&](i64 first, int count) MHC_INLINE {
+                balance_by_lines<Options, n, K>(next, of_wave, lane, from, of_column, post, mix, first, count, tokens, k);
+            });
+        } else {
+            wait_for_last_kernel();
+            return for_each_part(at, parts, [&](i64 first, int count) MHC_INLINE {
                 balance_tokens<Options, n, K>(matrices, lane, from, own, mix + first * (n * n), n * n, first, count, tokens,
                                               k, [](int, int) MHC_INLINE {});
-        });
+            });
+        }
     }
     const stream_queue<Rows, n, lanes, Stages> queue = {lds};
     token_ahead ahead = {at.group};
