@@ -205,6 +205,8 @@ kernel_plan plan_arrange_fn(const facts& f, const feeds& from);
 /// and the projection.
 std::int64_t wide_factor_bytes(const facts& f, std::int64_t rows);
 void add_project_groups(const facts& f, operator_plan& made, feeds from, const feed& place, std::int64_t rows);
+/// A caller's splits from the slices that it leaves in the workspace.
+kernel_plan plan_sum_slices(const facts& f, const feeds& from);
 /// Bytes of all that.
 std::int64_t projection_bytes(const facts& f, std::int64_t rows);
 /// Adds the projection on `rows` rows of fn, arranged first where it has to be, in the workspace at `place`.

@@ -133,6 +133,19 @@ void add_dynamic_layer(const facts& f, operator_plan& made)
     if (f.has_layer_one_pass()) add_one_pass(made, plan_layer_one_pass(f));
 }
 
+/// With as many splits as the caller asks for. Where kernels make slices alone, their sums are in the workspace first.
+void add_project_stage(const facts& f, operator_plan& made)
+{
+    made.workspace_bytes_fixed = projection_bytes(f, f.m);
+    if (!f.has_wide_groups()) return add_projection(f, made, {}, first_in_workspace, f.m);
+    const sums_in_workspace sums(f, f.m, 0, made.workspace_bytes_fixed);
+    feeds from;
+    sums.add_to(from);
+    made.workspace_bytes_per_token = sums.end;
+    add_projection(f, made, from, first_in_workspace, f.m);
+    made.kernels.push_back(plan_sum_slices(f, {{slot::sums, slot::workspace, sums.proj, sums.fixed}}));
+}
+
 void add_kernels(const facts& f, operator_plan& made)
 {
     switch (made.op) {
@@ -168,8 +181,7 @@ void add_kernels(const facts& f, operator_plan& made)
         case operation::post_head_fwd:
             return add_post_head(f, made);
         case operation::pre_project_fwd:
-            made.workspace_bytes_fixed = projection_bytes(f, f.m);
-            return add_projection(f, made, {}, first_in_workspace, f.m);
+            return add_project_stage(f, made);
         case operation::split_mixes_fwd:
             return made.kernels.push_back(plan_coefficients(f, "split_mixes", {}));
         case operation::coeffs_fwd:

@@ -79,6 +79,17 @@ kernel_plan plan_project_groups(const facts& f, const feeds& from, std::int64_t 
 
 }  // namespace
 
+kernel_plan plan_sum_slices(const facts& f, const feeds& from)
+{
+    constexpr std::int64_t waves = 4;
+    kernel_plan k = start(f, "sum_slices", arguments_of("sum_slices", from), static_cast<std::int32_t>(waves * f.wave));
+    k.grid.tokens_per_unit = waves;
+    k.bindings["slices"] = fmt::to_string(f.project_slices());
+    finish(f, k, false);
+    k.hidden_dim = f.C;
+    return k;
+}
+
 std::int64_t wide_factor_bytes(const facts& f, std::int64_t rows)
 {
     if (!f.has_wide_groups()) return 0;

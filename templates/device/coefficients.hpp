@@ -175,6 +175,25 @@ MHC_DEVICE void sums_of_splits(Grid at, float* to, const float* parts, const flo
     }
 }
 
+/// proj[s, t, r] and sqsum[s, t] of `splits` splits from `parts` [slices, T, rows] and `squares` [slices, T]: a split has
+/// some slices that follow each other, one of each where there are as many, and those past the slices have none.
+template <int slices, class Grid>
+MHC_DEVICE void splits_of_slices(Grid at, const float* parts, const float* squares, float* proj, float* sqsum, int rows,
+                                 int splits, i64 tokens, i64 valid)
+{
+    const int some = smaller(splits, slices);
+    for (i64 t = at.group * Grid::waves + at.wave(); t < valid; t += at.groups * Grid::waves) {
+        for (int split = 0; split < splits; ++split) {
+            const int begin = split < some ? split * slices / some : slices;
+            const int count = split < some ? (split + 1) * slices / some - begin : 0;
+            const i64 from = begin * tokens + t, to = split * tokens + t;
+            for (int r = at.lane(); r < rows; r += Grid::wave_size)
+                proj[to * rows + r] = sum_of_splits(parts + from * rows + r, tokens * rows, count);
+            if (at.lane() == 0) sqsum[to] = sum_of_splits(squares + from, tokens, count);
+        }
+    }
+}
+
 /// The same from given z: h_pre [n], h_post [n], h_res [n, n]. One matrix; `out` gets pre, post and mix in this order.
 template <class Options, int n, class Grid>
 MHC_DEVICE void static_coefficients(Grid at, float* shared, const float* h_pre, const float* h_post, const float* h_res,

@@ -6,47 +6,37 @@
 
 namespace mhc {
 
-/// Where a walk over a work-group's items is. An item is tokens, a split and rows; a split has some slices.
+/// Where a walk over a work-group's items is. An item is tokens, a slice and rows.
 template <class Pass>
 struct group_walk {
-    int item, items, groups;
-    int fn_rows, splits;
-    int block = 0, first_row = 0, split = 0, slice = 0, end_slice = 0, stream = 0, channel = 0, end = 0;
+    int item, items, groups, fn_rows;
+    int block = 0, first_row = 0, slice = 0, stream = 0, channel = 0, end = 0;
 
-    MHC_MEMBER group_walk(i64 group, i64 groups, i64 valid, int fn_rows, int splits)
+    MHC_MEMBER group_walk(i64 group, i64 groups, i64 valid, int fn_rows)
         : item(int(group)),
           items(int((valid + Pass::tokens - 1) / Pass::tokens) * (Pass::slices * Pass::blocks)),
           groups(int(groups)),
-          fn_rows(fn_rows),
-          splits(splits)
+          fn_rows(fn_rows)
     {
         begin_item();
     }
     /// Of the item's tokens.
     MHC_MEMBER i64 first() const { return i64(block) * Pass::tokens; }
     MHC_MEMBER bool is_there() const { return item < items; }
-    MHC_MEMBER int begin_of(int split) const { return split * Pass::slices / smaller(splits, Pass::slices); }
-    MHC_MEMBER bool is_first_slice() const { return slice == begin_of(split); }
     /// The item, or the next one that is asked for.
     MHC_MEMBER void begin_item()
     {
         for (; is_there(); item += groups) {
             first_row = item % Pass::blocks * Pass::tile;
-            split = item / Pass::blocks % Pass::slices;
-            if (first_row < fn_rows && split < splits) break;
+            if (first_row < fn_rows) break;
         }
+        slice = item / Pass::blocks % Pass::slices;
         block = item / (Pass::slices * Pass::blocks);
-        slice = begin_of(split);
-        end_slice = begin_of(split + 1);
-        begin_slice();
-    }
-    MHC_MEMBER void begin_slice()
-    {
         stream = 0;
         channel = slice * Pass::Rows::slice;
         end = smaller(channel + Pass::Rows::slice, Pass::Rows::C);
     }
-    /// False at the end of a slice.
+    /// False at the end of the item.
     MHC_MEMBER bool next_step()
     {
         channel += Pass::step;
@@ -54,15 +44,14 @@ struct group_walk {
         channel = slice * Pass::Rows::slice;
         return ++stream < Pass::n;
     }
-    MHC_MEMBER void next_slice()
+    MHC_MEMBER void next_item()
     {
-        if (++slice < end_slice) return begin_slice();
         item += groups;
         begin_item();
     }
     MHC_MEMBER void advance()
     {
-        if (is_there() && !next_step()) next_slice();
+        if (is_there() && !next_step()) next_item();
     }
 };
 

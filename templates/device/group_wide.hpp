@@ -139,17 +139,15 @@ struct wide_group_sums {
             }
         }
     }
-    /// Stores them, or adds them to what is there. Squares are the first rows' to store.
+    /// Squares are the first rows' to store.
     template <class Pass>
     MHC_MEMBER void store(const group_walk<Pass>& of, float* proj, float* sqsum, i64 own, int lane, i64 tokens,
                           i64 valid) const
     {
-        const bool is_first = of.is_first_slice();
         lane = made_anew(lane);  // places of so many sums are not kept beside them
-        const auto put = [=](float* to, float sum) MHC_INLINE { *to = is_first ? sum : *to + sum; };
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
-            const i64 t = of.first() + own + half * 8, place = of.split * tokens + t;
+            const i64 t = of.first() + own + half * 8, place = of.slice * tokens + t;
             const float square = quad_sum(squares[half]);
             if (t >= valid) continue;
 #pragma unroll
@@ -157,11 +155,10 @@ struct wide_group_sums {
 #pragma unroll
                 for (int e = 0; e < 2; ++e) {
                     const int row = of.first_row + block * 8 + group_matrix::column(lane) + e;
-                    if (row < of.fn_rows)
-                        put(proj + place * of.fn_rows + row, products.at[group_matrix::place(block, half, e)]);
+                    if (row < of.fn_rows) proj[place * of.fn_rows + row] = products.at[group_matrix::place(block, half, e)];
                 }
             }
-            if (of.first_row == 0 && lane % 4 == 0) put(sqsum + place, square);
+            if (of.first_row == 0 && lane % 4 == 0) sqsum[place] = square;
         }
     }
 };
@@ -205,7 +202,7 @@ MHC_DEVICE void add_all_products(uint4* lds, const Data* x, float* proj, float* 
                 next[0] += distance;
                 next[1] += distance;
             } else {
-                ahead.next_slice();
+                ahead.next_item();
                 begin_rows();
             }
         }
@@ -235,16 +232,16 @@ MHC_DEVICE void add_all_products(uint4* lds, const Data* x, float* proj, float* 
             stage = stage + 1 == queue.stages ? 0 : stage + 1;
         } while (walk.next_step());
         sums.store(walk, proj, sqsum, own, lane, tokens, valid);
-        walk.next_slice();
+        walk.next_item();
     }
     queue.wait_for_all();
 }
 
-/// proj[s, t, r] and sqsum[s, t] as in project.hpp. Of all `tokens` the first `valid` are read and written. The kernel
-/// before, which arranges fn and does not write x, may still run.
+/// proj[s, t, r] and sqsum[s, t] as in project.hpp, of each slice s. Of all `tokens` the first `valid` are read and written.
+/// The kernel before, which arranges fn and does not write x, may still run.
 template <class Pass, bool HasLow, class Grid, class Data>
 MHC_DEVICE void project_groups(Grid at, uint4* lds, const Data* x, const float* arranged, float* proj, float* sqsum,
-                               int fn_rows, int splits, i64 tokens, i64 valid, i64 x_token, i64 x_stream)
+                               int fn_rows, i64 tokens, i64 valid, i64 x_token, i64 x_stream)
 {
     static_assert(Grid::block == Pass::block, "as many lanes as have tasks");
     const factor_signals<Pass> told = {reinterpret_cast<signal*>(lds + Pass::signals)};
@@ -253,16 +250,12 @@ MHC_DEVICE void project_groups(Grid at, uint4* lds, const Data* x, const float* 
     barrier();
     if (thread < Pass::adders) {
         if constexpr (Pass::moves_registers) take_registers<112>();
-        const group_walk<Pass> walk(at.group, at.groups, valid, fn_rows, splits);
+        const group_walk<Pass> walk(at.group, at.groups, valid, fn_rows);
         add_all_products<Pass, HasLow>(lds, x, proj, sqsum, walk, told, thread, wave, tokens, valid, x_token, x_stream);
     } else {
         if constexpr (Pass::moves_registers) give_registers<32>();
-        const group_walk<Pass> walk(at.group, at.groups, valid, fn_rows, splits);
+        const group_walk<Pass> walk(at.group, at.groups, valid, fn_rows);
         if (thread == Pass::adders) bring_factors(lds, arranged, walk, told);
-    }
-    if (splits > Pass::slices) {  // there is nothing left for the others
-        clear(at, proj + Pass::slices * tokens * fn_rows, splits - Pass::slices, valid * fn_rows, tokens * fn_rows);
-        clear(at, sqsum + Pass::slices * tokens, splits - Pass::slices, valid, tokens);
     }
 }
 

@@ -101,6 +101,11 @@ TEST_CASE("plan: matrix units make projections of bf16, in NVIDIA's with the mix
                 }
                 CHECK(launched == 1);
             }
+            // A caller's splits are made of the slices, whatever their number.
+            const operator_plan stage = plan_of(group, "sm_90a", operation::pre_project_fwd);
+            CHECK(stage.kernels.back().family == "sum_slices");
+            CHECK(stage.workspace_bytes_per_token == planned.slices * (n * n + 2 * n + 1) * 4);
+            CHECK(stage.workspace_bytes_fixed == planned.workspace_bytes_fixed);
         }
     }
 

@@ -218,7 +218,7 @@ struct pre_project_fwd_args {
     std::int64_t splits = 1;   ///< S: 1 to 64
     strides x_strides;
     const void* fn_norm_weight = nullptr;  ///< in   [n*C]  weight  iff the spec's fn_norm_weight is set
-    void* workspace = nullptr;  ///< scratch, as of pre_fwd, with fn_norm_weight or fn_order phi; else none is read
+    void* workspace = nullptr;  ///< scratch, as of pre_fwd, where workspace_bytes is not 0: as with fn_norm_weight
     const std::int32_t* num_valid_tokens = nullptr;
 };
 
