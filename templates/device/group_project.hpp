@@ -12,15 +12,17 @@
 
 namespace mhc {
 
-/// Places in LDS are in words of 16 bytes. MakesStreams: of post's operands.
-template <class Tile, int Slice, int Stages, bool MakesStreams, class Grid>
+/// Places in LDS are in words of 16 bytes. Gradients: rows of a token that streams are multiplied by. MakesStreams: of
+/// post's operands.
+template <class Tile, int Slice, int Stages, int Gradients, bool MakesStreams, class Grid>
 struct group_projection {
     using unit = group_matrix;
     static constexpr int n = Tile::n, slice = Slice, slices = ceil_div(Tile::Rows::C, Slice);
     static constexpr int columns = 2 * 8 * Tile::octets;                   ///< rows of fn, in two parts
     static constexpr int load = 32;                                        ///< channels of a step
     static constexpr int tokens = Grid::waves / unit::waves * unit::rows;  ///< of a work-group at once
-    static constexpr int rows = n + 1 + MakesStreams, words = 2 * rows;    ///< of a lane in a step
+    static constexpr int streams = n + Gradients;                          ///< and their gradients
+    static constexpr int rows = streams + MakesStreams, words = 2 * rows;  ///< of a lane in a step
     static constexpr int place_words = n * Tile::fn_words, places = Slice / Tile::channels;
     using queue = lane_queue<words, Grid::block, Stages>;
     static constexpr int fn = queue::room, signal_at = fn + places * place_words, room = signal_at + 1;
@@ -36,16 +38,10 @@ struct group_projection {
     }
 };
 
-/// A lane's sums of two tokens.
-template <int n>
-struct lane_products {
-    float squares[2], products[2][n];
-};
-
-/// Words of a lane in a step: of each stream those of its two tokens, and then the gradient's.
-template <int n>
+/// Words of a lane in a step: of each stream those of its two tokens, and then the gradients'.
+template <int rows>
 struct step_words {
-    uint4 at[n + 1][2];
+    uint4 at[rows][2];
 };
 
 /// Streams that are in memory.
@@ -77,11 +73,11 @@ struct streams_made_again {
             for (int e = 0; e < 16; ++e) m[half][e] = load_fresh(from.mix + t * from.mix_token + e);
         }
         /// In the place of x, of channels at c.
-        template <int n>
-        MHC_MEMBER void make(const streams_made_again& from, step_words<n>& words, const uint4 (&y)[2], int c,
+        template <int rows>
+        MHC_MEMBER void make(const streams_made_again& from, step_words<rows>& words, const uint4 (&y)[2], int c,
                              bool has_channels) const
         {
-            static_assert(n == 4, "as many as a lane has room for");
+            constexpr int n = 4;
             vec<float, 8> bias = splat<8>(0.0f);
             if (from.bias && has_channels) bias = load<8, WeightAlign>(from.bias + c);
 #pragma unroll
@@ -102,23 +98,47 @@ struct streams_made_again {
     };
 };
 
-template <int n>
-MHC_DEVICE void add_elementwise(lane_products<n>& sums, const step_words<n>& words)
-{
+/// The gradient of the sum of streams, and a lane's sums of two tokens: squares, and products with each stream.
+template <int n, class Data>
+struct gradient_of_sum {
+    const Data* at;
+    i64 token;
+    static constexpr int rows = 1, stream = 0;
+    struct of_channels {};  ///< nothing
+    MHC_MEMBER of_channels at_channels(int, bool) const { return {}; }
+
+    struct sums {
+        float squares[2], products[2][n];
+        MHC_MEMBER void add(const step_words<n + rows>& words, of_channels)
+        {
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-        const vec<float, 8> g = widen_bf16(words.at[n][half]);
+            for (int half = 0; half < 2; ++half) {
+                const vec<float, 8> g = widen_bf16(words.at[n][half]);
 #pragma unroll
-        for (int i = 0; i < n; ++i) {
-            const vec<float, 8> x = widen_bf16(words.at[i][half]);
+                for (int i = 0; i < n; ++i) {
+                    const vec<float, 8> x = widen_bf16(words.at[i][half]);
 #pragma unroll
-            for (int k = 0; k < 8; ++k) {
-                sums.squares[half] = fma(x[k], x[k], sums.squares[half]);
-                sums.products[half][i] = fma(g[k], x[k], sums.products[half][i]);
+                    for (int k = 0; k < 8; ++k) {
+                        squares[half] = fma(x[k], x[k], squares[half]);
+                        products[half][i] = fma(g[k], x[k], products[half][i]);
+                    }
+                }
             }
         }
-    }
-}
+        /// Of all lanes of a wave; of a token at `place`.
+        MHC_MEMBER void store(float* sqsum, float* to, i64 place, int half, int lane, bool is_there) const
+        {
+            const float square = quad_sum(squares[half]);
+            float by_stream[n];
+#pragma unroll
+            for (int i = 0; i < n; ++i) by_stream[i] = quad_sum(products[half][i]);
+            if (!is_there || lane % 4 != 0) return;
+            sqsum[place] = square;
+#pragma unroll
+            for (int i = 0; i < n; ++i) to[place * n + i] = by_stream[i];
+        }
+    };
+};
 
 /// Adds a stream's 32 channels: column_of has put a lane's words where two products take them.
 template <int Columns>
@@ -130,8 +150,8 @@ MHC_DEVICE void multiply_step(group_sums<Columns>& sums, const uint4 (&x)[2], in
 }
 
 /// Of all `tokens` the first `valid` are read and written. The number of groups is a multiple of that of slices.
-template <class Pass, class Tile, class Grid, class Streams, class Data>
-MHC_DEVICE void group_project(Grid at, uint4* lds, const Streams& from, const Data* g, arranged_factors<Tile> fn,
+template <class Pass, class Tile, class Grid, class Streams, class Gradients>
+MHC_DEVICE void group_project(Grid at, uint4* lds, const Streams& from, const Gradients& g, arranged_factors<Tile> fn,
                               float* proj, float* sqsum, float* products, int fn_rows, i64 tokens, i64 valid)
 {
     using unit = group_matrix;
@@ -157,19 +177,23 @@ MHC_DEVICE void group_project(Grid at, uint4* lds, const Streams& from, const Da
     typename Pass::queue queue(lds);
     i64 asked = here;
     int asked_load = 0;
+    // Words that come through registers come one after the other where these are full of sums.
+    constexpr int at_once = Rows::align < 4 && Gradients::rows > 1 ? 1 : 8;
     auto ask = [&](int stage) MHC_INLINE {
         const int c = begin + asked_load * Pass::load + own_channel;
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
             const i64 t = asked + own + half * 8;
             const bool is_there = t < valid && (Rows::C % Pass::slice == 0 || c < Rows::C);
-            const Data* const row = from.x + t * from.x_token + c;
-#pragma unroll
+            const auto *const row = from.x + t * from.x_token + c, *const gradient = g.at + t * g.token + c;
+#pragma unroll at_once
             for (int i = 0; i < n; ++i)
                 queue.template ask<Rows::align>(stage, i * 2 + half, thread, row + i * from.x_stream, is_there);
-            queue.template ask<Rows::align>(stage, n * 2 + half, thread, g + t * Rows::C + c, is_there);
+#pragma unroll at_once
+            for (int i = 0; i < g.rows; ++i)
+                queue.template ask<Rows::align>(stage, (n + i) * 2 + half, thread, gradient + i * g.stream, is_there);
             if constexpr (Pass::makes_streams)
-                queue.template ask<Rows::align>(stage, (n + 1) * 2 + half, thread, from.y + t * Rows::C + c, is_there);
+                queue.template ask<Rows::align>(stage, Pass::streams * 2 + half, thread, from.y + t * Rows::C + c, is_there);
         }
         queue.end_set();
         if (++asked_load == loads) {
@@ -182,7 +206,7 @@ MHC_DEVICE void group_project(Grid at, uint4* lds, const Streams& from, const Da
     int stage = 0;
     for (; here < valid; here += step) {
         group_sums<Pass::columns> sums = {};
-        lane_products<n> own_sums = {};
+        typename Gradients::sums own_sums = {};
         typename Streams::of_tokens by;
         if constexpr (Pass::makes_streams) {
 #pragma unroll
@@ -192,19 +216,21 @@ MHC_DEVICE void group_project(Grid at, uint4* lds, const Streams& from, const Da
             }
         }
         for (int k = 0; k < loads; ++k) {
-            step_words<n> words;
+            step_words<Pass::streams> words;
+            const int c = begin + k * Pass::load + own_channel;
+            const bool has_channels = Rows::C % Pass::slice == 0 || c < Rows::C;
+            const typename Gradients::of_channels by_channel = g.at_channels(c, has_channels);
             queue.wait();
 #pragma unroll
-            for (int i = 0; i <= n; ++i) {
+            for (int i = 0; i < Pass::streams; ++i) {
 #pragma unroll
                 for (int half = 0; half < 2; ++half) words.at[i][half] = queue.word(stage, i * 2 + half, thread);
             }
             if constexpr (Pass::makes_streams) {
                 uint4 y[2];
 #pragma unroll
-                for (int half = 0; half < 2; ++half) y[half] = queue.word(stage, (n + 1) * 2 + half, thread);
-                const int c = begin + k * Pass::load + own_channel;
-                by.make(from, words, y, c, Rows::C % Pass::slice == 0 || c < Rows::C);
+                for (int half = 0; half < 2; ++half) y[half] = queue.word(stage, Pass::streams * 2 + half, thread);
+                by.make(from, words, y, c, has_channels);
             }
             begin_products();
 #pragma unroll
@@ -212,7 +238,7 @@ MHC_DEVICE void group_project(Grid at, uint4* lds, const Streams& from, const Da
                 multiply_step(sums, words.at[i], lds_first + Pass::fn_at(k * Pass::load, i), k + i > 0);
             end_products();
             ask(stage);
-            add_elementwise(own_sums, words);
+            own_sums.add(words, by_channel);
             products_but<0>();
             made(sums);
             stage = stage + 1 == queue.stages ? 0 : stage + 1;
@@ -220,17 +246,10 @@ MHC_DEVICE void group_project(Grid at, uint4* lds, const Streams& from, const Da
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
             const i64 t = here + own + half * 8, place = slice * tokens + t;
-            const float squares = quad_sum(own_sums.squares[half]);
-            float by_stream[n];
-#pragma unroll
-            for (int i = 0; i < n; ++i) by_stream[i] = quad_sum(own_sums.products[half][i]);
-            if (t >= valid) continue;
-            give_rows<Tile>(sums, lane, half, fn_rows,
-                            [=](int row, float sum) MHC_INLINE { proj[place * fn_rows + row] = sum; });
-            if (lane % 4 != 0) continue;
-            sqsum[place] = squares;
-#pragma unroll
-            for (int i = 0; i < n; ++i) products[place * n + i] = by_stream[i];
+            own_sums.store(sqsum, products, place, half, lane, t < valid);
+            if (t < valid)
+                give_rows<Tile>(sums, lane, half, fn_rows,
+                                [=](int row, float sum) MHC_INLINE { proj[place * fn_rows + row] = sum; });
         }
     }
     queue.wait_for_all();

@@ -10,27 +10,9 @@
 // A lane has 8 channels of two tokens of a tile, of all streams: what goes from stream to stream stays in its registers.
 #pragma once
 
-#include <mhc/device/gradient_groups.hpp>
 #include <mhc/device/transition_tiles.hpp>
 
 namespace mhc {
-
-/// Where a lane's words are in a tile, and what they are of.
-struct transition_lane {
-    int wave, lane, quad, token, channel, word;
-    template <class Grid>
-    explicit MHC_MEMBER transition_lane(Grid at)
-        : wave(at.wave() % group_matrix::waves),
-          lane(at.lane()),
-          quad(at.wave() / group_matrix::waves),
-          token(group_matrix::row(wave, lane, 0)),
-          channel(quad * 32 + lane % 4 * 8),
-          word(turned_word(token, channel / 8))
-    {
-    }
-    /// Of the lane's second token: 8 tokens further the words lie alike.
-    static constexpr MHC_MEMBER int word_of(int half) { return half * 64; }
-};
 
 /// The bias of a lane's channels, which may lack.
 struct lane_bias {
@@ -43,34 +25,12 @@ struct lane_bias {
     }
 };
 
-/// A lane's part of the streams' gradient: sums of products of 32 channels of each stream.
-template <class Tile>
-struct transition_products {
-    group_sums<32> of[Tile::n];
-    static constexpr MHC_MEMBER int place(int half, int channel)
-    {
-        return group_matrix::place(channel / 2, half, channel % 2);
-    }
-    MHC_MEMBER void set(int stream, int half, const vec<float, 8>& v)
-    {
-#pragma unroll
-        for (int k = 0; k < 8; ++k) of[stream].at[place(half, k)] = v[k];
-    }
-    MHC_MEMBER vec<float, 8> get(int stream, int half) const
-    {
-        vec<float, 8> v = splat<8>(0.0f);
-#pragma unroll
-        for (int k = 0; k < 8; ++k) v[k] = of[stream].at[place(half, k)];
-        return v;
-    }
-};
-
 MHC_DEVICE uint4 masked(uint4 v, u32 mask) { return {v.x & mask, v.y & mask, v.z & mask, v.w & mask}; }
 
 /// Makes the streams of a lane's tokens where the gradient of out was, and begins their gradient. The mask is of no bits
 /// where there is no gradient of out.
 template <class Tile, layout L, class Data>
-MHC_DEVICE void make_streams(transition_products<Tile>& gradient, uint4* tile, transition_lane own, const lane_bias& bias,
+MHC_DEVICE void make_streams(streams_gradient<Tile>& gradient, uint4* tile, streams_lane own, const lane_bias& bias,
                              u32 d_out_mask, const Data* type)
 {
     constexpr int n = Tile::n;
@@ -97,36 +57,6 @@ MHC_DEVICE void make_streams(transition_products<Tile>& gradient, uint4* tile, t
     }
 }
 
-/// Adds fn's part to the streams' gradient, and a tile to the sums for d_fn, of the streams that the lane's four waves have.
-template <class Tile>
-MHC_DEVICE void multiply_transition(transition_products<Tile>& gradient, channel_sums_of<Tile> (&fn_sums)[Tile::own_streams],
-                                    int tile, int fn, transition_lane own, bool adds)
-{
-    constexpr int step = group_matrix::step, steps = Tile::tokens / step;
-    group_left left[Tile::own_streams][steps];
-#pragma unroll
-    for (int s = 0; s < Tile::own_streams; ++s) {
-#pragma unroll
-        for (int k = 0; k < steps; ++k)
-            left[s][k] =
-                left_of_turned(tile + Tile::streams + (own.quad * Tile::own_streams + s) * Tile::quad_words + k * step * 8,
-                               own.wave, own.lane);
-    }
-    begin_products();
-#pragma unroll
-    for (int i = 0; i < Tile::n; ++i)
-        multiply_fn<Tile>(gradient.of[i], tile + Tile::d_proj, fn + i * Tile::fn_words + own.quad * Tile::quad_channels,
-                          true);
-#pragma unroll
-    for (int s = 0; s < Tile::own_streams; ++s) multiply_x<Tile>(fn_sums[s], left[s], tile + Tile::d_proj, adds);
-    end_products();
-    products_but<0>();
-#pragma unroll
-    for (int i = 0; i < Tile::n; ++i) made(gradient.of[i]);
-#pragma unroll
-    for (int s = 0; s < Tile::own_streams; ++s) made(fn_sums[s]);
-}
-
 /// Where the gradients of post go; d_y may be null, and so bias_sums, of every 8 tokens.
 template <class Data>
 struct transition_gradients {
@@ -138,8 +68,8 @@ struct transition_gradients {
 
 /// Of the lane's token `half` of a tile: d_x and d_y of its channels, and products of them, each a sum over its four lanes.
 template <class Tile, layout L, class Walk, class Data>
-MHC_DEVICE void take_transition(const transition_products<Tile>& gradient, uint4* tile, float* sums, transition_lane own,
-                                int half, const Walk& here, const lane_bias& bias, const transition_gradients<Data>& to)
+MHC_DEVICE void take_transition(const streams_gradient<Tile>& gradient, uint4* tile, float* sums, streams_lane own, int half,
+                                const Walk& here, const lane_bias& bias, const transition_gradients<Data>& to)
 {
     using Rows = typename Tile::Rows;
     constexpr int n = Tile::n;
@@ -202,7 +132,7 @@ MHC_DEVICE void transition_gradient(Grid at, uint4* lds, const transition_source
     using Rows = typename Tile::Rows;
     static_assert(Slice % Tile::tokens == 0 && Grid::waves == Tile::quads * group_matrix::waves,
                   "whole tiles, four waves each");
-    const transition_lane own(at);
+    const streams_lane own(at);
     const int lds_first = lds_word(lds);
     signal* const come = reinterpret_cast<signal*>(lds + Tile::signals);
     float* const sums = reinterpret_cast<float*>(lds + Tile::sums);
@@ -230,13 +160,13 @@ MHC_DEVICE void transition_gradient(Grid at, uint4* lds, const transition_source
         const int c = here.channel + own.channel;
         lane_bias bias = {from.bias != nullptr, splat<8>(0.0f)};
         if (from.bias && (Rows::C % Tile::channels == 0 || c < Rows::C)) bias.values = load<8, WeightAlign>(from.bias + c);
-        transition_products<Tile> gradient;
+        streams_gradient<Tile> gradient;
         make_streams<Tile, L>(gradient, tile, own, bias, from.d_out ? ~0U : 0U, from.x);
         barrier();  // the streams are there
         come[stage].wait(turn / 2);
         come[2].wait(u32(here.turn));
-        multiply_transition<Tile>(gradient, fn_sums, lds_first + stage * Tile::stage_words, lds_first + Tile::fn, own,
-                                  !here.is_first());
+        multiply_streams<Tile>(gradient, fn_sums, lds_first + stage * Tile::stage_words, lds_first + Tile::fn, own,
+                               !here.is_first());
 #pragma unroll
         for (int half = 0; half < 2; ++half) take_transition<Tile, L>(gradient, tile, sums, own, half, here, bias, to);
         if (here.is_last()) {

@@ -1,7 +1,7 @@
 // mhc/device/transition_tiles.hpp -- what the work-groups of transition_gradient.hpp have in LDS, and how it comes there.
 #pragma once
 
-#include <mhc/device/group_tiles.hpp>
+#include <mhc/device/group_streams.hpp>
 
 namespace mhc {
 
@@ -66,14 +66,6 @@ MHC_DEVICE void ask_numbers(int thread, uint4* to, const Walk& of, const Sources
     if (part == 0) copy_number(own + numbers::d_sqsum, from.d_sqsum + t, is_there);
 }
 
-/// Where a lane is whose places are to be made each time anew: registers are full of sums.
-template <class Grid>
-struct lane_made_anew {
-    static constexpr int block = Grid::block;
-    int own;
-    MHC_MEMBER int thread() const { return own; }
-};
-
 /// Asks for a tile but for fn.
 template <class Tile, class Grid, class Walk, class Data, class Weight>
 MHC_DEVICE void ask_transition(Grid at, uint4* lds, int stage, const Walk& of, const transition_sources<Data, Weight>& from,
@@ -91,25 +83,9 @@ MHC_DEVICE void ask_transition(Grid at, uint4* lds, int stage, const Walk& of, c
         of_row(lane, from.y, Tile::Rows::C, 0).ask(to + Tile::y, of, Tile::Rows::C);
         of_row(lane, from.d_row, Tile::Rows::C, 0).ask(to + Tile::row, of, Tile::Rows::C);
         ask_numbers<Tile>(lane.own, to + Tile::numbers, of, from);
-        if (at.thread() == 0) {
-            signal& told = reinterpret_cast<signal*>(lds + Tile::signals)[stage];
-            told.expect(Tile::d_proj_words * 16);
-            copy_words(to + Tile::d_proj, factors.words() + factors.d_proj_at(of.first / Tile::tokens), Tile::d_proj_words,
-                       told);
-        }
+        ask_d_proj<Tile>(at, lds, stage, of, factors);
     }
     end_copies();
-}
-
-/// Asks for fn of an item with its first tile, when nobody uses its place any more.
-template <class Tile, class Grid, class Walk>
-MHC_DEVICE void ask_fn_of(Grid at, uint4* lds, const Walk& of, arranged_factors<Tile> factors)
-{
-    constexpr int words = Tile::n * Tile::fn_words;
-    if (!of.is_first() || at.thread() != 0) return;
-    signal& told = reinterpret_cast<signal*>(lds + Tile::signals)[2];
-    told.expect(words * 16);
-    copy_words(lds + Tile::fn, factors.words() + factors.fn_at(0, of.channel), words, told);
 }
 
 }  // namespace mhc
