@@ -76,7 +76,11 @@ struct column_range {
     slot only_if = to;
 };
 
-/// Rows of `width` numbers, one for every `tokens` tokens, summed into the gradients of `parts`. `only_if`: of the sums.
+/// Rows of `width` numbers, one for every `tokens` tokens, summed by as many as a first sum takes (rows_of_sum): where these
+/// sums are. `only_if`: what they are of is asked for.
+feed add_first_sums(const facts& f, operator_plan& made, areas& space, const feed& rows, std::int64_t tokens,
+                    std::int64_t width, slot only_if);
+/// Rows of `width` numbers, one for every `tokens` tokens, summed into the gradients of `parts`.
 void add_sums(const facts& f, operator_plan& made, areas& space, const feed& rows, std::int64_t tokens, std::int64_t width,
               slot only_if, const std::vector<column_range>& parts);
 

@@ -8,12 +8,19 @@
 
 namespace mhc::codegen {
 
-void add_sums(const facts& f, operator_plan& made, areas& space, const feed& rows, std::int64_t tokens, std::int64_t width,
-              slot only_if, const std::vector<column_range>& parts)
+feed add_first_sums(const facts& f, operator_plan& made, areas& space, const feed& rows, std::int64_t tokens,
+                    std::int64_t width, slot only_if)
 {
     const feed totals = space.of_sums(slot::totals, width, tokens * rows_of_sum);
     made.kernels.push_back(plan_sum_rows(f, {as(slot::sums, rows), totals}, tokens, width));
     made.kernels.back().only_if = only_if;
+    return totals;
+}
+
+void add_sums(const facts& f, operator_plan& made, areas& space, const feed& rows, std::int64_t tokens, std::int64_t width,
+              slot only_if, const std::vector<column_range>& parts)
+{
+    const feed totals = add_first_sums(f, made, space, rows, tokens, width, only_if);
     for (const column_range& part : parts) {
         made.kernels.push_back(plan_finish(f, {totals, {slot::d_vector, part.to}}, part.is_weight,
                                            {tokens * rows_of_sum, width, part.first, part.length}));

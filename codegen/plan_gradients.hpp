@@ -98,6 +98,10 @@ struct vector_part {
 /// Their sums over all rows, in float or in the weights' type.
 kernel_plan plan_finish(const facts& f, feeds from, bool is_weight, const vector_part& part);
 
+/// The gradients of all parameters of mHC.cu's layer with coefficients of each token, those of phi from matrix_sums, of the
+/// norm's weight from sums of `weight_tokens` tokens each, and the others from plan_sum_rows.
+kernel_plan plan_finish_layer(const facts& f, const feeds& from, std::int64_t weight_tokens);
+
 /// The gradients of fn and of its norm's weight from matrix_sums, where f.arranges_fn().
 kernel_plan plan_finish_fn(const facts& f, const feeds& from);
 

@@ -55,21 +55,11 @@ void add_dynamic_layer_gradient(const facts& f, operator_plan& made, areas& spac
         made.kernels.push_back(plan_input_bwd(f, "dynamic_input_bwd", {coefficients, norm, d_proj, d_sqsum, weight_sums}));
         made.kernels.push_back(plan_matrix_sums(f, {d_proj, matrix, one_split}, f.m));
     }
-    const std::int64_t K = f.n * f.C;
-    for (const column_range& part : {column_range{.to = slot::d_phi_pre, .first = 0, .length = f.n},
-                                     column_range{.to = slot::d_phi_post, .first = f.n, .length = f.n},
-                                     column_range{.to = slot::d_phi_res, .first = 2 * f.n, .length = f.n * f.n}})
-        made.kernels.push_back(plan_finish(f, {as(slot::totals, matrix), {slot::d_vector, part.to}}, true,
-                                           {tokens_of_matrix_sum, f.m * K, part.first * K, part.length * K}));
-    add_sums(f, made, space, affine, 1, f.m + 3, slot::tokens,
-             {{.to = slot::d_b_pre, .first = 0, .length = f.n},
-              {.to = slot::d_b_post, .first = f.n, .length = f.n},
-              {.to = slot::d_b_res, .first = 2 * f.n, .length = f.n * f.n},
-              {.to = slot::d_alpha_pre, .first = f.m, .length = 1},
-              {.to = slot::d_alpha_post, .first = f.m + 1, .length = 1},
-              {.to = slot::d_alpha_res, .first = f.m + 2, .length = 1}});
-    add_sums(f, made, space, weight_sums, tokens_of_weight_sum, f.C, slot::d_weight,
-             {{.to = slot::d_weight, .first = 0, .length = f.C, .is_weight = true}});
+    const feed affine_sums = add_first_sums(f, made, space, affine, 1, f.m + 3, slot::tokens);
+    const feed totals = add_first_sums(f, made, space, weight_sums, tokens_of_weight_sum, f.C, slot::d_weight);
+    made.kernels.push_back(
+        plan_finish_layer(f, {as(slot::totals, matrix), as(slot::d_row, totals), as(slot::sums, affine_sums)},
+                          tokens_of_weight_sum * rows_of_sum));
 }
 
 }  // namespace mhc::codegen
