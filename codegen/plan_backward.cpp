@@ -75,7 +75,7 @@ void add_transition(const facts& f, operator_plan& made, areas& space, feeds fro
     const feed coefficients = space.of_tokens(slot::sums, f.n + f.n * f.n);
     const feed bias = space.of_sums(slot::d_row, f.C, tokens_of_weight_sum);
     from.insert(from.end(), {products, bias});
-    made.kernels.push_back(plan_transition_tiles(f, from, rows));
+    made.kernels.push_back(plan_stream_tiles(f, "transition_tiles_bwd", from, rows));
     made.kernels.push_back(plan_transition_sums(f, {products, coefficients}));
     add_shared_coefficients(f, made, space, coefficients);
     add_bias(f, made, space, as(slot::sums, bias));
@@ -191,7 +191,7 @@ void add_pre(const facts& f, operator_plan& made, areas& space, feeds from, bool
     if (is_at_once && f.arranges_fn()) made.kernels.push_back(plan_arrange_fn(f, {arranged}));
     if (f.arranges_fn()) from.push_back(as(slot::fn, arranged));
     if (is_at_once) {
-        made.kernels.push_back(plan_fn_factors(f, with({factors}), rows));
+        made.kernels.push_back(plan_fn_factors(f, "fn_factors", with({factors}), rows));
         made.kernels.push_back(plan_project_products(f, input == "transition" ? "transition_products" : "project_products",
                                                      with({products, factors}), rows));
         made.kernels.push_back(plan_pre_gradient_sums(f, with({products, d_pre}), rows));

@@ -142,15 +142,15 @@ bool has_group_projection(const facts& f)
 /// Channels of a stream whose fn a work-group of project_products keeps in LDS.
 constexpr std::int64_t group_slice_channels = 256;
 
-/// Channels of a stream that a work-group of transition_tiles_bwd has.
-constexpr std::int64_t transition_channels = 64;
+/// Channels of a stream that a work-group of plan_stream_tiles has.
+constexpr std::int64_t stream_tile_channels = 64;
 
 std::int64_t group_slices(const facts& f) { return ceil_div(f.C, group_slice_channels); }
 
-kernel_plan plan_fn_factors(const facts& f, const feeds& from, std::int64_t rows_max)
+kernel_plan plan_fn_factors(const facts& f, const std::string& family, const feeds& from, std::int64_t rows_max)
 {
     const tile_room room = room_of(f, "tile_factors", rows_max);
-    kernel_plan k = start(f, "fn_factors", arguments_of("fn_factors", from), 4 * f.wave);
+    kernel_plan k = start(f, family, arguments_of(family, from), 4 * f.wave);
     k.grid.ignores_tokens = true;
     k.grid.items_per_unit = room.places(f);
     add_tile(f, k, room, rows_max);
@@ -163,8 +163,8 @@ kernel_plan plan_fn_factors(const facts& f, const feeds& from, std::int64_t rows
 kernel_plan plan_project_products(const facts& f, const std::string& family, const feeds& from, std::int64_t rows_max)
 {
     constexpr std::int64_t tokens = 128, block = 256;
-    const bool makes_streams = family == "transition_products";
-    const std::int64_t stages = makes_streams ? 2 : 3, rows = f.n + (makes_streams ? 2 : 1);
+    const bool makes_streams = family == "transition_products", is_layer = is_of_layer(family);
+    const std::int64_t stages = makes_streams || is_layer ? 2 : 3, rows = f.n + (makes_streams ? 2 : is_layer ? f.n : 1);
     const tile_room room = room_of(f, "tile_factors", rows_max);
     kernel_plan k = start(f, family, arguments_of(family, from), block);
     k.grid.tokens_per_unit = tokens;
@@ -172,7 +172,7 @@ kernel_plan plan_project_products(const facts& f, const std::string& family, con
     k.grid.groups_max = std::max<std::int64_t>(f.units.groups() / group_slices(f), 1) * group_slices(f);
     add_tile(f, k, room, rows_max);
     // group_projection of templates/device/group_project.hpp, which checks it: words of two tokens of each stream, of the
-    // gradient and of what streams are made of besides, fn of a slice, and 8 bytes to wait at.
+    // gradients and of what streams are made of besides, fn of a slice, and 8 bytes to wait at.
     const std::int64_t words = stages * 2 * rows * block + group_slice_channels / room.channels * f.n * room.fn_words + 1;
     k.lds_bytes = static_cast<std::int32_t>(words * 16);
     add(k, {{"resident", "1"},
@@ -180,6 +180,7 @@ kernel_plan plan_project_products(const facts& f, const std::string& family, con
             {"slice_channels", fmt::to_string(group_slice_channels)},
             {"lds_words", fmt::to_string(words)}});
     if (makes_streams) add_post(f, k);
+    if (is_layer) add_weights(f, k);
     finish(f, k, true);
     return k;
 }
@@ -203,7 +204,7 @@ kernel_plan plan_tile_factors(const facts& f, const std::string& family, const f
     k.grid.tokens_per_unit = 256;
     k.grid.items_per_unit = 16;
     add_tile(f, k, room, rows_max);
-    const bool has_fn = family == "tile_factors" && has_group_projection(f);  // by plan_fn_factors
+    const bool has_fn = is_of_layer(family) ? has_layer_groups(f) : has_group_projection(f);  // by plan_fn_factors
     add(k, {{"factors", room.factors}, {"arrange", has_fn ? "arrange_group_d_proj" : room.arrange}});
     add_weights(f, k);
     finish(f, k, true);
@@ -234,22 +235,29 @@ kernel_plan plan_gradient_tiles(const facts& f, const std::string& family, const
 
 bool makes_transition(const facts& f) { return has_group_projection(f) && f.n == 4; }
 
-std::int64_t transition_parts(const facts& f) { return ceil_div(f.C, transition_channels); }
+std::int64_t transition_parts(const facts& f) { return ceil_div(f.C, stream_tile_channels); }
 
-kernel_plan plan_transition_tiles(const facts& f, const feeds& from, std::int64_t rows_max)
+bool has_layer_groups(const facts& f) { return has_gradient_tiles(f) && has_groups(f, "dynamic_row_tiles_bwd") && f.n == 4; }
+
+std::int64_t row_products(const facts& f) { return f.n * (f.n + 1) / 2 + 2 * f.n * f.n; }
+
+kernel_plan plan_stream_tiles(const facts& f, const std::string& family, const feeds& from, std::int64_t rows_max)
 {
     const tile_room room = room_of(f, "tile_factors", rows_max);
-    constexpr std::int64_t tokens = 64, waves_of_quad = 4, quads = 2, words_of_row = tokens * transition_channels / 8;
-    kernel_plan k = start(f, "transition_tiles_bwd", arguments_of("transition_tiles_bwd", from),
-                          static_cast<std::int32_t>(quads * waves_of_quad * f.wave));
+    constexpr std::int64_t tokens = 64, waves_of_quad = 4, quads = 2, words_of_row = tokens * stream_tile_channels / 8;
+    kernel_plan k = start(f, family, arguments_of(family, from), static_cast<std::int32_t>(quads * waves_of_quad * f.wave));
     k.grid.tokens_per_unit = tokens_of_matrix_sum;
     k.grid.items_per_unit = transition_parts(f);
     k.grid.groups_max = f.units.groups();  // tiles on their way go on from item to item
-    // transition_tile of templates/device/transition_tiles.hpp, which checks it: of each of two tiles x and out, y and the
-    // gradient of layer_input, d_proj and numbers of the tokens; fn, the sums of a tile, and 24 bytes to wait at.
-    const std::int64_t sums = f.n * (f.n + 1), numbers = sums + f.n + 4;
-    const std::int64_t stage = (2 * f.n + 2) * words_of_row + room.d_proj_words + tokens * numbers / 4;
-    const std::int64_t words = 2 * stage + f.n * room.fn_words + quads * tokens * sums / 4 + 2;
+    // transition_tile and layer_tile of templates/device/transition_tiles.hpp and layer_tiles.hpp, which check it: of each
+    // of two tiles x and out, of the first y and the gradient of layer_input, d_proj and numbers of the tokens; fn, sums of
+    // a tile or of two items, and 24 bytes to wait at.
+    const bool is_layer = is_of_layer(family);
+    const std::int64_t coefficients = f.n * f.n + 2 * f.n, numbers = round_up(coefficients + (is_layer ? 3 : 1), 4);
+    const std::int64_t sums =
+        is_layer ? 2 * waves_of_quad * stream_tile_channels + 8 * k.block : quads * tokens * f.n * (f.n + 1);
+    const std::int64_t stage = (2 * f.n + (is_layer ? 0 : 2)) * words_of_row + room.d_proj_words + tokens * numbers / 4;
+    const std::int64_t words = 2 * stage + f.n * room.fn_words + sums / 4 + 2;
     k.lds_bytes = static_cast<std::int32_t>(words * 16);
     add_rows(f, k, rows_max);
     add_post(f, k);

@@ -70,11 +70,11 @@ kernel_plan plan_tile_factors(const facts& f, const std::string& family, const f
 kernel_plan plan_gradient_tiles(const facts& f, const std::string& family, const feeds& from, std::int64_t rows_max);
 
 /// Whether the projection made again and plan_pre_products are one kernel, which plan_fn_factors arranges fn for. The sums
-/// of its slices, `group_slices`, are added by plan_pre_gradient_sums, which makes pre too. "project_products", or
-/// "transition_products", which makes the streams too.
+/// of its slices, `group_slices`, are added by plan_pre_gradient_sums, which makes pre too. "project_products",
+/// "transition_products", which makes the streams too, or "dynamic_products".
 bool has_group_projection(const facts& f);
 std::int64_t group_slices(const facts& f);
-kernel_plan plan_fn_factors(const facts& f, const feeds& from, std::int64_t rows_max);
+kernel_plan plan_fn_factors(const facts& f, const std::string& family, const feeds& from, std::int64_t rows_max);
 kernel_plan plan_project_products(const facts& f, const std::string& family, const feeds& from, std::int64_t rows_max);
 kernel_plan plan_pre_gradient_sums(const facts& f, const feeds& from, std::int64_t rows);
 
@@ -82,8 +82,16 @@ kernel_plan plan_pre_gradient_sums(const facts& f, const feeds& from, std::int64
 /// plan_transition_sums adds the products of `transition_parts` parts of the channels.
 bool makes_transition(const facts& f);
 std::int64_t transition_parts(const facts& f);
-kernel_plan plan_transition_tiles(const facts& f, const feeds& from, std::int64_t rows_max);
+/// "transition_tiles_bwd", or "dynamic_row_tiles_bwd": their lanes have all streams of some channels.
+kernel_plan plan_stream_tiles(const facts& f, const std::string& family, const feeds& from, std::int64_t rows_max);
 kernel_plan plan_transition_sums(const facts& f, const feeds& from);
+
+/// Whether mHC.cu's layer with coefficients of each token has kernels of both kinds: "dynamic_products" of
+/// plan_project_products, of whose slices plan_dynamic_sums adds up `row_products` numbers of a token, and
+/// "dynamic_row_tiles_bwd" of plan_stream_tiles, so that the gradient of the sum of streams is not stored.
+bool has_layer_groups(const facts& f);
+std::int64_t row_products(const facts& f);
+kernel_plan plan_dynamic_sums(const facts& f, const feeds& from);
 
 /// "pre_row_bwd", "layer_row_bwd": where there is a norm, what that kernel reads as the gradient of the sum of streams.
 kernel_plan plan_row_bwd(const facts& f, const std::string& family, const feeds& from);

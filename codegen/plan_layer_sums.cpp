@@ -1,10 +1,25 @@
-// codegen/plan_layer_sums.cpp -- what the gradients of mHC.cu's layer with coefficients of each token sum up.
+// codegen/plan_layer_sums.cpp -- what the gradients of mHC.cu's layer with coefficients of each token sum up: over the
+// channels of a token, and over all tokens.
 #include <fmt/format.h>
 
 #include "codegen/plan_gradients.hpp"
 #include "codegen/plan_parts.hpp"
 
 namespace mhc::codegen {
+
+kernel_plan plan_dynamic_sums(const facts& f, const feeds& from)
+{
+    constexpr std::int64_t tokens = 32;  // of a work-group, whose lanes share their numbers
+    kernel_plan k = start(f, "dynamic_sums", arguments_of("dynamic_sums", from), 256);
+    k.grid.tokens_per_unit = tokens;
+    add(k, {{"hidden_dim", fmt::to_string(f.C)},
+            {"layout", std::string(to_string(f.spec.options.layout))},
+            {"together", fmt::to_string(tokens)},
+            {"lds_floats", fmt::to_string(tokens * row_products(f))},
+            {"norm_eps", real(f.norm_eps())}});
+    finish(f, k, true);
+    return k;
+}
 
 kernel_plan plan_finish_layer(const facts& f, const feeds& from, std::int64_t weight_tokens)
 {

@@ -3,9 +3,10 @@
 //
 //   proj[s,t,r] = sum_k x[t,k] fn[r,k], sqsum[s,t] = sum_k x[t,k]^2, products[s,t,i] = sum_c g[t,c] x[t,i,c]
 //
-// over the s-th slice of the channels, of all streams. A work-group has fn of one slice in LDS, as group_factors.hpp
-// arranges it, and walks over tokens, four waves 64 at a time: a lane has 8 channels of two tokens of each stream, which are
-// its part of a left factor as they come, or as they are made of what post made them of.
+// over the s-th slice of the channels, of all streams; or other products, of the gradients of all streams
+// (group_project_layer.hpp). A work-group has fn of one slice in LDS, as group_factors.hpp arranges it, and walks over
+// tokens, four waves 64 at a time: a lane has 8 channels of two tokens of each stream, which are its part of a left factor
+// as they come, or as they are made of what post made them of.
 #pragma once
 
 #include <mhc/device/group_factors.hpp>
