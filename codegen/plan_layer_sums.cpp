@@ -9,7 +9,7 @@ namespace mhc::codegen {
 
 kernel_plan plan_dynamic_sums(const facts& f, const feeds& from)
 {
-    constexpr std::int64_t tokens = 32;  // of a work-group, whose lanes share their numbers
+    constexpr std::int64_t tokens = 8;  // of a work-group, whose lanes share their numbers
     kernel_plan k = start(f, "dynamic_sums", arguments_of("dynamic_sums", from), 256);
     k.grid.tokens_per_unit = tokens;
     add(k, {{"hidden_dim", fmt::to_string(f.C)},

@@ -33,20 +33,23 @@ struct gradients_of_streams {
         {
 #pragma unroll
             for (int half = 0; half < 2; ++half) {
-                vec<float, 8> x[n];
-#pragma unroll
-                for (int j = 0; j < n; ++j) {
-                    x[j] = widen_bf16(words.at[j][half]);
-#pragma unroll
-                    for (int i = 0; i <= j; ++i) add_products(half, order::square(i, j), x[i], x[j]);
-                }
+                vec<float, 8> x[n], g[n];
 #pragma unroll
                 for (int i = 0; i < n; ++i) {
-                    const vec<float, 8> g = widen_bf16(words.at[n + i][half]), weighted = g * weight;
+                    x[i] = widen_bf16(words.at[i][half]);
+                    g[i] = widen_bf16(words.at[n + i][half]);
+                }
 #pragma unroll
-                    for (int j = 0; j < n; ++j) {
-                        add_products(half, order::weighted(i, j), weighted, x[j]);
-                        add_products(half, order::plain(i, j), g, x[j]);
+                for (int k = 0; k < 8; ++k) {
+#pragma unroll
+                    for (int i = 0; i < n; ++i) {
+                        const float weighted = g[i][k] * weight[k];
+#pragma unroll
+                        for (int j = 0; j < n; ++j) {
+                            if (i <= j) add(half, order::square(i, j), x[i][k], x[j][k]);
+                            add(half, order::weighted(i, j), weighted, x[j][k]);
+                            add(half, order::plain(i, j), g[i][k], x[j][k]);
+                        }
                     }
                 }
             }
@@ -69,11 +72,7 @@ struct gradients_of_streams {
         }
 
     private:
-        MHC_MEMBER void add_products(int half, int e, const vec<float, 8>& a, const vec<float, 8>& b)
-        {
-#pragma unroll
-            for (int k = 0; k < 8; ++k) of[half][e] = fma(a[k], b[k], of[half][e]);
-        }
+        MHC_MEMBER void add(int half, int e, float a, float b) { of[half][e] = fma(a, b, of[half][e]); }
     };
 };
 
