@@ -92,7 +92,7 @@ kernel_plan plan_post_pre_one_pass(const facts& f)
     // post_room of templates/device/post_one_pass.hpp: rows of half of the tiles, which come while the others are used; post
     // and mix.
     const std::int64_t pieces = pieces_in_lds(f, f.spec.dtype == jit::dtype::fp16 ? 6 : 5),
-                       stages = pre_stages(f) - (pieces > 4 ? 1 : 0), kept = stages / 2,
+                       stages = pre_stages(f) - 1, kept = stages / 2,
                        of_post = kept * tile_bytes(f) / f.n + tile_tokens * (f.n * f.n + f.n) * 4;
     kernel_plan k =
         start_one_pass(f, "post_pre_one_pass", {stages, pieces, pass_bytes(f, stages, pieces) + of_post, 64, 208});
