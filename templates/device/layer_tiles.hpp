@@ -1,5 +1,5 @@
-// mhc/device/layer_tiles.hpp -- the gradient of mHC.cu's layer with coefficients of each token, of what layer_terms has left
-// of a token: that of the sum of streams is made where it is used.
+// mhc/device/layer_tiles.hpp -- the gradient of mHC.cu's layer with coefficients of each token, of what layer_sums.hpp
+// has made of a token's products: the gradient of the sum of streams is made where it is used.
 //
 //   a = sum_i p_i x_i, h = e0 sum_i q_i g_i, d_a = weight h - e1 a
 //   d_x[i] = sum_o M[o,i] g[o] + p_i d_a + 2 d_sqsum x[i] + sum_r d_proj[r] fn[r,i]
