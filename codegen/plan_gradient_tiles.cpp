@@ -253,7 +253,7 @@ kernel_plan plan_stream_tiles(const facts& f, const std::string& family, const f
     // of two tiles x and out, of the first y and the gradient of layer_input, d_proj and numbers of the tokens; fn, sums of
     // a tile or of two items, and 24 bytes to wait at.
     const bool is_layer = is_of_layer(family);
-    const std::int64_t coefficients = f.n * f.n + 2 * f.n, numbers = round_up(coefficients + (is_layer ? 3 : 1), 4);
+    const std::int64_t numbers = round_up(f.m + (is_layer ? 3 : 1), 4);
     const std::int64_t sums =
         is_layer ? 2 * waves_of_quad * stream_tile_channels + 8 * k.block : quads * tokens * f.n * (f.n + 1);
     const std::int64_t stage = (2 * f.n + (is_layer ? 0 : 2)) * words_of_row + room.d_proj_words + tokens * numbers / 4;

@@ -65,7 +65,7 @@ kernel_plan plan_project_groups(const facts& f, const feeds& from, std::int64_t 
     const std::int64_t stages = std::min<std::int64_t>((words_max - others) / stage_words, 6);
     const std::int64_t words = stages * stage_words + others;
     k.grid = {.tokens_per_unit = 64 * sizes.groups,
-              .items_per_unit = f.project_slices() * ceil_div(ceil_div(rows, 8) * 8, tile),
+              .items_per_unit = f.project_slices() * ceil_div(rows, tile),
               .items_per_group = 1,
               .groups_max = f.units.groups() * resident};
     add(k, {{"group_sizes", fmt::format("{}, {}, {}, {}", tile, sizes.groups, stages, buffers)},

@@ -75,6 +75,20 @@ struct signal {
     }
 };
 
+/// A place in a ring of Size that goes round: turn counts the rounds.
+template <int Size>
+struct ring {
+    int at = 0;
+    u32 turn = 0;
+    MHC_MEMBER void next()
+    {
+        if (++at == Size) {
+            at = 0;
+            ++turn;
+        }
+    }
+};
+
 /// Those who wait at signals find them made: of the cluster, when this lane has told it.
 MHC_DEVICE void show_signals() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
 

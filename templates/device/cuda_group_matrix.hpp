@@ -81,53 +81,52 @@ MHC_DEVICE void made(group_sums<Columns>& sums)
     for (int i = 0; i < sums.count; ++i) asm volatile("" : "+f"(sums.at[i])::"memory");
 }
 
+/// Names of eight of a lane's sums in a product's text, and those sums as its operands from the first on.
+#define MHC_SUMS_0 "%0, %1, %2, %3, %4, %5, %6, %7"
+#define MHC_SUMS_1 "%8, %9, %10, %11, %12, %13, %14, %15"
+#define MHC_SUMS_2 "%16, %17, %18, %19, %20, %21, %22, %23"
+#define MHC_SUMS_3 "%24, %25, %26, %27, %28, %29, %30, %31"
+#define MHC_SUMS_4 "%32, %33, %34, %35, %36, %37, %38, %39"
+#define MHC_SUMS_5 "%40, %41, %42, %43, %44, %45, %46, %47"
+#define MHC_EIGHT(first)                                                                                \
+    "+f"(sums.at[first]), "+f"(sums.at[first + 1]), "+f"(sums.at[first + 2]), "+f"(sums.at[first + 3]), \
+        "+f"(sums.at[first + 4]), "+f"(sums.at[first + 5]), "+f"(sums.at[first + 6]), "+f"(sums.at[first + 7])
+
 /// sums = left * right, and what they were where `adds`: of 16 of what is summed. Both factors are by_sum.
 MHC_DEVICE void multiply(group_sums<64>& sums, lds_factor left, lds_factor right, bool adds)
 {
-    float(&s)[32] = sums.at;
     asm volatile(
         "{ .reg .pred adds; setp.ne.u32 adds, %34, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, "
-        "%14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, %32, %33, adds, 1, 1, "
-        "0, 0; }"
-        : "+f"(s[0]), "+f"(s[1]), "+f"(s[2]), "+f"(s[3]), "+f"(s[4]), "+f"(s[5]), "+f"(s[6]), "+f"(s[7]), "+f"(s[8]),
-          "+f"(s[9]), "+f"(s[10]), "+f"(s[11]), "+f"(s[12]), "+f"(s[13]), "+f"(s[14]), "+f"(s[15]), "+f"(s[16]), "+f"(s[17]),
-          "+f"(s[18]), "+f"(s[19]), "+f"(s[20]), "+f"(s[21]), "+f"(s[22]), "+f"(s[23]), "+f"(s[24]), "+f"(s[25]),
-          "+f"(s[26]), "+f"(s[27]), "+f"(s[28]), "+f"(s[29]), "+f"(s[30]), "+f"(s[31])
+        "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {" MHC_SUMS_0 ", " MHC_SUMS_1 ", " MHC_SUMS_2 ", " MHC_SUMS_3
+        "}, %32, %33, adds, 1, 1, 0, 0; }"
+        : MHC_EIGHT(0), MHC_EIGHT(8), MHC_EIGHT(16), MHC_EIGHT(24)
         : "l"(left.bits), "l"(right.bits), "r"(u32(adds)));
 }
 MHC_DEVICE void multiply(group_sums<32>& sums, lds_factor left, lds_factor right, bool adds)
 {
-    float(&s)[16] = sums.at;
     asm volatile(
         "{ .reg .pred adds; setp.ne.u32 adds, %18, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, "
-        "%14, %15}, %16, %17, adds, 1, 1, 0, 0; }"
-        : "+f"(s[0]), "+f"(s[1]), "+f"(s[2]), "+f"(s[3]), "+f"(s[4]), "+f"(s[5]), "+f"(s[6]), "+f"(s[7]), "+f"(s[8]),
-          "+f"(s[9]), "+f"(s[10]), "+f"(s[11]), "+f"(s[12]), "+f"(s[13]), "+f"(s[14]), "+f"(s[15])
+        "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 {" MHC_SUMS_0 ", " MHC_SUMS_1
+        "}, %16, %17, adds, 1, 1, 0, 0; }"
+        : MHC_EIGHT(0), MHC_EIGHT(8)
         : "l"(left.bits), "l"(right.bits), "r"(u32(adds)));
 }
 /// The same with the left factor in lanes; the right one is by_rows.
 MHC_DEVICE void multiply(group_sums<48>& sums, const group_left& left, lds_factor right, bool adds)
 {
-    float(&s)[24] = sums.at;
     asm volatile(
         "{ .reg .pred adds; setp.ne.u32 adds, %29, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n48k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, "
-        "%14, %15, %16, %17, %18, %19, %20, %21, %22, %23}, {%24, %25, %26, %27}, %28, adds, 1, 1, 1; }"
-        : "+f"(s[0]), "+f"(s[1]), "+f"(s[2]), "+f"(s[3]), "+f"(s[4]), "+f"(s[5]), "+f"(s[6]), "+f"(s[7]), "+f"(s[8]),
-          "+f"(s[9]), "+f"(s[10]), "+f"(s[11]), "+f"(s[12]), "+f"(s[13]), "+f"(s[14]), "+f"(s[15]), "+f"(s[16]), "+f"(s[17]),
-          "+f"(s[18]), "+f"(s[19]), "+f"(s[20]), "+f"(s[21]), "+f"(s[22]), "+f"(s[23])
+        "wgmma.mma_async.sync.aligned.m64n48k16.f32.bf16.bf16 {" MHC_SUMS_0 ", " MHC_SUMS_1 ", " MHC_SUMS_2
+        "}, {%24, %25, %26, %27}, %28, adds, 1, 1, 1; }"
+        : MHC_EIGHT(0), MHC_EIGHT(8), MHC_EIGHT(16)
         : "r"(left.at[0]), "r"(left.at[1]), "r"(left.at[2]), "r"(left.at[3]), "l"(right.bits), "r"(u32(adds)));
 }
 MHC_DEVICE void multiply(group_sums<16>& sums, const group_left& left, lds_factor right, bool adds)
 {
-    float(&s)[8] = sums.at;
     asm volatile(
         "{ .reg .pred adds; setp.ne.u32 adds, %13, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7}, {%8, %9, %10, %11}, %12, "
-        "adds, 1, 1, 1; }"
-        : "+f"(s[0]), "+f"(s[1]), "+f"(s[2]), "+f"(s[3]), "+f"(s[4]), "+f"(s[5]), "+f"(s[6]), "+f"(s[7])
+        "wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 {" MHC_SUMS_0 "}, {%8, %9, %10, %11}, %12, adds, 1, 1, 1; }"
+        : MHC_EIGHT(0)
         : "r"(left.at[0]), "r"(left.at[1]), "r"(left.at[2]), "r"(left.at[3]), "l"(right.bits), "r"(u32(adds)));
 }
 

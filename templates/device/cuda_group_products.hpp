@@ -10,16 +10,6 @@ namespace mhc {
 /// those of the next 8 places. `next`: words to the next 8 rows. It is by_rows' pair of distances.
 MHC_DEVICE lds_factor factor_by_octets(int first, int next) { return lds_factor::by_rows(first, next); }
 
-#define MHC_SUMS_0 "%0, %1, %2, %3, %4, %5, %6, %7"
-#define MHC_SUMS_1 "%8, %9, %10, %11, %12, %13, %14, %15"
-#define MHC_SUMS_2 "%16, %17, %18, %19, %20, %21, %22, %23"
-#define MHC_SUMS_3 "%24, %25, %26, %27, %28, %29, %30, %31"
-#define MHC_SUMS_4 "%32, %33, %34, %35, %36, %37, %38, %39"
-#define MHC_SUMS_5 "%40, %41, %42, %43, %44, %45, %46, %47"
-#define MHC_EIGHT(first)                                                                                \
-    "+f"(sums.at[first]), "+f"(sums.at[first + 1]), "+f"(sums.at[first + 2]), "+f"(sums.at[first + 3]), \
-        "+f"(sums.at[first + 4]), "+f"(sums.at[first + 5]), "+f"(sums.at[first + 6]), "+f"(sums.at[first + 7])
-
 /// sums += left * right, of 16 of what is summed: `left` is in lanes, `right` by_sum.
 MHC_DEVICE void add_products(group_sums<16>& sums, const group_left& left, lds_factor right)
 {
@@ -56,13 +46,5 @@ MHC_DEVICE void add_products(group_sums<96>& sums, const group_left& left, lds_f
                  : MHC_EIGHT(0), MHC_EIGHT(8), MHC_EIGHT(16), MHC_EIGHT(24), MHC_EIGHT(32), MHC_EIGHT(40)
                  : "r"(left.at[0]), "r"(left.at[1]), "r"(left.at[2]), "r"(left.at[3]), "l"(right.bits));
 }
-
-#undef MHC_EIGHT
-#undef MHC_SUMS_0
-#undef MHC_SUMS_1
-#undef MHC_SUMS_2
-#undef MHC_SUMS_3
-#undef MHC_SUMS_4
-#undef MHC_SUMS_5
 
 }  // namespace mhc

@@ -156,13 +156,7 @@ MHC_DEVICE void gradient_groups(Grid at, uint4* lds, const gradient_sources<Data
               wave = all % unit::waves, stream = quad / Tile::of_stream;
     const lane_words own(wave, lane);
     const int quad_channel = quad % Tile::of_stream * Tile::columns, channel = quad_channel + own.channel;
-    signal* const come = reinterpret_cast<signal*>(lds + Tile::signals);
-    if (at.thread() == 0) {
-#pragma unroll
-        for (int stage = 0; stage < Tile::stages; ++stage) come[stage].make(1);
-        show_signals();
-    }
-    barrier();
+    signal* const come = signals_at<Tile::stages>(at, lds + Tile::signals);
     const tiles_to_come<Tile, Grid, Row, Data> coming = {
         {at, from.x, from.x_token, from.x_stream}, {at, from.d_out, from.g_token, from.g_stream}, {at, d_row, Rows::C, 0}};
     tile_walk<Tile, Slice> here(at, valid), asked = here;

@@ -8,6 +8,29 @@
 
 namespace mhc {
 
+/// Numbers of a token, beside its words in LDS.
+template <int Words>
+struct token_numbers {
+    static constexpr int words = Words;
+    union {
+        uint4 at[words];
+        float of[words * 4];
+    };
+    explicit MHC_MEMBER token_numbers(const uint4* from)
+    {
+#pragma unroll
+        for (int k = 0; k < words; ++k) at[k] = from[k];
+    }
+};
+
+/// A work-group has 64 channels of all streams, four of its waves 32 of them, and sums over tokens of some streams.
+template <class Rows_, int n_, int RowsMax>
+struct streams_tile : gradient_group<Rows_, n_, RowsMax, 64, 2, 2, true> {
+    using base = gradient_group<Rows_, n_, RowsMax, 64, 2, 2, true>;
+    static constexpr int n = n_, quads = 2, quad_channels = base::channels / quads, own_streams = n / quads;
+    static_assert(base::stages == 2 && n == 4, "four lanes have a token's numbers");
+};
+
 /// Where a lane's words are in a tile, and what they are of.
 struct streams_lane {
     int wave, lane, quad, token, channel, word;
@@ -75,6 +98,19 @@ MHC_DEVICE void multiply_streams(streams_gradient<Tile>& gradient, channel_sums_
     for (int i = 0; i < Tile::n; ++i) made(gradient.of[i]);
 #pragma unroll
     for (int s = 0; s < Tile::own_streams; ++s) made(fn_sums[s]);
+}
+
+/// Stores an item's sums for d_fn, of the streams that the lane's four waves have. LaneAnew: what follows from the lane is
+/// in no register before.
+template <class Tile, bool LaneAnew, class Walk>
+MHC_DEVICE void store_stream_sums(float* to, const channel_sums_of<Tile> (&fn_sums)[Tile::own_streams], streams_lane own,
+                                  const Walk& here, int fn_rows)
+{
+#pragma unroll
+    for (int s = 0; s < Tile::own_streams; ++s)
+        store_channel_sums<Tile>(to + i64(here.slice) * fn_rows * (Tile::n * Tile::Rows::C), fn_sums[s], own.wave,
+                                 LaneAnew ? made_anew(own.lane) : own.lane, own.quad * Tile::own_streams + s, here.channel,
+                                 fn_rows);
 }
 
 /// Where a lane is whose places are to be made each time anew: registers are full of sums.

@@ -7,6 +7,20 @@
 
 namespace mhc {
 
+/// Makes signals at `place`, each of one arrival. All lanes of the work-group must call it.
+template <int Count, class Grid>
+MHC_DEVICE signal* signals_at(Grid at, uint4* place)
+{
+    signal* const made = reinterpret_cast<signal*>(place);
+    if (at.thread() == 0) {
+#pragma unroll
+        for (int k = 0; k < Count; ++k) made[k].make(1);
+        show_signals();
+    }
+    barrier();
+    return made;
+}
+
 /// Where a walk is: at an item of all, and in it at the tokens from `first` on of a slice that ends at `end`. turn: how many
 /// items came before.
 struct walk_numbers {

@@ -55,19 +55,6 @@ struct group_walk {
     }
 };
 
-/// The next of `count` places that are used by turns, and how often they have been.
-template <int count>
-struct place_by_turns {
-    int at = 0;
-    u32 turn = 0;
-    MHC_MEMBER void next()
-    {
-        if (++at < count) return;
-        at = 0;
-        ++turn;
-    }
-};
-
 /// What is told of each buffer of factors: that they have come, and that products have been made of them.
 template <class Pass>
 struct factor_signals {

@@ -93,7 +93,7 @@ MHC_DEVICE void bring_factors(uint4* lds, const float* arranged, group_walk<Pass
     using Factors = typename Pass::Factors;
     wait_for_last_kernel();
     const uint4* const from = reinterpret_cast<const uint4*>(arranged);
-    for (place_by_turns<Pass::buffers> buffer; walk.is_there(); walk.advance(), buffer.next()) {
+    for (ring<Pass::buffers> buffer; walk.is_there(); walk.advance(), buffer.next()) {
         if (buffer.turn > 0) told.used(buffer.at).wait(buffer.turn - 1);
         const int octet = walk.first_row / 8,
                   words = smaller(Pass::tile_octets, Factors::octets - octet) * Factors::octet_words;
@@ -211,7 +211,7 @@ MHC_DEVICE void add_all_products(uint4* lds, const Data* x, float* proj, float* 
     begin_rows();
     for (int stage = 0; stage < queue.stages; ++stage) ask(stage);
     int stage = 0;
-    place_by_turns<Pass::buffers> buffer;
+    ring<Pass::buffers> buffer;
     while (walk.is_there()) {
         wide_group_sums<Pass::tile> sums = {};
         do {

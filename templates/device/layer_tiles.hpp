@@ -12,27 +12,20 @@ namespace mhc {
 
 /// Numbers of a token: its coefficients, the gradient of the sum of squares, and e0 and e1 of its norm.
 template <int n>
-struct layer_numbers {
-    static constexpr int p = 0, q = n, mix = 2 * n, d_sqsum = mix + n * n, e0 = d_sqsum + 1, e1 = e0 + 1, words = e1 / 4 + 1;
-    union {
-        uint4 at[words];
-        float of[words * 4];
-    };
-    explicit MHC_MEMBER layer_numbers(const uint4* from)
-    {
-#pragma unroll
-        for (int k = 0; k < words; ++k) at[k] = from[k];
-    }
+struct layer_numbers : token_numbers<(n * n + 2 * n + 2) / 4 + 1> {
+    static constexpr int p = 0, q = n, mix = 2 * n, d_sqsum = mix + n * n, e0 = d_sqsum + 1, e1 = e0 + 1;
+    using token_numbers<e1 / 4 + 1>::token_numbers;
 };
 
-/// A work-group has 64 channels of all streams, four of its waves 32 of them. Places in LDS are in words of 16 bytes: of
-/// each of two tiles x, the gradient of out, d_proj and numbers of the tokens; fn; the waves' sums for the norm's weight, of
-/// two items by turns, and each lane's own ones, for which registers have no room; and what tells that factors have come.
+/// Places in LDS are in words of 16 bytes: of each of two tiles x, the gradient of out, d_proj and numbers of the tokens;
+/// fn; the waves' sums for the norm's weight, of two items by turns, and each lane's own ones, for which registers have no
+/// room; and what tells that factors have come.
 template <class Rows_, int n_, int RowsMax>
-struct layer_tile : gradient_group<Rows_, n_, RowsMax, 64, 2, 2, true> {
-    using base = gradient_group<Rows_, n_, RowsMax, 64, 2, 2, true>;
+struct layer_tile : streams_tile<Rows_, n_, RowsMax> {
+    using base = streams_tile<Rows_, n_, RowsMax>;
+    using base::n;
     using base::quad_words;
-    static constexpr int n = n_, quads = 2, quad_channels = base::channels / quads, own_streams = n / quads;
+    using base::quads;
     static constexpr int streams = 0, out = n * quad_words, d_proj = 2 * n * quad_words,
                          numbers = d_proj + base::d_proj_words;
     static constexpr int number_words = layer_numbers<n>::words;
@@ -41,7 +34,6 @@ struct layer_tile : gradient_group<Rows_, n_, RowsMax, 64, 2, 2, true> {
     static constexpr int block = quads * group_matrix::waves * 32;
     static constexpr int fn = base::stages * stage_words, sums = fn + n * base::fn_words,
                          own_sums = sums + 2 * wave_sums / 4, signals = own_sums + 2 * block, room = signals + 2;
-    static_assert(base::stages == 2 && n == 4, "four lanes have a token's numbers");
 };
 
 /// Where a tile's words come from, and where the gradients go.
@@ -87,21 +79,14 @@ MHC_DEVICE void ask_layer(Grid at, uint4* lds, int stage, const Walk& of, const 
 /// Sums of a lane for its 8 channels, which are in LDS from tile to tile.
 template <class Tile>
 struct sums_of_lane {
-    union values {
-        uint4 words[2];
-        vec<float, 8> sums;
-    };
     uint4* at;  ///< of this lane
-    MHC_MEMBER vec<float, 8> get() const
-    {
-        values v;
-        v.words[0] = at[0];
-        v.words[1] = at[Tile::block];
-        return v.sums;
-    }
+    MHC_MEMBER vec<float, 8> get() const { return floats_of(at[0], at[Tile::block]); }
     MHC_MEMBER void put(const vec<float, 8>& sums) const
     {
-        values v;
+        union {
+            vec<float, 8> sums;
+            uint4 words[2];
+        } v;
         v.sums = sums;
         at[0] = v.words[0];
         at[Tile::block] = v.words[1];
@@ -199,15 +184,9 @@ MHC_DEVICE void layer_tile_gradient(Grid at, uint4* lds, const layer_tile_operan
                   "whole tiles, four waves each");
     const streams_lane own(at);
     const int lds_first = lds_word(lds);
-    signal* const come = reinterpret_cast<signal*>(lds + Tile::signals);
     const weight_sums_of_waves<Tile> of_waves = {reinterpret_cast<float*>(lds + Tile::sums)};
     const sums_of_lane<Tile> of_lane = {lds + Tile::own_sums + at.thread()};
-    if (at.thread() == 0) {
-#pragma unroll
-        for (int k = 0; k < 3; ++k) come[k].make(1);
-        show_signals();
-    }
-    barrier();
+    signal* const come = signals_at<3>(at, lds + Tile::signals);
     tile_walk<Tile, Slice, narrow_walk_numbers> here(at, valid), next = here;
     ask_layer<Tile>(at, lds, 0, next, of, factors);
     if (next.is_there()) next.advance();
@@ -235,10 +214,7 @@ MHC_DEVICE void layer_tile_gradient(Grid at, uint4* lds, const layer_tile_operan
                                !here.is_first());
         store_layer_tile(gradient, own, here, of);
         if (here.is_last()) {
-#pragma unroll
-            for (int s = 0; s < Tile::own_streams; ++s)
-                store_channel_sums<Tile>(of.fn_sums + i64(here.slice) * fn_rows * (Tile::n * Rows::C), fn_sums[s], own.wave,
-                                         made_anew(own.lane), own.quad * Tile::own_streams + s, here.channel, fn_rows);
+            store_stream_sums<Tile, true>(of.fn_sums, fn_sums, own, here, fn_rows);
             of_waves.put(here.turn, own, of_lane.get());
         }
     }

@@ -120,18 +120,4 @@ MHC_DEVICE tiles_of tiles_of_group(Grid at, i64 valid)
     return {first, step, first < tiles ? (tiles - first + step - 1) / step : 0, cluster_rank()};
 }
 
-/// A place in a ring of Size that goes round: turn counts the rounds.
-template <int Size>
-struct ring {
-    int at = 0;
-    u32 turn = 0;
-    MHC_MEMBER void next()
-    {
-        if (++at == Size) {
-            at = 0;
-            ++turn;
-        }
-    }
-};
-
 }  // namespace mhc

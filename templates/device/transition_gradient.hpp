@@ -134,14 +134,8 @@ MHC_DEVICE void transition_gradient(Grid at, uint4* lds, const transition_source
                   "whole tiles, four waves each");
     const streams_lane own(at);
     const int lds_first = lds_word(lds);
-    signal* const come = reinterpret_cast<signal*>(lds + Tile::signals);
     float* const sums = reinterpret_cast<float*>(lds + Tile::sums);
-    if (at.thread() == 0) {
-#pragma unroll
-        for (int k = 0; k < 3; ++k) come[k].make(1);
-        show_signals();
-    }
-    barrier();
+    signal* const come = signals_at<3>(at, lds + Tile::signals);
     tile_walk<Tile, Slice, narrow_walk_numbers> here(at, valid), next = here;
     ask_transition<Tile>(at, lds, 0, next, from, factors);
     if (next.is_there()) next.advance();
@@ -169,12 +163,7 @@ MHC_DEVICE void transition_gradient(Grid at, uint4* lds, const transition_source
                                !here.is_first());
 #pragma unroll
         for (int half = 0; half < 2; ++half) take_transition<Tile, L>(gradient, tile, sums, own, half, here, bias, to);
-        if (here.is_last()) {
-#pragma unroll
-            for (int s = 0; s < Tile::own_streams; ++s)
-                store_channel_sums<Tile>(to.fn_sums + i64(here.slice) * fn_rows * (Tile::n * Rows::C), fn_sums[s], own.wave,
-                                         own.lane, own.quad * Tile::own_streams + s, here.channel, fn_rows);
-        }
+        if (here.is_last()) store_stream_sums<Tile, false>(to.fn_sums, fn_sums, own, here, fn_rows);
         products_before = to.products + (here.channel / Tile::channels * tokens + here.first) * Tile::sums_of_token;
         left_before = smaller(here.left(), Tile::tokens);
         stage = 1 - stage;

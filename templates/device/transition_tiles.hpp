@@ -8,28 +8,20 @@ namespace mhc {
 /// Numbers of a token that its elementwise parts are multiplied by: post [n], the matrix as it is stored [n, n], pre [n],
 /// and the gradient of the sum of squares.
 template <int n>
-struct transition_numbers {
-    static constexpr int post = 0, mix = n, pre = n + n * n, d_sqsum = pre + n, words = d_sqsum / 4 + 1;
-    union {
-        uint4 at[words];
-        float of[words * 4];
-    };
-    explicit MHC_MEMBER transition_numbers(const uint4* from)
-    {
-#pragma unroll
-        for (int k = 0; k < words; ++k) at[k] = from[k];
-    }
+struct transition_numbers : token_numbers<(n * n + 2 * n) / 4 + 1> {
+    static constexpr int post = 0, mix = n, pre = n + n * n, d_sqsum = pre + n;
+    using token_numbers<d_sqsum / 4 + 1>::token_numbers;
 };
 
-/// A work-group has 64 channels of all streams, four of its waves 32 of them. Places in LDS are in words of 16 bytes: of
-/// each of two tiles x, the gradient of out, in whose place the streams are then made, y, the gradient of layer_input,
-/// d_proj and numbers of the tokens; fn; the sums of the tile before, of each four waves; and what tells that factors have
-/// come.
+/// Places in LDS are in words of 16 bytes: of each of two tiles x, the gradient of out, in whose place the streams are then
+/// made, y, the gradient of layer_input, d_proj and numbers of the tokens; fn; the sums of the tile before, of each four
+/// waves; and what tells that factors have come.
 template <class Rows_, int n_, int RowsMax>
-struct transition_tile : gradient_group<Rows_, n_, RowsMax, 64, 2, 2, true> {
-    using base = gradient_group<Rows_, n_, RowsMax, 64, 2, 2, true>;
+struct transition_tile : streams_tile<Rows_, n_, RowsMax> {
+    using base = streams_tile<Rows_, n_, RowsMax>;
+    using base::n;
     using base::quad_words;
-    static constexpr int n = n_, quads = 2, quad_channels = base::channels / quads, own_streams = n / quads;
+    using base::quads;
     static constexpr int sums_of_token = n * (n + 1);  ///< of each out_i products with every x_j and with y
     static constexpr int x = 0, streams = n * quad_words, y = 2 * n * quad_words, row = y + quad_words,
                          d_proj = row + quad_words, numbers = d_proj + base::d_proj_words;
@@ -37,7 +29,6 @@ struct transition_tile : gradient_group<Rows_, n_, RowsMax, 64, 2, 2, true> {
     static constexpr int stage_words = numbers + base::tokens * number_words;
     static constexpr int fn = base::stages * stage_words, sums = fn + n * base::fn_words,
                          signals = sums + quads * base::tokens * sums_of_token / 4, room = signals + 2;
-    static_assert(base::stages == 2 && n == 4, "a quarter of a token's numbers is a lane's");
 };
 
 /// Where a tile's words come from.
