@@ -222,6 +222,9 @@ kernel_plan plan_pre_mix(const facts& f, const feeds& from, bool waits_first);
 /// f.has_one_pass().
 kernel_plan plan_pre_one_pass(const facts& f);
 kernel_plan plan_post_pre_one_pass(const facts& f);
+/// The same of a head.
+kernel_plan plan_head_one_pass(const facts& f);
+kernel_plan plan_post_head_one_pass(const facts& f);
 /// plan_project and plan_dynamic_layer, where f.has_layer_one_pass().
 kernel_plan plan_layer_one_pass(const facts& f);
 kernel_plan plan_static_coefficients(const facts& f, const feeds& from = {});

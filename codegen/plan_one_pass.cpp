@@ -26,19 +26,20 @@ std::int64_t pieces_in_lds(const facts& f, std::int64_t pieces)
 
 /// pass::memory of templates/device/one_pass_room.hpp, which the kernel checks: weights, tiles, sums of 8 waves twice, sums
 /// of all ranks of as many tiles as are on their way, pre, matrices, and what they wait at.
-std::int64_t pass_bytes(const facts& f, std::int64_t stages, std::int64_t pieces)
+std::int64_t pass_bytes(const facts& f, std::int64_t rows, std::int64_t stages, std::int64_t pieces)
 {
-    const std::int64_t ranks = f.project_slices(), sums = tile_tokens * (round_up(f.m, 8) + 4) * 4,
+    const std::int64_t ranks = f.project_slices(), sums = tile_tokens * (round_up(rows, 8) + 4) * 4,
                        slots = ceil_div(stages, ranks), rooms = ranks < 8 ? 4 : 2;
     return stages * (tile_bytes(f) + tile_tokens * 16) + (2 * 8 + slots * ranks + 1) * sums +
            rooms * tile_tokens * balance_floats(f) * 4 + pieces * weight_piece_bytes + 1024;
 }
 
-/// What a family has of LDS, and lanes of registers.
+/// What a family has of LDS, and lanes of registers; a head has rows of fn for pre alone.
 struct room {
-    std::int64_t stages, pieces, lds_bytes;
-    std::int64_t registers;      ///< of a lane that multiplies, besides weights and fp16's scales
-    std::int64_t registers_max;  ///< of such a lane
+    bool is_head = false;
+    std::int64_t stages = 0, pieces = 0, lds_bytes = 0;
+    std::int64_t registers = 0;      ///< of a lane that multiplies, besides weights and fp16's scales
+    std::int64_t registers_max = 0;  ///< of such a lane
 };
 
 /// With all that its family's coefficients ask for.
@@ -52,10 +53,11 @@ kernel_plan start_one_pass(const facts& f, const std::string& family, room has)
     k.cluster = static_cast<std::int32_t>(ranks);
     k.grid = {.tokens_per_unit = tile_tokens, .items_per_unit = ranks, .items_per_group = 1, .groups_max = clusters * ranks};
     k.map = {.box_channels = 64, .box_tokens = tile_tokens};
-    // A lane that multiplies keeps 24 registers of weights for each 64 channels of a slice, 8 of a piece. Two lanes that
-    // have each other's place in their groups of waves share 256, begin with 128, and one may only get more and one fewer.
-    const std::int64_t more =
-        std::clamp<std::int64_t>(24 * f.project_slice / 64 - 8 * has.pieces + has.registers, 136, has.registers_max);
+    // A lane that multiplies keeps 24 registers of weights for each 64 channels of a slice, 8 of a piece, a head's 8 alone.
+    // Two lanes that have each other's place in their groups of waves share 256, begin with 128, and one may only get more
+    // and one fewer.
+    const std::int64_t weights = (has.is_head ? 8 : 24) * f.project_slice / 64 - 8 * has.pieces,
+                       more = std::clamp<std::int64_t>(weights + has.registers, 136, has.registers_max);
     add(k, rows_of(f, f.vector));
     k.bindings["slice"] = fmt::to_string(f.project_slice);
     add(k, {{"stages", fmt::to_string(has.stages)},
@@ -65,8 +67,8 @@ kernel_plan start_one_pass(const facts& f, const std::string& family, room has)
             {"weight_align", fmt::to_string(weight_alignment_bytes(f.spec))},
             {"weight_dtype", std::string(to_string(f.spec.weight_dtype))},
             {"rms_eps", real(f.spec.options.rms_eps)}});
-    add_sigmoids(f, k, true);
-    add_sinkhorn(f, k.bindings);
+    add_sigmoids(f, k, !has.is_head);
+    if (!has.is_head) add_sinkhorn(f, k.bindings);
     finish(f, k, true);
     return k;
 }
@@ -81,25 +83,58 @@ std::int64_t pre_stages(const facts& f) { return std::clamp<std::int64_t>(172 * 
 kernel_plan plan_pre_one_pass(const facts& f)
 {
     const std::int64_t pieces = pieces_in_lds(f, 4), stages = pre_stages(f);
-    kernel_plan k =
-        start_one_pass(f, "pre_one_pass", {stages, pieces, pass_bytes(f, stages, pieces), own_registers(f), 208});
+    kernel_plan k = start_one_pass(f, "pre_one_pass",
+                                   {.stages = stages,
+                                    .pieces = pieces,
+                                    .lds_bytes = pass_bytes(f, f.m, stages, pieces),
+                                    .registers = own_registers(f),
+                                    .registers_max = 208});
     k.bindings["pieces_in_lds"] = fmt::to_string(pieces);
     return k;
 }
 
-kernel_plan plan_post_pre_one_pass(const facts& f)
+kernel_plan plan_head_one_pass(const facts& f)
 {
-    // post_room of templates/device/post_one_pass.hpp: rows of half of the tiles, which come while the others are used; post
-    // and mix.
-    const std::int64_t pieces = pieces_in_lds(f, f.spec.dtype == jit::dtype::fp16 ? 6 : 5),
-                       stages = pre_stages(f) - 1, kept = stages / 2,
-                       of_post = kept * tile_bytes(f) / f.n + tile_tokens * (f.n * f.n + f.n) * 4;
-    kernel_plan k =
-        start_one_pass(f, "post_pre_one_pass", {stages, pieces, pass_bytes(f, stages, pieces) + of_post, 64, 208});
+    const std::int64_t stages = pre_stages(f);
+    return start_one_pass(f, "head_one_pass",
+                          {.is_head = true,
+                           .stages = stages,
+                           .pieces = 0,
+                           .lds_bytes = pass_bytes(f, f.n, stages, 0),
+                           .registers = own_registers(f),
+                           .registers_max = 208});
+}
+
+namespace {
+
+/// `has` but for what follows from the stages. post_room of templates/device/post_one_pass.hpp: rows of half of the tiles,
+/// which come while the others are used; post and mix.
+kernel_plan start_post_one_pass(const facts& f, const std::string& family, std::int64_t rows, room has)
+{
+    has.stages = pre_stages(f) - 1;
+    const std::int64_t kept = has.stages / 2, of_post = kept * tile_bytes(f) / f.n + tile_tokens * (f.n * f.n + f.n) * 4;
+    has.lds_bytes = pass_bytes(f, rows, has.stages, has.pieces) + of_post;
+    kernel_plan k = start_one_pass(f, family, has);
     add_post(f, k);
-    k.bindings["pieces_in_lds"] = fmt::to_string(pieces);
     k.bindings["kept"] = fmt::to_string(kept);
     return k;
+}
+
+}  // namespace
+
+kernel_plan plan_post_pre_one_pass(const facts& f)
+{
+    const std::int64_t pieces = pieces_in_lds(f, f.spec.dtype == jit::dtype::fp16 ? 6 : 5);
+    kernel_plan k =
+        start_post_one_pass(f, "post_pre_one_pass", f.m, {.pieces = pieces, .registers = 64, .registers_max = 208});
+    k.bindings["pieces_in_lds"] = fmt::to_string(pieces);
+    return k;
+}
+
+kernel_plan plan_post_head_one_pass(const facts& f)
+{
+    return start_post_one_pass(f, "post_head_one_pass", f.n,
+                               {.is_head = true, .pieces = 0, .registers = 64, .registers_max = 208});
 }
 
 kernel_plan plan_layer_one_pass(const facts& f)
@@ -109,13 +144,17 @@ kernel_plan plan_layer_one_pass(const facts& f)
     const std::int64_t boxes = f.project_slice / 64, ranks = f.project_slices();
     const std::int64_t of_tile = tile_tokens * (16 + f.n * 16 + boxes * 4 + ranks * 4 + 4) + 3 * 8;
     const auto bytes = [&](std::int64_t stages) {
-        return pass_bytes(f, stages, 0) + f.project_slice * 4 + stages * of_tile;
+        return pass_bytes(f, f.m, stages, 0) + f.project_slice * 4 + stages * of_tile;
     };
     std::int64_t stages = 12;
     while (bytes(stages) > 226 * 1024) --stages;
     // The others want 56; weights of fp16 have scales besides.
-    kernel_plan k = start_one_pass(
-        f, "layer_one_pass", {stages, 0, bytes(stages), own_registers(f), f.spec.dtype == jit::dtype::fp16 ? 208 : 200});
+    kernel_plan k = start_one_pass(f, "layer_one_pass",
+                                   {.stages = stages,
+                                    .pieces = 0,
+                                    .lds_bytes = bytes(stages),
+                                    .registers = own_registers(f),
+                                    .registers_max = f.spec.dtype == jit::dtype::fp16 ? 208 : 200});
     add(k, {{"norm_eps", real(f.norm_eps())},
             {"layout", std::string(to_string(f.spec.options.layout))},
             {"reference_rounding", f.spec.options.reference_rounding ? "true" : "false"}});

@@ -106,6 +106,7 @@ void add_post_head(const facts& f, operator_plan& made)
               {slot::x_token_stride, slot::dense_token_stride},
               {slot::x_stream_stride, slot::dense_stream_stride}},
              false, round_up(f.n * f.C * size_of(f.spec.dtype), 4));
+    if (f.has_one_pass()) add_one_pass(made, plan_post_head_one_pass(f));
 }
 
 void add_static_layer(const facts& f, operator_plan& made)
@@ -175,7 +176,9 @@ void add_kernels(const facts& f, operator_plan& made)
         case operation::post_pre_fwd:
             return add_post_pre(f, made);
         case operation::head_fwd:
-            return add_head(f, made, {});
+            add_head(f, made, {});
+            if (f.has_one_pass()) add_one_pass(made, plan_head_one_pass(f));
+            return;
         case operation::multilayer_recompute:  // of one layer: a call launches it for each
             return made.kernels.push_back(plan_recompute(f));
         case operation::post_head_fwd:

@@ -131,18 +131,23 @@ MHC_DEVICE void one_pass(Grid at, typename Pass::memory& lds, const tensor_map& 
                 return;
             case 6:
                 wait_for_cluster();
-                make_coefficients<Pass>(lds, of, lane, by, k, [=](int j, int token, int o, float p, float q) MHC_INLINE {
-                    const i64 t = token_of(j, token);
-                    if (t >= valid) return;
-                    pre[t * n + o] = p;
-                    post[t * n + o] = q;
-                });
+                if constexpr (Pass::has_matrix)
+                    make_coefficients<Pass>(lds, of, lane, by, k, [=](int j, int token, int o, float p, float q) MHC_INLINE {
+                        const i64 t = token_of(j, token);
+                        if (t >= valid) return;
+                        pre[t * n + o] = p;
+                        post[t * n + o] = q;
+                    });
+                else
+                    make_head_pre<Pass>(lds, of, lane, by, k);
                 return;
             case 7:
-                balance_tiles<Pass, Options>(lds, of, lane, k.sinkhorn_eps, [=](int j, int token, balance<n> s) MHC_INLINE {
-                    const i64 t = token_of(j, token);
-                    if (t < valid) store_row<n>(s, lane % n, mix + t * (n * n));
-                });
+                if constexpr (Pass::has_matrix)
+                    balance_tiles<Pass, Options>(lds, of, lane, k.sinkhorn_eps,
+                                                 [=](int j, int token, balance<n> s) MHC_INLINE {
+                                                     const i64 t = token_of(j, token);
+                                                     if (t < valid) store_row<n>(s, lane % n, mix + t * (n * n));
+                                                 });
                 break;
             default:
                 add_streams<Pass>(lds, of, at.thread() - Pass::waves * Grid::wave_size, streams, layer_input, valid);

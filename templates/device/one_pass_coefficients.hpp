@@ -55,13 +55,62 @@ MHC_DEVICE void send_to_all(const float4& place, float4 v, const signal& told, i
             send(lds_of_rank(to, u32(rank + o)), v, lds_of_rank(there, u32(rank + o)));
 }
 
+/// Adds the sums of all ranks of a tile that this work-group owns, in their order: they are in lds.totals then.
+template <class Pass>
+MHC_DEVICE void add_ranks(typename Pass::memory& lds, int turn, int lane)
+{
+    constexpr int words = Pass::sums / 4;
+    const int slot = turn % Pass::slots;
+    lds.arrived_here[slot].wait(u32(turn / Pass::slots));
+#pragma unroll
+    for (int k = 0; k < ceil_div(words, 32); ++k) {
+        const int e = k * 32 + lane;
+        if (e < words) {
+            float4 total = lds.arrived[slot][0][e];
+#pragma unroll
+            for (int r = 1; r < Pass::ranks; ++r) total = total + lds.arrived[slot][r][e];
+            lds.totals[e] = total;
+        }
+    }
+    wave_sync();
+    if (lane == 0) lds.arrived_here[slot].expect(Pass::ranks * Pass::sums * 4);
+}
+
+/// pre[o] of a tile's token, that the lane of its stream o has, to all ranks.
+template <class Pass>
+MHC_DEVICE void send_pre(typename Pass::memory& lds, int j, int token, int o, float p)
+{
+    const float4 all = {of_lane<4>(p, 0), of_lane<4>(p, 1), of_lane<4>(p, 2), of_lane<4>(p, 3)};
+    const int stage = j % Pass::stages;
+    send_to_all<Pass>(lds.pre[stage][Pass::token_of(token)], all, lds.pre_here[stage], o);
+}
+
+/// The wave that makes pre of a head, of the tiles that this work-group owns.
+template <class Pass>
+MHC_DEVICE void make_head_pre(typename Pass::memory& lds, tiles_of of, int lane, affine by, coefficient_constants k)
+{
+    constexpr int n = Pass::n, K = n * Pass::Rows::C;
+    static_assert(n == 4, "lanes");
+    const int token = lane / 4, o = lane % 4;
+    const float scale = *by.scale_pre, base = by.base_pre[o];
+    if (lane == 0) lds.weights_here.arrive();
+    int turn = 0;
+    for (int j = int(of.rank); j < of.count; j += Pass::ranks, ++turn) {
+        add_ranks<Pass>(lds, turn, lane);
+        const float* const totals = reinterpret_cast<const float*>(lds.totals) + token * Pass::width;
+        const float z = totals[o] * inverse_rms<K>(totals[tile_products<Pass::m>], k);
+        wave_sync();  // totals are the next tile's
+        send_pre<Pass>(lds, j, token, o, sigmoid(fma(z, scale, base)) + k.pre_eps);
+    }
+}
+
 /// The wave that makes z of the tiles that this work-group owns; put(j, token, o, pre[o], post[o]) of each of their tokens.
 /// Matrices first: who balances them is waited for longer than pre.
 template <class Pass, class Put>
 MHC_DEVICE void make_coefficients(typename Pass::memory& lds, tiles_of of, int lane, affine by, coefficient_constants k,
                                   Put put)
 {
-    constexpr int words = Pass::sums / 4, n = Pass::n, K = n * Pass::Rows::C;
+    constexpr int n = Pass::n, K = n * Pass::Rows::C;
     static_assert(n == 4, "lanes");
     const int token = lane / 4, o = lane % 4;
     const lane_affine<n> own(by, o);
@@ -69,20 +118,7 @@ MHC_DEVICE void make_coefficients(typename Pass::memory& lds, tiles_of of, int l
     ring<Pass::rooms> room;
     int turn = 0;
     for (int j = int(of.rank); j < of.count; j += Pass::ranks, ++turn) {
-        const int slot = turn % Pass::slots;
-        lds.arrived_here[slot].wait(u32(turn / Pass::slots));
-#pragma unroll
-        for (int k = 0; k < ceil_div(words, 32); ++k) {
-            const int e = k * 32 + lane;
-            if (e < words) {
-                float4 total = lds.arrived[slot][0][e];
-#pragma unroll
-                for (int r = 1; r < Pass::ranks; ++r) total = total + lds.arrived[slot][r][e];
-                lds.totals[e] = total;
-            }
-        }
-        wave_sync();
-        if (lane == 0) lds.arrived_here[slot].expect(Pass::ranks * Pass::sums * 4);
+        add_ranks<Pass>(lds, turn, lane);
         const float* const totals = reinterpret_cast<const float*>(lds.totals) + token * Pass::width;
         const float r = inverse_rms<K>(totals[Pass::m], k), of_pre = totals[o] * r, of_post = totals[n + o] * r;
         const auto give_logits = [&]() MHC_INLINE {
@@ -96,9 +132,7 @@ MHC_DEVICE void make_coefficients(typename Pass::memory& lds, tiles_of of, int l
         };
         give_logits();
         const float p = own.pre(of_pre, k);
-        const float4 all = {of_lane<4>(p, 0), of_lane<4>(p, 1), of_lane<4>(p, 2), of_lane<4>(p, 3)};
-        const int stage = j % Pass::stages;
-        send_to_all<Pass>(lds.pre[stage][Pass::token_of(token)], all, lds.pre_here[stage], o);
+        send_pre<Pass>(lds, j, token, o, p);
         room.next();
         put(j, Pass::token_of(token), o, p, own.post(of_post, k));  // who balances goes on meanwhile, and takes longer
     }

@@ -19,21 +19,25 @@ struct room_of_weights<0> {
     MHC_MEMBER uint4* weights_of(int) { return nullptr; }
 };
 
+/// What is made of a token's sums: pre, post and mix, or a head's pre alone.
+enum class coefficients_of { a_layer, a_head };
+
 /// Sizes that follow from n, the slice and the tiles that LDS holds. Where IsMade, who multiplies and adds streams waits
 /// until other waves have made them of what was fetched. InLds: as in tile_weights.
-template <class Rows_, int n_, int Stages_, int InLds, bool IsMade = false>
+template <class Rows_, int n_, int Stages_, int InLds, bool IsMade = false, coefficients_of Kind = coefficients_of::a_layer>
 struct pass {
     using Rows = Rows_;
-    static constexpr bool is_made = IsMade;
+    static constexpr bool is_made = IsMade, has_matrix = Kind == coefficients_of::a_layer;
     static constexpr int in_lds = InLds;
-    static constexpr int n = n_, m = n * n + 2 * n, slice = Rows::slice, ranks = Rows::slices, stages = Stages_;
+    static constexpr int n = n_, m = has_matrix ? n * n + 2 * n : n, slice = Rows::slice, ranks = Rows::slices,
+                         stages = Stages_;
     static constexpr int tokens = matrix_unit::columns, waves = tile_waves;
     static constexpr int width = tile_products<m> + 4;     ///< floats of a token's sums: lanes in a row meet no bank twice
     static constexpr int sums = tokens * width;            ///< floats of a tile's sums
     static constexpr int tile = slice * n;                 ///< words of 16 bytes
     static constexpr int slots = ceil_div(stages, ranks);  ///< tiles of an owner whose sums may be on their way at once
     /// An owner's tiles whose matrices are balanced together: with few ranks the next one comes soon.
-    static constexpr int together = ranks < 8 ? 2 : 1, rooms = 2 * together;
+    static constexpr int together = ranks < 8 ? 2 : 1, rooms = has_matrix ? 2 * together : 1;
     /// Tiles that are fetched before the weights are here, which otherwise would wait for all that LDS holds.
     static constexpr int early = smaller(stages, ceil_div(65536, tile * 16));
     /// Tiles between the one that is fetched and the one that is to be in the L2 cache by then; 0: it need not.

@@ -23,8 +23,8 @@ struct post_room {
 
 /// Streams of one_pass: x is fetched, out_i = post_i (y + bias) + sum_j M_ij x_j takes its place in LDS and is stored. The
 /// arithmetic is post's of mix.hpp, to the bit. Of the waves that multiply each has a token of a tile; a lane has few
-/// channels at a time, beside the weights of its products.
-template <class Pass, layout L, int WeightAlign, int Kept, class Data, class Weight>
+/// channels at a time, beside the weights of its products. Stores: a head's caller wants no streams, and there is no `out`.
+template <class Pass, layout L, int WeightAlign, int Kept, bool Stores, class Data, class Weight>
 struct streams_of_tiles {
     using room = post_room<Pass, Kept>;
     using memory = typename Pass::memory;
@@ -118,6 +118,7 @@ struct streams_of_tiles {
             for (int j = 0; j < n; ++j) sum = fma<W>(splat<W>(weights[j]), widen_word(xs[j], y), sum);
             const word made = narrow_word(sum, y);
             at[i * of_stream] = made;
+            if (!Stores) continue;
             store_word_once(to, made, is_there);
             to += out_stream;
         }

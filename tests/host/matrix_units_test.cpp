@@ -150,6 +150,16 @@ TEST_CASE("matrix units: pre_fwd agrees with the float64 reference around slices
     }
 }
 
+TEST_CASE("matrix units: heads agree with the float64 reference around slices, tiles and clusters")
+{
+    std::size_t left = is_small() ? small_sizes : std::size(path_sizes);
+    for (const path_size& size : path_sizes) {
+        if (left-- == 0) break;
+        for (const operation op : {operation::head_fwd, operation::post_head_fwd})
+            check(path_case(op, size, stride_kind::dense));
+    }
+}
+
 TEST_CASE("matrix units: dynamic_layer_fwd agrees with the float64 reference around slices, tiles and clusters")
 {
     std::size_t left = is_small() ? small_layers : std::size(layer_sizes);

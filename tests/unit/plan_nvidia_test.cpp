@@ -148,7 +148,7 @@ TEST_CASE("plan: a cluster of work-groups reads the streams once, where there ar
     const auto is_one_pass = [](const jit::layer_spec& s, const char* target, operation op) {
         const operator_plan planned = plan_of(s, target, op);
         const std::string& family = planned.kernels.back().family;
-        const bool has = family == "pre_one_pass" || family == "post_pre_one_pass" || family == "layer_one_pass";
+        const bool has = family.ends_with("_one_pass");
         CHECK(has == (planned.one_pass_tokens != 0));
         if (!has) return false;
         // A launch has either this kernel or those that read the streams several times.
@@ -159,7 +159,9 @@ TEST_CASE("plan: a cluster of work-groups reads the streams once, where there ar
             often += planned.launches(k, tokens - 1) ? 1 : 0;
         }
         CHECK(once == 1);
-        CHECK(often == (op == operation::post_pre_fwd ? 3 : 2));
+        const bool is_head = op == operation::head_fwd || op == operation::post_head_fwd;
+        const bool is_after_post = op == operation::post_pre_fwd || op == operation::post_head_fwd;
+        CHECK(often == 2 + (is_head ? 1 : 0) + (is_after_post ? 1 : 0));
         return true;
     };
     const jit::layer_spec s = spec_of(4, 4096);
@@ -168,7 +170,11 @@ TEST_CASE("plan: a cluster of work-groups reads the streams once, where there ar
     CHECK(is_one_pass(s, "sm_90a", operation::broadcast_pre_fwd));
     CHECK_FALSE(is_one_pass(s, "sm_90", operation::pre_fwd));
     CHECK_FALSE(is_one_pass(s, "sm_90a", operation::delayed_pre_fwd));  // whose pre is another's
-    CHECK_FALSE(is_one_pass(s, "sm_90a", operation::head_fwd));
+    for (const operation op : {operation::head_fwd, operation::post_head_fwd}) {
+        CHECK(is_one_pass(s, "sm_90a", op));
+        CHECK_FALSE(is_one_pass(s, "sm_90", op));
+        CHECK_FALSE(is_one_pass(spec_of(2, 4096), "sm_90a", op));
+    }
     CHECK_FALSE(is_one_pass(spec_of(2, 4096), "sm_90a", operation::pre_fwd));
     CHECK(is_one_pass(spec_of(4, 8192), "sm_90a", operation::pre_fwd));
     CHECK_FALSE(is_one_pass(spec_of(4, 8200), "sm_90a", operation::pre_fwd));
@@ -210,6 +216,8 @@ TEST_CASE("plan: a cluster of work-groups reads the streams once, where there ar
     for (const std::int64_t C : {392, 1280, 1920, 2560, 2880, 3584, 4096, 5120, 7168, 7680, 8192}) {
         check_geometry(C, operation::pre_fwd, "pre_one_pass");
         check_geometry(C, operation::post_pre_fwd, "post_pre_one_pass");
+        check_geometry(C, operation::head_fwd, "head_one_pass");
+        check_geometry(C, operation::post_head_fwd, "post_head_one_pass");
         if (C <= 7168) check_geometry(C, operation::dynamic_layer_fwd, "layer_one_pass");
     }
 }
