@@ -220,7 +220,8 @@ kernel_plan plan_coefficients(const facts& f, const std::string& family, const f
 kernel_plan plan_pre_mix(const facts& f, const feeds& from, bool waits_first);
 /// Kernels of clusters that read the streams once. plan_project and plan_pre_mix, and plan_post besides, where
 /// f.has_one_pass().
-kernel_plan plan_pre_one_pass(const facts& f);
+/// is_delayed: streams are added by the pre of the sublayer before.
+kernel_plan plan_pre_one_pass(const facts& f, bool is_delayed = false);
 kernel_plan plan_post_pre_one_pass(const facts& f);
 /// The same of a head.
 kernel_plan plan_head_one_pass(const facts& f);

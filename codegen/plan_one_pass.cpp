@@ -80,10 +80,10 @@ std::int64_t pre_stages(const facts& f) { return std::clamp<std::int64_t>(172 * 
 
 }  // namespace
 
-kernel_plan plan_pre_one_pass(const facts& f)
+kernel_plan plan_pre_one_pass(const facts& f, bool is_delayed)
 {
     const std::int64_t pieces = pieces_in_lds(f, 4), stages = pre_stages(f);
-    kernel_plan k = start_one_pass(f, "pre_one_pass",
+    kernel_plan k = start_one_pass(f, is_delayed ? "delayed_one_pass" : "pre_one_pass",
                                    {.stages = stages,
                                     .pieces = pieces,
                                     .lds_bytes = pass_bytes(f, f.m, stages, pieces),

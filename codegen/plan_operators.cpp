@@ -168,7 +168,9 @@ void add_kernels(const facts& f, operator_plan& made)
             if (f.has_one_pass()) add_one_pass(made, plan_pre_one_pass(f));
             return;
         case operation::delayed_pre_fwd:
-            return add_pre(f, made, {}, {{slot::pre, slot::previous_pre}});
+            add_pre(f, made, {}, {{slot::pre, slot::previous_pre}});
+            if (f.has_one_pass()) add_one_pass(made, plan_pre_one_pass(f, true));
+            return;
         case operation::static_layer_fwd:
             return add_static_layer(f, made);
         case operation::dynamic_layer_fwd:

@@ -54,10 +54,22 @@ MHC_DEVICE void fetch_tiles(typename Pass::memory& lds, tiles_of of, const tenso
     }
 }
 
+/// pre [T, n] that streams are added by: the waves that add them bring that of the next tile while they have one.
+struct given_pre {
+    const float* at;
+    i64 token;
+    template <class Pass>
+    MHC_MEMBER float of_lane(tiles_of of, int j, int thread, i64 valid) const
+    {
+        const i64 own = i64(of.first + j * of.step) * Pass::tokens + thread / Pass::n;
+        return load_fresh(at + (own < valid ? own : 0) * token + thread % Pass::n);
+    }
+};
+
 /// The waves that add the streams, `thread` of 128, and make those of the first tile: those that multiply wait for weights.
 template <class Pass, class Streams, class Data>
-MHC_DEVICE void add_streams(typename Pass::memory& lds, tiles_of of, int thread, const Streams& streams, Data* layer_input,
-                            i64 valid)
+MHC_DEVICE void add_streams(typename Pass::memory& lds, tiles_of of, int thread, const Streams& streams, given_pre given,
+                            Data* layer_input, i64 valid)
 {
     using Rows = typename Pass::Rows;
     constexpr int vectors = Pass::slice / 8, items = Pass::tokens * vectors, n = Pass::n;
@@ -72,10 +84,24 @@ MHC_DEVICE void add_streams(typename Pass::memory& lds, tiles_of of, int thread,
     }
     ring<Pass::stages> from;
     const int first_channel = int(of.rank) * Pass::slice;
+    constexpr int numbers = Pass::tokens * n;
+    float coming = 0.0f;
+    if (Pass::has_given_pre && of.count > 0 && thread < numbers) {
+        wait_for_last_kernel();
+        coming = given.of_lane<Pass>(of, 0, thread, valid);
+    }
     for (int j = 0; j < of.count; ++j, from.next()) {
         lds.ready(from.at).wait(from.turn);
-        lds.pre_here[from.at].wait(from.turn);
-        if (thread == 0) lds.pre_here[from.at].expect(Pass::tokens * 16);
+        if (Pass::has_given_pre) {
+            if (thread < numbers) {
+                reinterpret_cast<float*>(lds.pre[from.at])[thread] = coming;
+                if (j + 1 < of.count) coming = given.of_lane<Pass>(of, j + 1, thread, valid);
+            }
+            meeting<1, 128>{}.meet();
+        } else {
+            lds.pre_here[from.at].wait(from.turn);
+            if (thread == 0) lds.pre_here[from.at].expect(Pass::tokens * 16);
+        }
         const i64 first = i64(of.first + j * of.step) * Pass::tokens;
         const uint4* const x = lds.x[from.at];
 #pragma unroll 2  // all four turns of 448 channels would take registers that these waves have not
@@ -105,7 +131,7 @@ template <class Pass, class Options, int WeightAlign, int More, int Fewer, class
           class Matrix>
 MHC_DEVICE void one_pass(Grid at, typename Pass::memory& lds, const tensor_map& x, const Streams& streams, Matrix fn,
                          affine by, float* pre, float* post, float* mix, Data* layer_input, i64 valid,
-                         coefficient_constants k)
+                         coefficient_constants k, given_pre given = {})
 {
     static_assert(Grid::waves == 2 * Pass::waves,
                   "8 waves that multiply, 4 that add streams, and 4 with tasks of their own");
@@ -150,7 +176,7 @@ MHC_DEVICE void one_pass(Grid at, typename Pass::memory& lds, const tensor_map& 
                                                  });
                 break;
             default:
-                add_streams<Pass>(lds, of, at.thread() - Pass::waves * Grid::wave_size, streams, layer_input, valid);
+                add_streams<Pass>(lds, of, at.thread() - Pass::waves * Grid::wave_size, streams, given, layer_input, valid);
         }
     }
     // Nobody sends to a work-group that has ended: whatever is sent somebody waits for.

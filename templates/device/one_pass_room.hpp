@@ -19,15 +19,17 @@ struct room_of_weights<0> {
     MHC_MEMBER uint4* weights_of(int) { return nullptr; }
 };
 
-/// What is made of a token's sums: pre, post and mix, or a head's pre alone.
-enum class coefficients_of { a_layer, a_head };
+/// What is made of a token's sums: pre, post and mix; a head's pre alone; or those of the layer after this one, whose streams
+/// are added by given numbers.
+enum class coefficients_of { a_layer, a_head, the_next_layer };
 
 /// Sizes that follow from n, the slice and the tiles that LDS holds. Where IsMade, who multiplies and adds streams waits
 /// until other waves have made them of what was fetched. InLds: as in tile_weights.
 template <class Rows_, int n_, int Stages_, int InLds, bool IsMade = false, coefficients_of Kind = coefficients_of::a_layer>
 struct pass {
     using Rows = Rows_;
-    static constexpr bool is_made = IsMade, has_matrix = Kind == coefficients_of::a_layer;
+    static constexpr bool is_made = IsMade, has_matrix = Kind != coefficients_of::a_head,
+                          has_given_pre = Kind == coefficients_of::the_next_layer;
     static constexpr int in_lds = InLds;
     static constexpr int n = n_, m = has_matrix ? n * n + 2 * n : n, slice = Rows::slice, ranks = Rows::slices,
                          stages = Stages_;

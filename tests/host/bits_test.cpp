@@ -168,7 +168,7 @@ TEST_CASE("bits: streams that are read once, as those of aligned rows may be, gi
                                    {4, 8192, jit::dtype::fp16}};
     for (const jit::operation op :
          {jit::operation::pre_fwd, jit::operation::post_pre_fwd, jit::operation::head_fwd, jit::operation::post_head_fwd,
-          jit::operation::dynamic_layer_fwd})
+          jit::operation::delayed_pre_fwd, jit::operation::dynamic_layer_fwd})
         for (const size& of : all) {
             if (is_small && of.hidden_dim > 392) break;
             test_case base = base_case(op, of);

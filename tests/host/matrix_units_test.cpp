@@ -155,7 +155,7 @@ TEST_CASE("matrix units: heads agree with the float64 reference around slices, t
     std::size_t left = is_small() ? small_sizes : std::size(path_sizes);
     for (const path_size& size : path_sizes) {
         if (left-- == 0) break;
-        for (const operation op : {operation::head_fwd, operation::post_head_fwd})
+        for (const operation op : {operation::head_fwd, operation::post_head_fwd, operation::delayed_pre_fwd})
             check(path_case(op, size, stride_kind::dense));
     }
 }

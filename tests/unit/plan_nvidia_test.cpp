@@ -159,9 +159,10 @@ TEST_CASE("plan: a cluster of work-groups reads the streams once, where there ar
             often += planned.launches(k, tokens - 1) ? 1 : 0;
         }
         CHECK(once == 1);
-        const bool is_head = op == operation::head_fwd || op == operation::post_head_fwd;
+        const bool has_own_sum =
+            op == operation::head_fwd || op == operation::post_head_fwd || op == operation::delayed_pre_fwd;
         const bool is_after_post = op == operation::post_pre_fwd || op == operation::post_head_fwd;
-        CHECK(often == 2 + (is_head ? 1 : 0) + (is_after_post ? 1 : 0));
+        CHECK(often == 2 + (has_own_sum ? 1 : 0) + (is_after_post ? 1 : 0));
         return true;
     };
     const jit::layer_spec s = spec_of(4, 4096);
@@ -169,7 +170,7 @@ TEST_CASE("plan: a cluster of work-groups reads the streams once, where there ar
     CHECK(is_one_pass(s, "sm_90a", operation::post_pre_fwd));
     CHECK(is_one_pass(s, "sm_90a", operation::broadcast_pre_fwd));
     CHECK_FALSE(is_one_pass(s, "sm_90", operation::pre_fwd));
-    CHECK_FALSE(is_one_pass(s, "sm_90a", operation::delayed_pre_fwd));  // whose pre is another's
+    CHECK(is_one_pass(s, "sm_90a", operation::delayed_pre_fwd));
     for (const operation op : {operation::head_fwd, operation::post_head_fwd}) {
         CHECK(is_one_pass(s, "sm_90a", op));
         CHECK_FALSE(is_one_pass(s, "sm_90", op));
@@ -217,6 +218,7 @@ TEST_CASE("plan: a cluster of work-groups reads the streams once, where there ar
         check_geometry(C, operation::pre_fwd, "pre_one_pass");
         check_geometry(C, operation::post_pre_fwd, "post_pre_one_pass");
         check_geometry(C, operation::head_fwd, "head_one_pass");
+        check_geometry(C, operation::delayed_pre_fwd, "delayed_one_pass");
         check_geometry(C, operation::post_head_fwd, "post_head_one_pass");
         if (C <= 7168) check_geometry(C, operation::dynamic_layer_fwd, "layer_one_pass");
     }
