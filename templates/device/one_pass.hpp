@@ -92,15 +92,14 @@ MHC_DEVICE void add_streams(typename Pass::memory& lds, tiles_of of, int thread,
     }
     for (int j = 0; j < of.count; ++j, from.next()) {
         lds.ready(from.at).wait(from.turn);
+        lds.pre_here[from.at].wait(from.turn);  // its sums are used then, also where another pre is given
+        if (thread == 0) lds.pre_here[from.at].expect(Pass::tokens * 16);
         if (Pass::has_given_pre) {
             if (thread < numbers) {
                 reinterpret_cast<float*>(lds.pre[from.at])[thread] = coming;
                 if (j + 1 < of.count) coming = given.of_lane<Pass>(of, j + 1, thread, valid);
             }
             meeting<1, 128>{}.meet();
-        } else {
-            lds.pre_here[from.at].wait(from.turn);
-            if (thread == 0) lds.pre_here[from.at].expect(Pass::tokens * 16);
         }
         const i64 first = i64(of.first + j * of.step) * Pass::tokens;
         const uint4* const x = lds.x[from.at];

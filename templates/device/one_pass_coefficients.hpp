@@ -132,7 +132,7 @@ MHC_DEVICE void make_coefficients(typename Pass::memory& lds, tiles_of of, int l
         };
         give_logits();
         const float p = own.pre(of_pre, k);
-        if (!Pass::has_given_pre) send_pre<Pass>(lds, j, token, o, p);
+        send_pre<Pass>(lds, j, token, o, p);
         room.next();
         put(j, Pass::token_of(token), o, p, own.post(of_post, k));  // who balances goes on meanwhile, and takes longer
     }
