@@ -54,7 +54,8 @@ std::int64_t channels_of_ranks(std::int64_t n, std::int64_t hidden_dim);
 /// Channels of all streams whose weights registers hold; what LDS has of more is so many pieces of tile_weights.hpp, of
 /// three for each 256.
 constexpr std::int64_t channels_in_registers = 1792, weight_piece_bytes = 8192;
-/// The same of data that is split for the units, which leaves registers for 1024; as many slices as that takes.
+/// The same of data that is split for the units, which leaves registers for 1280, and of other numbers of streams than 4 for
+/// 1024; as many slices as that takes.
 std::int64_t channels_of_split(std::int64_t n, std::int64_t hidden_dim);
 
 /// Channels of a stream in a slice of project_wide, whole steps of 64: 16 slices, whose sums are a twelfth of what 8 streams
@@ -137,10 +138,13 @@ struct facts {
     bool has_ranks() const
     {
         // What one group sends itself the GPU takes for an error: a cluster has two at least.
-        return has_tiles && units.has_clusters && n == 4 && !splits_data() && project_slices() > 1 && project_slices() <= 16;
+        return has_tiles && units.has_clusters && n == 4 && project_slices() > 1 && project_slices() <= 16;
     }
     /// Projection, coefficients and layer_input are one kernel, of clusters.
-    bool has_one_pass() const { return has_pre_mix() && has_ranks() && !arranges_fn() && row_alignment_bytes(spec) == 16; }
+    bool has_one_pass() const
+    {
+        return has_ranks() && !spec.norm_weight && !quantises() && !arranges_fn() && row_alignment_bytes(spec) == 16;
+    }
     /// So may mHC.cu's dynamic layer's be, where registers hold all weights: with tiles in LDS until their matrices are
     /// balanced, it takes as long otherwise as in several passes. Rows that are not aligned are summed in the same order.
     bool has_layer_ranks() const { return has_ranks() && project_slice * n <= channels_in_registers; }

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::int32_t tile_tokens = 8;
 
-std::int64_t tile_bytes(const facts& f) { return f.project_slice * f.n * tile_tokens * 2; }
+std::int64_t tile_bytes(const facts& f) { return f.project_slice * f.n * tile_tokens * size_of(f.spec.dtype); }
 
 /// Clusters of 2, 3, ... 16 groups that an H200 runs at once (cuOccupancyMaxActiveClusters). One more would wait until the
 /// others have ended.
@@ -52,7 +52,7 @@ kernel_plan start_one_pass(const facts& f, const std::string& family, room has)
     k.may_overlap = overlap::with_any;
     k.cluster = static_cast<std::int32_t>(ranks);
     k.grid = {.tokens_per_unit = tile_tokens, .items_per_unit = ranks, .items_per_group = 1, .groups_max = clusters * ranks};
-    k.map = {.box_channels = 64, .box_tokens = tile_tokens};
+    k.map = {.type = f.spec.dtype, .box_channels = 8 * f.vector, .box_tokens = tile_tokens};
     // A lane that multiplies keeps 24 registers of weights for each 64 channels of a slice, 8 of a piece, a head's 8 alone.
     // Two lanes that have each other's place in their groups of waves share 256, begin with 128, and one may only get more
     // and one fewer.
@@ -73,8 +73,11 @@ kernel_plan start_one_pass(const facts& f, const std::string& family, room has)
     return k;
 }
 
-/// fp16 has scales.
-std::int64_t own_registers(const facts& f) { return f.spec.dtype == jit::dtype::fp16 ? 64 : 56; }
+/// fp16 has scales, fp32 two parts of a number.
+std::int64_t own_registers(const facts& f)
+{
+    return f.spec.dtype == jit::dtype::fp32 ? 80 : f.spec.dtype == jit::dtype::fp16 ? 64 : 56;
+}
 
 std::int64_t pre_stages(const facts& f) { return std::clamp<std::int64_t>(172 * 1024 / tile_bytes(f), 2, 10); }
 
@@ -107,11 +110,14 @@ kernel_plan plan_head_one_pass(const facts& f)
 
 namespace {
 
+/// Streams are made beside weights, too.
+std::int64_t post_registers(const facts& f) { return f.spec.dtype == jit::dtype::fp32 ? 88 : 64; }
+
 /// `has` but for what follows from the stages. post_room of templates/device/post_one_pass.hpp: rows of half of the tiles,
 /// which come while the others are used; post and mix.
 kernel_plan start_post_one_pass(const facts& f, const std::string& family, std::int64_t rows, room has)
 {
-    has.stages = pre_stages(f) - 1;
+    has.stages = pre_stages(f) - (f.spec.dtype == jit::dtype::fp32 ? 0 : 1);
     const std::int64_t kept = has.stages / 2, of_post = kept * tile_bytes(f) / f.n + tile_tokens * (f.n * f.n + f.n) * 4;
     has.lds_bytes = pass_bytes(f, rows, has.stages, has.pieces) + of_post;
     kernel_plan k = start_one_pass(f, family, has);
@@ -125,8 +131,8 @@ kernel_plan start_post_one_pass(const facts& f, const std::string& family, std::
 kernel_plan plan_post_pre_one_pass(const facts& f)
 {
     const std::int64_t pieces = pieces_in_lds(f, f.spec.dtype == jit::dtype::fp16 ? 6 : 5);
-    kernel_plan k =
-        start_post_one_pass(f, "post_pre_one_pass", f.m, {.pieces = pieces, .registers = 64, .registers_max = 208});
+    kernel_plan k = start_post_one_pass(f, "post_pre_one_pass", f.m,
+                                        {.pieces = pieces, .registers = post_registers(f), .registers_max = 208});
     k.bindings["pieces_in_lds"] = fmt::to_string(pieces);
     return k;
 }
@@ -134,15 +140,15 @@ kernel_plan plan_post_pre_one_pass(const facts& f)
 kernel_plan plan_post_head_one_pass(const facts& f)
 {
     return start_post_one_pass(f, "post_head_one_pass", f.n,
-                               {.is_head = true, .pieces = 0, .registers = 64, .registers_max = 208});
+                               {.is_head = true, .pieces = 0, .registers = post_registers(f), .registers_max = 208});
 }
 
 kernel_plan plan_layer_one_pass(const facts& f)
 {
     // layer_pass::memory of templates/device/layer_one_pass.hpp: also the norm's weights, and of each tile post, mix,
     // squares, scales and their signals.
-    const std::int64_t boxes = f.project_slice / 64, ranks = f.project_slices();
-    const std::int64_t of_tile = tile_tokens * (16 + f.n * 16 + boxes * 4 + ranks * 4 + 4) + 3 * 8;
+    const std::int64_t pieces = f.project_slice / 64, ranks = f.project_slices();
+    const std::int64_t of_tile = tile_tokens * (16 + f.n * 16 + pieces * 4 + ranks * 4 + 4) + 3 * 8;
     const auto bytes = [&](std::int64_t stages) {
         return pass_bytes(f, f.m, stages, 0) + f.project_slice * 4 + stages * of_tile;
     };

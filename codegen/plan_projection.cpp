@@ -92,7 +92,7 @@ std::int64_t channels_of_ranks(std::int64_t n, std::int64_t hidden_dim)
 
 std::int64_t channels_of_split(std::int64_t n, std::int64_t hidden_dim)
 {
-    const std::int64_t most = 1024 / n;
+    const std::int64_t most = (n == 4 ? 1280 : 1024) / n;  // of 4 streams clusters may have them
     for (std::int64_t ranks = 1; ranks <= 16; ranks *= 2)
         if (const std::int64_t slice = round_up(ceil_div(hidden_dim, ranks), 256 / n); slice <= most) return slice;
     return most;

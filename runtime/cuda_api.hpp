@@ -31,6 +31,7 @@ inline constexpr int function_any_cluster = 14;     // CU_FUNC_ATTRIBUTE_NON_POR
 
 // cuTensorMapEncodeTiled
 inline constexpr int map_of_bf16 = 9;          // CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
+inline constexpr int map_of_fp32 = 7;          // CU_TENSOR_MAP_DATA_TYPE_FLOAT32
 inline constexpr int map_not_interleaved = 0;  // CU_TENSOR_MAP_INTERLEAVE_NONE
 inline constexpr int map_swizzled_in_128 = 3;  // CU_TENSOR_MAP_SWIZZLE_128B
 inline constexpr int map_fetches_128 = 2;      // CU_TENSOR_MAP_L2_PROMOTION_L2_128B

@@ -193,7 +193,7 @@ public:
         const current_context here(context_);
         // Of one token, or one stream, no stride matters; otherwise 0 is none that the copy engine knows.
         const auto bytes = [&](std::int64_t stride, std::int64_t count) {
-            return static_cast<std::uint64_t>(count == 1 ? of.hidden_dim : stride) * 2;
+            return static_cast<std::uint64_t>((count == 1 ? of.hidden_dim : stride) * of.element_bytes);
         };
         const std::array<std::uint64_t, 3> sizes{static_cast<std::uint64_t>(of.hidden_dim),
                                                  static_cast<std::uint64_t>(of.tokens),
@@ -204,9 +204,10 @@ public:
                                                static_cast<std::uint32_t>(of.box_tokens),
                                                static_cast<std::uint32_t>(of.n_streams)};
         constexpr std::array<std::uint32_t, 3> steps{1, 1, 1};
-        return call().cuTensorMapEncodeTiled(to, cuda::map_of_bf16, 3, reinterpret_cast<void*>(of.address), sizes.data(),
-                                             strides.data(), box.data(), steps.data(), cuda::map_not_interleaved,
-                                             cuda::map_swizzled_in_128, cuda::map_fetches_128, cuda::map_zeros_outside) == 0;
+        const int type = of.element_bytes == 4 ? cuda::map_of_fp32 : cuda::map_of_bf16;
+        return call().cuTensorMapEncodeTiled(to, type, 3, reinterpret_cast<void*>(of.address), sizes.data(), strides.data(),
+                                             box.data(), steps.data(), cuda::map_not_interleaved, cuda::map_swizzled_in_128,
+                                             cuda::map_fetches_128, cuda::map_zeros_outside) == 0;
     }
 
     result<void*> allocate(std::size_t bytes) override

@@ -34,6 +34,7 @@ bool make_map(const ready_operator& op, const codegen::slot_values& values, std:
                                             .hidden_dim = k.hidden_dim,
                                             .token_stride = value_of(values, slot::x_token_stride),
                                             .stream_stride = value_of(values, slot::x_stream_stride),
+                                            .element_bytes = jit::size_of(k.map.type),
                                             .box_channels = k.map.box_channels,
                                             .box_tokens = k.map.box_tokens};
             return op.kernels[i]->code->write_map(streams, map.data());

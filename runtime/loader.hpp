@@ -19,10 +19,11 @@ struct launch_extras {
     void** arguments = nullptr;
 };
 
-/// Streams [tokens, n_streams, hidden_dim] of bf16, as a copy engine is told of them.
+/// Streams [tokens, n_streams, hidden_dim] of numbers of 2 or 4 bytes, as a copy engine is told of them.
 struct streams_in_memory {
     std::uint64_t address = 0;
     std::int64_t tokens = 0, n_streams = 0, hidden_dim = 0, token_stride = 0, stream_stride = 0;  ///< strides in elements
+    std::int32_t element_bytes = 2;
     std::int32_t box_channels = 0, box_tokens = 0;  ///< of all streams, that one copy brings
 };
 

@@ -118,6 +118,11 @@ MHC_DEVICE typename word<2 * W>::type narrow_word(vec<float, W> values, const Da
     v.narrow = narrow<W>(values, type);
     return v.words;
 }
+/// 4 values of fp32, as they are.
+MHC_DEVICE uint4 narrow_word(vec<float, 4> v, const fp32*)
+{
+    return {__float_as_uint(v[0]), __float_as_uint(v[1]), __float_as_uint(v[2]), __float_as_uint(v[3])};
+}
 /// Where is_there: what this kernel does not read, past the cache that its loads use.
 MHC_DEVICE void store_word_once(void* to, uint4 v, bool is_there = true)
 {
@@ -140,6 +145,8 @@ MHC_DEVICE void store_once(Data* to, vec<float, 8> values)
 {
     store_word_once(to, narrow_word(values, to));
 }
+
+MHC_DEVICE void store_once(fp32* to, vec<float, 4> values) { store_word_once(to, narrow_word(values, to)); }
 
 /// What the kernel before may have written: as load_once, never moved in front of wait_for_last_kernel.
 MHC_DEVICE float load_fresh(const float* p)

@@ -1,5 +1,5 @@
-// mhc/device/layer_one_pass.hpp -- mHC.cu's layer of streams of two bytes a number, which are read from memory once: the
-// numbers that project_tiles.hpp and dynamic_layer_ahead.hpp make one after the other.
+// mhc/device/layer_one_pass.hpp -- mHC.cu's layer of streams that are read from memory once: the numbers that
+// project_tiles.hpp and dynamic_layer_ahead.hpp make one after the other.
 //
 // As in one_pass.hpp a cluster's work-groups have a slice of the channels each, multiply tiles of 8 tokens, and make the
 // coefficients of those that they own. A few tiles later the waves that multiply add a tile's streams, and its squares go
@@ -15,12 +15,14 @@ namespace mhc {
 template <class Rows_, int n_, int Stages_>
 struct layer_pass : pass<Rows_, n_, Stages_, 0> {
     using base = pass<Rows_, n_, Stages_, 0>;
+    using base::each;
     using base::n;
     using base::ranks;
     using base::slice;
     using base::stages;
     using base::tokens;
-    static constexpr int boxes = slice / 64;
+    /// Parts of the norm's sum, of 64 channels each, and boxes of one.
+    static constexpr int pieces_each = slice / 64, boxes_of_piece = 8 / each;
     /// Tiles that come and are multiplied while pre of one is made.
     static constexpr int lag = base::tile > 1536 ? 2 : 3;
     /// Tiles that are multiplied before the sums of one's squares are added: those of all ranks are here then.
@@ -35,7 +37,7 @@ struct layer_pass : pass<Rows_, n_, Stages_, 0> {
         float4 weight[slice / 4];  ///< of the norm: in two halves where a lane reads 8
         float4 post[stages][tokens];
         float4 mix[stages][tokens][n];  ///< the weights of each output stream
-        float pieces[stages][boxes][tokens];
+        float pieces[stages][pieces_each][tokens];
         float squares[stages][ranks][tokens];
         float scale[stages][tokens];
         signal pieces_here[stages], squares_here[stages], mix_here[stages];
@@ -55,11 +57,12 @@ MHC_DEVICE void make_layer_signals(typename Pass::memory& lds)
     make_signals<Pass>(lds);
 }
 
-/// Where W channels of a token are in a tile as it is stored, in parts of W channels: those of the first box, from the
-/// at-th of these parts on, of the first stream. Boxes and streams follow in steps.
+/// Where W channels of a token are in a tile as it is stored, in parts of W channels: those of the first 64 channels, from
+/// the at-th of these parts on, of the first stream. Further 64 channels and streams follow in steps.
 template <class Pass, int W>
 struct part_of_tile {
-    static constexpr int parts = 8 / W, stream = Pass::tokens * 8 * parts, box = Pass::n * stream;
+    static constexpr int parts = Pass::each / W, stream = Pass::tokens * 8 * parts,
+                         piece = Pass::boxes_of_piece * Pass::n * stream;
     static constexpr MHC_MEMBER int place(int at, int token)
     {
         return Pass::word(0, at / parts, token) * parts + at % parts;
@@ -69,7 +72,7 @@ struct part_of_tile {
 template <class Pass, class Data, int W>
 MHC_DEVICE void take_streams(vec<float, W> (&to)[Pass::n], const uint4* tile, int place, const Data* type)
 {
-    using part = typename word<2 * W>::type;
+    using part = typename word<W* int(sizeof(Data))>::type;
 #pragma unroll
     for (int i = 0; i < Pass::n; ++i)
         to[i] = widen_word(reinterpret_cast<const part*>(tile)[place + i * part_of_tile<Pass, W>::stream], type);
@@ -86,27 +89,28 @@ MHC_DEVICE vec<float, W> sum_of_streams(const vec<float, W> (&x)[n], float4 pre)
     return RoundAsReference ? rounded_to<bf16, W>(sums) : sums;
 }
 
-/// Adds the streams of a tile, by the waves that multiply: 8 lanes have the 64 channels of a token whose squares are a piece
-/// of the norm's sum.
+/// Adds the streams of a tile, by the waves that multiply: 8 lanes, or 16 of fp32, have the 64 channels of a token whose
+/// squares are a piece of the norm's sum.
 template <class Pass, bool RoundAsReference, class Data>
 MHC_DEVICE void add_pieces(typename Pass::memory& lds, int j, int wave, int lane, const Data* type)
 {
-    constexpr int items = Pass::tokens * Pass::boxes, groups = Pass::waves * 4, rest = items % groups / 4;
+    constexpr int W = Pass::each, lanes = 64 / W, of_wave = 32 / lanes;  // a wave's tokens
+    constexpr int items = Pass::tokens * Pass::pieces_each, groups = Pass::waves * of_wave, rest = items % groups / of_wave;
     const int stage = j % Pass::stages;
     lds.pre_here[stage].wait(u32(j / Pass::stages));
     if (wave == 0 && lane == 0) lds.pre_here[stage].expect(Pass::tokens * 16);
 #pragma unroll
     for (int k = 0; k < ceil_div(items, groups); ++k) {
         const bool is_whole = (k + 1) * groups <= items;  // else the waves have it by turns
-        const int first = k * groups + (is_whole ? wave : (wave + j * rest) % Pass::waves) * 4;
+        const int first = k * groups + (is_whole ? wave : (wave + j * rest) % Pass::waves) * of_wave;
         if (!is_whole && first >= items) break;
-        const int token = (first + lane / 8) % Pass::tokens, box = (first + lane / 8) / Pass::tokens;
-        vec<float, 8> x[Pass::n];
-        take_streams<Pass>(x, lds.x[stage], part_of_tile<Pass, 8>::place(lane % 8, token) + box * part_of_tile<Pass, 8>::box,
-                           type);
-        const vec<float, 8> a = sum_of_streams<RoundAsReference>(x, lds.pre[stage][token]);
-        const float piece = wave_sum<8>(sum<8>(a * a));
-        if (lane % 8 == 0) lds.pieces[stage][box][token] = piece;
+        const int token = (first + lane / lanes) % Pass::tokens, piece = (first + lane / lanes) / Pass::tokens;
+        using part = part_of_tile<Pass, W>;
+        vec<float, W> x[Pass::n];
+        take_streams<Pass>(x, lds.x[stage], part::place(lane % lanes, token) + piece * part::piece, type);
+        const vec<float, W> a = sum_of_streams<RoundAsReference>(x, lds.pre[stage][token]);
+        const float squares = wave_sum<lanes>(sum<W>(a * a));
+        if (lane % lanes == 0) lds.pieces[stage][piece][token] = squares;
     }
     wave_sync();
     if (lane == 0) lds.pieces_here[stage].arrive();
@@ -121,7 +125,7 @@ MHC_DEVICE void send_squares(typename Pass::memory& lds, int j, u32 own_rank, in
     const float4* const from = reinterpret_cast<const float4*>(lds.pieces[stage]) + half;
     float4 total = from[0];
 #pragma unroll
-    for (int b = 1; b < Pass::boxes; ++b) total = total + from[b * 2];
+    for (int b = 1; b < Pass::pieces_each; ++b) total = total + from[b * 2];
     if (rank < Pass::ranks)
         send(lds_of_rank(lds_address(lds.squares[stage][own_rank] + half * 4), u32(rank)), total,
              lds_of_rank(lds_address(&lds.squares_here[stage]), u32(rank)));
@@ -177,13 +181,13 @@ template <class Pass, int W, int WeightAlign, class Weight>
 MHC_DEVICE void bring_weights(typename Pass::memory& lds, u32 rank, int thread, const Weight* weight)
 {
     using Rows = typename Pass::Rows;
-    constexpr int vectors = Pass::slice / 8;
-    const int c = (int(rank) * vectors + thread) * 8;
+    constexpr int each = Pass::each, vectors = Pass::words;
+    const int c = (int(rank) * vectors + thread) * each;
     if (thread < vectors) {
-        vec<float, 8> v = splat<8>(0.0f);
+        vec<float, each> v = splat<each>(0.0f);
         if (Rows::C % Rows::slice == 0 || c < Rows::C) v = Rows::template load<WeightAlign>(weight, c);
-        lds.weight[W == 8 ? thread : 2 * thread] = {v[0], v[1], v[2], v[3]};
-        lds.weight[W == 8 ? vectors + thread : 2 * thread + 1] = {v[4], v[5], v[6], v[7]};
+        lds.weight[W == 8 ? thread : each / 4 * thread] = {v[0], v[1], v[2], v[3]};
+        if constexpr (each == 8) lds.weight[W == 8 ? vectors + thread : 2 * thread + 1] = {v[4], v[5], v[6], v[7]};
     }
     meeting<1, 128>{}.meet();
 }
@@ -231,10 +235,10 @@ MHC_DEVICE void finish_tiles(typename Pass::memory& lds, tiles_of of, int thread
                              i64 out_token, i64 out_stream)
 {
     using Rows = typename Pass::Rows;
-    constexpr int lanes = 64 / W, together = 128 / (lanes * Pass::tokens), boxes = Pass::boxes;
+    constexpr int lanes = 64 / W, together = 128 / (lanes * Pass::tokens), pieces = Pass::pieces_each;
     const int token = thread / lanes % Pass::tokens, own = thread / (lanes * Pass::tokens);
     const int first_channel = int(of.rank) * Pass::slice + thread % lanes * W;
-    const int own_boxes = Rows::C % Rows::slice == 0 ? boxes : smaller(boxes, (Rows::C - first_channel + 63) / 64);
+    const int own_pieces = Rows::C % Rows::slice == 0 ? pieces : smaller(pieces, (Rows::C - first_channel + 63) / 64);
     Data* const own_row = out + token * out_token + first_channel;
     bring_weights<Pass, W, WeightAlign>(lds, of.rank, thread, weight);
     ring<Pass::stages> at;
@@ -243,13 +247,13 @@ MHC_DEVICE void finish_tiles(typename Pass::memory& lds, tiles_of of, int thread
         if (thread == 0) lds.mix_here[at.at].expect(Pass::bytes_of_mix);
         const float scale = lds.scale[at.at][token];
         const i64 first = i64(of.first + j * of.step) * Pass::tokens;
-        const int end = token < valid - first ? own_boxes : 0;
+        const int end = token < valid - first ? own_pieces : 0;
         Data* const row = own_row + first * out_token;
         const int place = part_of_tile<Pass, W>::place(made_anew(thread) % lanes, token);  // not kept all the time
         MHC_SHORT_LOOP
-        for (int box = boxes % together == 0 ? own : (own + j) % together; box < end; box += together) {
-            const int b = made_anew(box);  // no places in registers that a turn would only add to
-            finish_vector<Pass, W, RoundAsReference>(lds, at.at, token, place + b * part_of_tile<Pass, W>::box,
+        for (int piece = pieces % together == 0 ? own : (own + j) % together; piece < end; piece += together) {
+            const int b = made_anew(piece);  // no places in registers that a turn would only add to
+            finish_vector<Pass, W, RoundAsReference>(lds, at.at, token, place + b * part_of_tile<Pass, W>::piece,
                                                      b * lanes + thread % lanes, scale, row + b * 64, out_stream);
         }
         wave_sync();
@@ -309,7 +313,7 @@ MHC_DEVICE void layer_one_pass(Grid at, uint4* room, const tensor_map& x, Matrix
                 return;
             default:
                 // Six registers for a channel, besides coefficients and places.
-                finish_tiles<Pass, (Fewer < 80 ? 4 : 8), RoundAsReference, WeightAlign>(
+                finish_tiles<Pass, (Fewer < 80 ? 4 : Pass::each), RoundAsReference, WeightAlign>(
                     lds, of, at.thread() - Pass::waves * Grid::wave_size, weight, out, valid, out_token, out_stream);
         }
     }

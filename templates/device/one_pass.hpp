@@ -1,5 +1,5 @@
-// mhc/device/one_pass.hpp -- pre, post, mix and layer_input of streams of two bytes a number, which are read from memory
-// once: the numbers that project_tiles.hpp, coefficients.hpp and mix.hpp make one after the other.
+// mhc/device/one_pass.hpp -- pre, post, mix and layer_input of streams that are read from memory once: the
+// numbers that project_tiles.hpp, coefficients.hpp and mix.hpp make one after the other.
 //
 // A work-group of a cluster has a slice of the channels of all streams. Eight of its waves keep the slice's weights in
 // registers and multiply tiles of 8 tokens by them. Their sums go to the work-group of the cluster that owns the tile; it
@@ -42,14 +42,14 @@ MHC_DEVICE void fetch_tiles(typename Pass::memory& lds, tiles_of of, const tenso
         lds.full[to.at].expect(Pass::tile * 16 + streams.bytes_beside(of, j));
         const int t = (of.first + j * of.step) * Pass::tokens;
 #pragma unroll
-        for (int box = 0; box < Pass::slice / 64; ++box)
-            copy_box(lds.x[to.at] + box * (Pass::n * Pass::tokens * 8), x, int(of.rank) * Pass::slice + box * 64, t,
+        for (int box = 0; box < Pass::boxes; ++box)
+            copy_box(lds.x[to.at] + box * Pass::box, x, int(of.rank) * Pass::slice + box * 8 * Pass::each, t,
                      lds.full[to.at]);
         streams.bring(lds, of, j, lds.full[to.at]);
         if (Pass::ahead > 0 && j + Pass::ahead >= Pass::stages && j + Pass::ahead < of.count) {
 #pragma unroll
-            for (int box = 0; box < Pass::slice / 64; ++box)
-                prefetch_box(x, int(of.rank) * Pass::slice + box * 64, t + Pass::ahead * of.step * Pass::tokens);
+            for (int box = 0; box < Pass::boxes; ++box)
+                prefetch_box(x, int(of.rank) * Pass::slice + box * 8 * Pass::each, t + Pass::ahead * of.step * Pass::tokens);
         }
     }
 }
@@ -72,7 +72,7 @@ MHC_DEVICE void add_streams(typename Pass::memory& lds, tiles_of of, int thread,
                             Data* layer_input, i64 valid)
 {
     using Rows = typename Pass::Rows;
-    constexpr int vectors = Pass::slice / 8, items = Pass::tokens * vectors, n = Pass::n;
+    constexpr int words = Pass::words, items = Pass::tokens * words, n = Pass::n, W = Rows::W;
     if (Pass::is_made && of.count > 0) {
         wait_for_last_kernel();  // for post and mix
 #pragma unroll 1
@@ -108,14 +108,14 @@ MHC_DEVICE void add_streams(typename Pass::memory& lds, tiles_of of, int thread,
             const bool is_whole = (k + 1) * 128 <= items;  // else the waves have it by turns
             const int e = k * 128 + (is_whole ? thread : (thread + j % 2 * 64) % 128);
             if (!is_whole && e >= items) break;
-            const int token = e / vectors, v = e % vectors;
+            const int token = e / words, v = e % words;
             const float4 pre = lds.pre[from.at][token];
             const float by[4] = {pre.x, pre.y, pre.z, pre.w};
             typename Rows::lanes sums = widen_word(x[Pass::word(0, v, token)], layer_input) * by[0];
 #pragma unroll
             for (int i = 1; i < n; ++i)
-                sums = fma<8>(splat<8>(by[i]), widen_word(x[Pass::word(i, v, token)], layer_input), sums);
-            const int c = first_channel + v * 8;
+                sums = fma<W>(splat<W>(by[i]), widen_word(x[Pass::word(i, v, token)], layer_input), sums);
+            const int c = first_channel + v * W;
             if (first + token < valid && (Rows::C % Rows::slice == 0 || c < Rows::C))
                 store_once(layer_input + (first + token) * Rows::C + c, sums);
         }

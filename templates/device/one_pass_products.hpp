@@ -26,6 +26,15 @@ MHC_DEVICE u32 bits_of(const tile_weights<m, Loads, InLds>& weights)
     return bits;
 }
 
+/// The products of the low parts of x, as `multiply` makes them. It has a head's low parts of weights in a factor of their
+/// own, that it leaves out here; a head alone has them beside the high ones.
+template <int m>
+MHC_DEVICE void add_low_product(product_sums& sums, const left_piece* left, const uint4* low)
+{
+    const left_piece high = {{left->rows[0], {0, 0, 0, 0}}};
+    add_product(sums, full_factors<m> == 0 ? &high : left, low);
+}
+
 /// One of the waves that multiply, and make the streams of the next tile before, where they are not as they were fetched;
 /// after(j) when it has done its part of the j-th tile.
 template <class Pass, class Data, int WeightAlign, bool RoundAsReference = false, class Streams, class Matrix, class After>
@@ -34,7 +43,9 @@ MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave
 {
     constexpr bool is_scaled = has_fp16_factors<Data, RoundAsReference>;
     using factor_of_data = factor_of<Data, RoundAsReference>;
-    constexpr int m = Pass::m, loads = tile_loads<typename Pass::Rows, Pass::n>;
+    using piece = right_piece<factor_of_data, Data, RoundAsReference>;
+    constexpr int m = Pass::m, loads = tile_loads<typename Pass::Rows, Pass::n>, words = data_words<Data>;
+    static_assert(Pass::each * words == 8, "a load's channels of a lane");
     const tile_place place = place_of<typename Pass::Rows, Pass::n>(int(of.rank), wave);
     tile_weights<m, loads, Pass::in_lds> weights;
     weights.lds = lds.weights_of(wave * (tile_lanes / tile_waves) + lane);
@@ -61,26 +72,30 @@ MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave
         const int mine = Pass::is_made || loads > 6 || is_scaled ? made_anew(lane) : lane;
         if (Pass::in_lds > 0) weights.lds = lds.weights_of(wave * (tile_lanes / tile_waves) + mine);
         const int token = Pass::token_of(matrix_unit::column(mine)), first = place.first - int(of.rank) * Pass::slice;
-        int places[2];  // of loads by turns, a box having two
+        int places[2];  // of words by turns, a box having two of a lane's
 #pragma unroll
         for (int i = 0; i < 2; ++i)
-            places[i] = Pass::word(place.stream, first / 8 + i * 4 + matrix_unit::group(mine), token);
+            places[i] = Pass::word(place.stream, first / Pass::each + i * 4 + matrix_unit::group(mine), token);
         lds.ready(from.at).wait(from.turn);
         product_sums products[factors<m>] = {};
         column_squares<loads> squares = {};
         const uint4* const x = lds.x[from.at];
 #pragma unroll
         for (int i = 0; i < loads; ++i) {
-            const uint4 v = x[places[i % 2] + i / 2 * (Pass::n * Pass::tokens * 8)];
-            right_piece<factor_of_data, Data, RoundAsReference> right;
-            right.take(&v);
+            uint4 v[words];
+#pragma unroll
+            for (int k = 0; k < words; ++k) v[k] = x[places[(i * words + k) % 2] + (i * words + k) / 2 * Pass::box];
+            piece right;
+            right.take(v);
 #pragma unroll
             for (int factor = 0; factor < factors<m>; ++factor) {
                 left_piece room;
-                add_product(products[factor], weights.pieces(factor, i, room), right.high,
-                            static_cast<const factor_of_data*>(nullptr));
+                const left_piece* const left = weights.pieces(factor, i, room);
+                add_product(products[factor], left, right.high, static_cast<const factor_of_data*>(nullptr));
+                if constexpr (piece::has_low)
+                    if (factor % 2 == 0) add_low_product<m>(products[factor], left, right.low);
             }
-            right.add_squares(&v, i, squares);
+            right.add_squares(v, i, squares);
         }
         if (to.turn > 0) lds.parts_gone[to.at].wait(to.turn - 1);
         share_columns<Pass::width, m, is_scaled>(reinterpret_cast<float*>(lds.parts[to.at][wave]), products, squares,

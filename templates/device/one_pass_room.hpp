@@ -19,8 +19,8 @@ struct room_of_weights<0> {
     MHC_MEMBER uint4* weights_of(int) { return nullptr; }
 };
 
-/// What is made of a token's sums: pre, post and mix; a head's pre alone; or those of the layer after this one, whose streams
-/// are added by given numbers.
+/// What is made of a token's sums: pre, post and mix; a head's pre alone; or those of the layer after this one, whose
+/// streams are added by given numbers.
 enum class coefficients_of { a_layer, a_head, the_next_layer };
 
 /// Sizes that follow from n, the slice and the tiles that LDS holds. Where IsMade, who multiplies and adds streams waits
@@ -34,9 +34,10 @@ struct pass {
     static constexpr int n = n_, m = has_matrix ? n * n + 2 * n : n, slice = Rows::slice, ranks = Rows::slices,
                          stages = Stages_;
     static constexpr int tokens = matrix_unit::columns, waves = tile_waves;
-    static constexpr int width = tile_products<m> + 4;     ///< floats of a token's sums: lanes in a row meet no bank twice
-    static constexpr int sums = tokens * width;            ///< floats of a tile's sums
-    static constexpr int tile = slice * n;                 ///< words of 16 bytes
+    static constexpr int width = tile_products<m> + 4;  ///< floats of a token's sums: lanes in a row meet no bank twice
+    static constexpr int sums = tokens * width;         ///< floats of a tile's sums
+    /// Words of 16 bytes: of a token's slice of one stream, of a box, which has 8 of each row, and of a tile.
+    static constexpr int each = Rows::W, words = slice / each, boxes = words / 8, box = n * tokens * 8, tile = boxes * box;
     static constexpr int slots = ceil_div(stages, ranks);  ///< tiles of an owner whose sums may be on their way at once
     /// An owner's tiles whose matrices are balanced together: with few ranks the next one comes soon.
     static constexpr int together = ranks < 8 ? 2 : 1, rooms = has_matrix ? 2 * together : 1;
@@ -44,7 +45,7 @@ struct pass {
     static constexpr int early = smaller(stages, ceil_div(65536, tile * 16));
     /// Tiles between the one that is fetched and the one that is to be in the L2 cache by then; 0: it need not.
     static constexpr int ahead = 0;
-    static_assert(tokens == 8 && slice % 64 == 0, "boxes of 64 channels and 8 tokens");
+    static_assert(tokens == 8 && words % 8 == 0, "boxes of 128 bytes of a row and 8 tokens");
 
     struct memory : room_of_weights<InLds> {
         uint4 x[stages][tile];  ///< as `word` says
@@ -61,11 +62,11 @@ struct pass {
 
         MHC_MEMBER signal& ready(int stage) { return IsMade ? made[stage] : full[stage]; }
     };
-    /// Of 8 channels of a token: boxes of 64 channels, in each [n, 8 tokens, 8], as the copy engine lays them without that
+    /// Of a word of a token: boxes of 8 words of a row, in each [n, 8 tokens, 8], as the copy engine lays them without that
     /// lanes meet in a bank.
-    static constexpr MHC_MEMBER int word(int stream, int vector, int token)
+    static constexpr MHC_MEMBER int word(int stream, int word, int token)
     {
-        return ((vector / 8 * n + stream) * tokens + token) * 8 + (vector % 8 ^ token);
+        return ((word / 8 * n + stream) * tokens + token) * 8 + (word % 8 ^ token);
     }
     /// Lanes of a product's columns j and j + 1 read tokens 4 apart, which are in different banks.
     static constexpr MHC_MEMBER int token_of(int column) { return column / 2 + column % 2 * 4; }

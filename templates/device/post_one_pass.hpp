@@ -11,13 +11,13 @@ namespace mhc {
 /// the tile that is made.
 template <class Pass, int Kept>
 struct post_room {
-    static constexpr int vectors = Pass::slice / 8, n = Pass::n;
+    static constexpr int words = Pass::words, n = Pass::n;
     struct weights {
         float4 mix[n];  ///< M[i, j] at [i][j]
         float post[n];
     };
     static constexpr int numbers = int(sizeof(weights) / 4);
-    uint4 y[Kept][Pass::tokens * vectors];
+    uint4 y[Kept][Pass::tokens * words];
     weights of_token[Pass::tokens];
 };
 
@@ -30,8 +30,8 @@ struct streams_of_tiles {
     using memory = typename Pass::memory;
     using Rows = typename Pass::Rows;
     using lanes = vec<float, 4>;
-    using word = uint2;  ///< of as many channels
-    static constexpr int n = Pass::n, vectors = room::vectors, W = 4;
+    static constexpr int n = Pass::n, W = 4, parts = Pass::each / W;  ///< of a word of 16 bytes
+    using part = typename word<W* int(sizeof(Data))>::type;
     static_assert(n == 4 && Pass::is_made && Pass::waves == Pass::tokens && Kept > 1, "float4; a wave has a token");
     room& kept;
     const Data* y;
@@ -61,7 +61,7 @@ struct streams_of_tiles {
         const Data* const from = y + first_token(of, j) * Rows::C + int(of.rank) * Pass::slice;
         const int tokens = tokens_of_tile(of, j), bytes = row_bytes(of);
 #pragma unroll 1
-        for (int token = 0; token < tokens; ++token) copy_row(to + token * vectors, from + token * Rows::C, bytes, told);
+        for (int token = 0; token < tokens; ++token) copy_row(to + token * Pass::words, from + token * Rows::C, bytes, told);
     }
 
     /// A lane's number of post and mix of a token.
@@ -80,11 +80,11 @@ struct streams_of_tiles {
         wave_sync();
         lds.full[stage].wait(turn);
         // From turn to turn a lane has whole boxes more, and with them its place in one.
-        constexpr int channels = 32 * W, boxes = channels / 64;
-        constexpr int of_box = Pass::word(0, 8, 0) * (8 / W), of_stream = Pass::word(1, 0, 0) * (8 / W);
+        constexpr int channels = 32 * W, boxes = channels / (8 * Pass::each);
+        constexpr int of_box = Pass::word(0, 8, 0) * parts, of_stream = Pass::word(1, 0, 0) * parts;
         int c = lane * W;
-        word* at = reinterpret_cast<word*>(lds.x[stage] + Pass::word(0, u32(c) / 8, token)) + u32(c) % 8 / W;
-        const word* const row = reinterpret_cast<const word*>(kept.y[j % Kept] + token * vectors);
+        part* at = reinterpret_cast<part*>(lds.x[stage] + Pass::word(0, u32(lane) / parts, token)) + u32(lane) % parts;
+        const part* const row = reinterpret_cast<const part*>(kept.y[j % Kept] + token * Pass::words);
         const i64 t = first_token(of, j) + token;
         const int first_channel = int(of.rank) * Pass::slice;
         Data* const to = out + t * out_token + first_channel;
@@ -101,12 +101,12 @@ struct streams_of_tiles {
         if (lane == 0) lds.made[stage].arrive();
     }
 
-    MHC_MEMBER void make_vector(word* at, int of_stream, const typename room::weights& by, word row, int channel, Data* to,
+    MHC_MEMBER void make_vector(part* at, int of_stream, const typename room::weights& by, part row, int channel, Data* to,
                                 bool is_there) const
     {
         lanes ys = widen_word(row, y);
         if (bias) ys = ys + load<W, WeightAlign>(bias + channel);
-        word xs[n];
+        part xs[n];
 #pragma unroll
         for (int j = 0; j < n; ++j) xs[j] = at[j * of_stream];
 #pragma unroll
@@ -116,7 +116,7 @@ struct streams_of_tiles {
             const float weights[n] = {m.x, m.y, m.z, m.w};
 #pragma unroll
             for (int j = 0; j < n; ++j) sum = fma<W>(splat<W>(weights[j]), widen_word(xs[j], y), sum);
-            const word made = narrow_word(sum, y);
+            const part made = narrow_word(sum, y);
             at[i * of_stream] = made;
             if (!Stores) continue;
             store_word_once(to, made, is_there);

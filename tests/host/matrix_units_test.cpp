@@ -99,7 +99,7 @@ constexpr wide_size wide_sizes[] = {{operation::pre_fwd, 8, 136, 33, jit::dtype:
                                     {operation::pre_project_fwd, 5, 776, 2000, jit::dtype::bf16, jit::dtype::fp16, 5}};
 constexpr std::size_t small_wide_sizes = 7;
 
-// Of data that is split for the units: one slice, slices that are not full, and more than 16 of them.
+// Of data that is split for the units: one slice, slices that are not full, and more than 16 of them; clusters of 3 to 16.
 constexpr wide_size split_sizes[] = {{operation::pre_fwd, 4, 136, 33, jit::dtype::fp16, jit::dtype::fp32, 1},
                                      {operation::pre_fwd, 2, 1032, 17, jit::dtype::fp32, jit::dtype::fp32, 1},
                                      {operation::dynamic_layer_fwd, 4, 520, 40, jit::dtype::fp32, jit::dtype::bf16, 1},
@@ -116,7 +116,17 @@ constexpr wide_size split_sizes[] = {{operation::pre_fwd, 4, 136, 33, jit::dtype
                                      {operation::head_fwd, 4, 8192, 67, jit::dtype::fp16, jit::dtype::fp32, 1},
                                      {operation::pre_project_fwd, 4, 8192, 67, jit::dtype::bf16, jit::dtype::fp32, 5},
                                      {operation::pre_bwd, 4, 8192, 67, jit::dtype::bf16, jit::dtype::fp32, 1},
-                                     {operation::dynamic_layer_fwd, 4, 8192, 59, jit::dtype::fp16, jit::dtype::fp32, 1}};
+                                     {operation::dynamic_layer_fwd, 4, 8192, 59, jit::dtype::fp16, jit::dtype::fp32, 1},
+                                     {operation::pre_fwd, 4, 520, 9, jit::dtype::fp32, jit::dtype::fp16, 1},
+                                     {operation::pre_fwd, 4, 1288, 1100, jit::dtype::fp32, jit::dtype::fp32, 1},
+                                     {operation::pre_fwd, 4, 5120, 531, jit::dtype::fp32, jit::dtype::bf16, 1},
+                                     {operation::post_pre_fwd, 4, 1288, 33, jit::dtype::fp32, jit::dtype::fp32, 1},
+                                     {operation::post_pre_fwd, 4, 4096, 1000, jit::dtype::fp32, jit::dtype::fp32, 1},
+                                     {operation::delayed_pre_fwd, 4, 2568, 131, jit::dtype::fp32, jit::dtype::fp32, 1},
+                                     {operation::head_fwd, 4, 4096, 300, jit::dtype::fp32, jit::dtype::fp32, 1},
+                                     {operation::post_head_fwd, 4, 1928, 67, jit::dtype::fp32, jit::dtype::fp32, 1},
+                                     {operation::dynamic_layer_fwd, 4, 1288, 33, jit::dtype::fp32, jit::dtype::fp16, 1},
+                                     {operation::dynamic_layer_fwd, 4, 4096, 1000, jit::dtype::fp32, jit::dtype::fp32, 1}};
 constexpr std::size_t small_split_sizes = 5;
 
 test_case wide_case(const wide_size& size)

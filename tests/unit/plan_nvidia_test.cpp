@@ -37,8 +37,7 @@ TEST_CASE("plan: matrix units make projections of bf16, in NVIDIA's with the mix
     for (const jit::dtype type : {jit::dtype::fp16, jit::dtype::fp32}) {
         other.dtype = type;
         CHECK(families(other, "sm_90", operation::pre_fwd) == tiles);
-        CHECK(families(other, "sm_90a", operation::pre_fwd) ==
-              (type == jit::dtype::fp16 ? names{"project_tiles", "pre_mix", "pre_one_pass"} : tiles));
+        CHECK(families(other, "sm_90a", operation::pre_fwd) == names{"project_tiles", "pre_mix", "pre_one_pass"});
         CHECK(families(other, "gfx942", operation::pre_fwd).front() == "project_tiles");
         CHECK(families(other, "gfx1200", operation::pre_fwd).front() ==
               (type == jit::dtype::fp16 ? "project_tiles" : "project"));
@@ -186,7 +185,13 @@ TEST_CASE("plan: a cluster of work-groups reads the streams once, where there ar
     CHECK_FALSE(is_one_pass(spec_of(4, 7176), "sm_90a", operation::dynamic_layer_fwd));
     jit::layer_spec other = s;
     other.dtype = jit::dtype::fp32;
-    CHECK_FALSE(is_one_pass(other, "sm_90a", operation::dynamic_layer_fwd));
+    for (const operation op : {operation::pre_fwd, operation::post_pre_fwd, operation::head_fwd, operation::post_head_fwd,
+                               operation::delayed_pre_fwd, operation::dynamic_layer_fwd}) {
+        CHECK(is_one_pass(other, "sm_90a", op));
+        CHECK_FALSE(is_one_pass(other, "sm_90", op));
+    }
+    other.hidden_dim = 5128;
+    CHECK_FALSE(is_one_pass(other, "sm_90a", operation::pre_fwd));
     other = s;
     other.norm_weight = true;
     CHECK_FALSE(is_one_pass(other, "sm_90a", operation::pre_fwd));
@@ -200,8 +205,10 @@ TEST_CASE("plan: a cluster of work-groups reads the streams once, where there ar
 
     for (const operation op : {operation::pre_fwd, operation::dynamic_layer_fwd})
         for (const std::int64_t C : {8, 64, 72, 384}) CHECK_FALSE(is_one_pass(spec_of(4, C), "sm_90a", op));
-    const auto check_geometry = [](std::int64_t C, operation op, const char* family) {
-        const operator_plan planned = plan_of(spec_of(4, C), "sm_90a", op);
+    const auto check_geometry = [](std::int64_t C, operation op, const char* family, jit::dtype type) {
+        jit::layer_spec of = spec_of(4, C);
+        of.dtype = type;
+        const operator_plan planned = plan_of(of, "sm_90a", op);
         const kernel_plan& k = planned.kernels.back();
         REQUIRE(k.family == family);
         CHECK(k.cluster == planned.slices);
@@ -214,14 +221,17 @@ TEST_CASE("plan: a cluster of work-groups reads the streams once, where there ar
     // More clusters than run at once would take twice as long.
     for (const auto& [C, groups] : std::map<std::int64_t, std::int64_t>{{1280, 30 * 4}, {1672, 15 * 7}, {3584, 7 * 14}})
         CHECK(plan_of(spec_of(4, C), "sm_90a", operation::pre_fwd).kernels.back().grid.groups(8192) == groups);
-    for (const std::int64_t C : {392, 1280, 1920, 2560, 2880, 3584, 4096, 5120, 7168, 7680, 8192}) {
-        check_geometry(C, operation::pre_fwd, "pre_one_pass");
-        check_geometry(C, operation::post_pre_fwd, "post_pre_one_pass");
-        check_geometry(C, operation::head_fwd, "head_one_pass");
-        check_geometry(C, operation::delayed_pre_fwd, "delayed_one_pass");
-        check_geometry(C, operation::post_head_fwd, "post_head_one_pass");
-        if (C <= 7168) check_geometry(C, operation::dynamic_layer_fwd, "layer_one_pass");
-    }
+    const auto check_geometries = [&](std::int64_t C, jit::dtype type) {
+        check_geometry(C, operation::pre_fwd, "pre_one_pass", type);
+        check_geometry(C, operation::post_pre_fwd, "post_pre_one_pass", type);
+        check_geometry(C, operation::head_fwd, "head_one_pass", type);
+        check_geometry(C, operation::delayed_pre_fwd, "delayed_one_pass", type);
+        check_geometry(C, operation::post_head_fwd, "post_head_one_pass", type);
+        if (C <= 7168) check_geometry(C, operation::dynamic_layer_fwd, "layer_one_pass", type);
+    };
+    for (const std::int64_t C : {392, 1280, 1920, 2560, 2880, 3584, 4096, 5120, 7168, 7680, 8192})
+        check_geometries(C, jit::dtype::bf16);
+    for (const std::int64_t C : {520, 768, 1280, 1920, 2560, 4096, 4104, 5120}) check_geometries(C, jit::dtype::fp32);
 }
 
 TEST_CASE("plan: rows of a dynamic layer that a cluster may have are summed in its order, whichever kernel has them")
