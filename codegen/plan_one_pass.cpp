@@ -146,21 +146,23 @@ kernel_plan plan_post_head_one_pass(const facts& f)
 kernel_plan plan_layer_one_pass(const facts& f)
 {
     // layer_pass::memory of templates/device/layer_one_pass.hpp: also the norm's weights, and of each tile post, mix,
-    // squares, scales and their signals.
-    const std::int64_t pieces = f.project_slice / 64, ranks = f.project_slices();
-    const std::int64_t of_tile = tile_tokens * (16 + f.n * 16 + pieces * 4 + ranks * 4 + 4) + 3 * 8;
+    // squares, scales and their signals. Of fp32 registers hold the most weights but for a piece.
+    const std::int64_t pieces = f.splits_data() && f.project_slice * f.n > channels_of_fp32 ? 1 : 0;
+    const std::int64_t parts = f.project_slice / 64, ranks = f.project_slices();
+    const std::int64_t of_tile = tile_tokens * (16 + f.n * 16 + parts * 4 + ranks * 4 + 4) + 3 * 8;
     const auto bytes = [&](std::int64_t stages) {
-        return pass_bytes(f, f.m, stages, 0) + f.project_slice * 4 + stages * of_tile;
+        return pass_bytes(f, f.m, stages, pieces) + f.project_slice * 4 + stages * of_tile;
     };
     std::int64_t stages = 12;
     while (bytes(stages) > 226 * 1024) --stages;
     // The others want 56; weights of fp16 have scales besides.
     kernel_plan k = start_one_pass(f, "layer_one_pass",
                                    {.stages = stages,
-                                    .pieces = 0,
+                                    .pieces = pieces,
                                     .lds_bytes = bytes(stages),
                                     .registers = own_registers(f),
                                     .registers_max = f.spec.dtype == jit::dtype::fp16 ? 208 : 200});
+    k.bindings["pieces_in_lds"] = fmt::to_string(pieces);
     add(k, {{"norm_eps", real(f.norm_eps())},
             {"layout", std::string(to_string(f.spec.options.layout))},
             {"reference_rounding", f.spec.options.reference_rounding ? "true" : "false"}});

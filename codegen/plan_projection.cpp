@@ -92,7 +92,8 @@ std::int64_t channels_of_ranks(std::int64_t n, std::int64_t hidden_dim)
 
 std::int64_t channels_of_split(std::int64_t n, std::int64_t hidden_dim)
 {
-    const std::int64_t most = (n == 4 ? 1280 : 1024) / n;  // of 4 streams clusters may have them
+    const bool needs_more = n == 4 && hidden_dim * n > 16 * channels_of_fp32 && hidden_dim * n <= 16 * 1792;
+    const std::int64_t most = (needs_more ? 1792 : n == 4 ? channels_of_fp32 : 1024) / n;
     for (std::int64_t ranks = 1; ranks <= 16; ranks *= 2)
         if (const std::int64_t slice = round_up(ceil_div(hidden_dim, ranks), 256 / n); slice <= most) return slice;
     return most;
@@ -132,14 +133,14 @@ kernel_plan plan_project_tiles(const facts& f, const std::string& family, const 
     k.bindings["slice"] = fmt::to_string(f.project_slice);
     k.bindings["dtype"] = to_string(f.spec.dtype);
     // What the kernel cannot declare: tiles of 16 tokens in lane_queue; four times tile_floats, every row of fn in blocks of
-    // 8, and the squares; weights that registers do not hold, 5 of 24 pieces.
+    // 8, and the squares; weights that registers do not hold, 5 of 24 pieces, 7 of 21 of fp32.
     const std::int64_t bytes = size_of(f.spec.dtype);
-    const bool has_weights = f.project_slice * f.n > channels_in_registers;
-    const std::int64_t stages = bytes == 4 || has_weights ? 2 : 3;
+    const bool has_weights = f.project_slice * f.n > (f.splits_data() ? channels_of_fp32 : channels_in_registers);
+    const std::int64_t stages = 3 - (bytes == 4 ? 1 : 0) - (has_weights ? 1 : 0);
     if (f.units.has_overlap)
         k.lds_bytes = static_cast<std::int32_t>(stages * 16 * f.project_slice * f.n * bytes +
                                                 4 * f.units.waves * 16 * (round_up(f.m, 8) + 1) * 4 +
-                                                (has_weights ? 5 * weight_piece_bytes : 0));
+                                                (has_weights ? (bytes == 4 ? 7 : 5) * weight_piece_bytes : 0));
     k.may_overlap = f.units.has_overlap ? overlap::with_any : overlap::none;
     return k;
 }

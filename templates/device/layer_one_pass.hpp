@@ -12,9 +12,9 @@
 namespace mhc {
 
 /// Sizes, and what LDS holds of a tile besides.
-template <class Rows_, int n_, int Stages_>
-struct layer_pass : pass<Rows_, n_, Stages_, 0> {
-    using base = pass<Rows_, n_, Stages_, 0>;
+template <class Rows_, int n_, int Stages_, int InLds>
+struct layer_pass : pass<Rows_, n_, Stages_, InLds> {
+    using base = pass<Rows_, n_, Stages_, InLds>;
     using base::each;
     using base::n;
     using base::ranks;
@@ -23,8 +23,9 @@ struct layer_pass : pass<Rows_, n_, Stages_, 0> {
     using base::tokens;
     /// Parts of the norm's sum, of 64 channels each, and boxes of one.
     static constexpr int pieces_each = slice / 64, boxes_of_piece = 8 / each;
-    /// Tiles that come and are multiplied while pre of one is made.
-    static constexpr int lag = base::tile > 1536 ? 2 : 3;
+    /// Tiles that come and are multiplied while pre of one is made. Where LDS has few, each that one waits for keeps the
+    /// next from being fetched.
+    static constexpr int lag = stages < 6 ? 1 : base::tile > 1536 ? 2 : 3;
     /// Tiles that are multiplied before the sums of one's squares are added: those of all ranks are here then.
     static constexpr int scale_lag = 2 * lag - 1;
     static_assert(scale_lag + 1 <= stages, "there is room for as many tiles");

@@ -32,7 +32,7 @@ struct streams_of_tiles {
     using lanes = vec<float, 4>;
     static constexpr int n = Pass::n, W = 4, parts = Pass::each / W;  ///< of a word of 16 bytes
     using part = typename word<W* int(sizeof(Data))>::type;
-    static_assert(n == 4 && Pass::is_made && Pass::waves == Pass::tokens && Kept > 1, "float4; a wave has a token");
+    static_assert(n == 4 && Pass::is_made && Pass::waves == Pass::tokens && Kept > 0, "float4; a wave has a token");
     room& kept;
     const Data* y;
     const Weight* bias;

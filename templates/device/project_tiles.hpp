@@ -18,17 +18,22 @@ struct tile_rows {
     uint4 at[tile_parts][Loads * data_words<Data>];
 };
 
-/// Pieces of weights in LDS: more than 168 registers of them are not kept beside the tile that is multiplied, and where
-/// some have to go to LDS, so many do that there are registers for all of a tile.
-template <int m, int Loads>
-constexpr int pieces_in_lds = weight_registers<m, Loads> <= 168
+/// Registers of weights that are kept beside the tile that is multiplied. Where some have to go to LDS, so many do that
+/// there are registers for all of a tile, of which fp32 has twice as many.
+template <class Data>
+constexpr int weights_kept = sizeof(Data) == 4 ? 120 : 168;
+template <int m, class Data, int Loads>
+constexpr int pieces_in_lds = weight_registers<m, Loads> <= weights_kept<Data>
                                   ? 0
-                                  : (weight_registers<m, Loads> - 152) / (matrix_unit::left_rows * 4);
+                                  : (weight_registers<m, Loads> - (sizeof(Data) == 4 ? 112 : 152)) /
+                                        (matrix_unit::left_rows * 4);
 
-/// Three tiles of two bytes a number on their way; two of four, and where weights have a part of LDS.
+/// Three tiles of two bytes a number on their way; one fewer of four, and where weights have a part of LDS.
+template <class Data, bool HasWeights>
+constexpr int tile_stages = 3 - (sizeof(Data) == 4 ? 1 : 0) - (HasWeights ? 1 : 0);
 template <int m, class Data, int Loads, class Grid>
-using tile_queue = lane_queue<tile_parts * Loads * data_words<Data>, Grid::block,
-                              sizeof(Data) == 4 || pieces_in_lds<m, Loads> != 0 ? 2 : 3>;
+using tile_queue =
+    lane_queue<tile_parts * Loads * data_words<Data>, Grid::block, tile_stages<Data, pieces_in_lds<m, Data, Loads> != 0>>;
 
 /// Asks for this lane's part of 16 tokens; those past the end stand for the last, and of a tile past it there is nothing.
 template <class Rows, int Loads, class Queue, class Data, class Grid>
@@ -124,7 +129,7 @@ constexpr int tiles_at_once = matrix_unit::tiles_at_once;
 template <class Data, class Rows, int n, class Grid>
 constexpr int tile_room =
     tile_queue<n * n + 2 * n, Data, tile_loads<Rows, n>, Grid>::room + 2 * tiles_at_once* tile_floats<n * n + 2 * n> / 4 +
-    pieces_in_lds<n * n + 2 * n, tile_loads<Rows, n>>* piece_words;
+    pieces_in_lds<n * n + 2 * n, Data, tile_loads<Rows, n>>* piece_words;
 
 /// A sum of a factor's products, its scale undone: number `item` of a lane's.
 template <bool IsScaled>
@@ -219,7 +224,7 @@ MHC_DEVICE void project_slice(Grid at, uint4* lds, const Data* x, Matrix fn, flo
     using queue_of_tiles = tile_queue<m, Data, loads, Grid>;
     constexpr int stages = queue_of_tiles::stages, room_floats = tiles_at_once * tile_floats<m>;
 
-    tile_weights<m, loads, pieces_in_lds<m, loads>> weights;
+    tile_weights<m, loads, pieces_in_lds<m, Data, loads>> weights;
     weights.lds = lds + queue_of_tiles::room + 2 * room_floats / 4 + at.thread();
     load_tile_weights<Data, Rows, WeightAlign, RoundAsReference>(weights, fn, place, lane, fn_rows);
     wait_for_last_kernel();

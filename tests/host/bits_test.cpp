@@ -163,7 +163,8 @@ TEST_CASE("bits: streams that are read once, as those of aligned rows may be, gi
     const bool is_small = environment("MHC_TEST_SMALL", "0") != "0";
     const std::vector<size> all = {{4, 392, jit::dtype::bf16},  {4, 1280, jit::dtype::bf16}, {4, 7168, jit::dtype::fp16},
                                    {4, 7680, jit::dtype::bf16}, {4, 8192, jit::dtype::fp16}, {4, 520, jit::dtype::fp32},
-                                   {4, 1288, jit::dtype::fp32}, {4, 4096, jit::dtype::fp32}, {4, 5120, jit::dtype::fp32}};
+                                   {4, 1288, jit::dtype::fp32}, {4, 4096, jit::dtype::fp32}, {4, 5120, jit::dtype::fp32},
+                                   {4, 7168, jit::dtype::fp32}};
     for (const jit::operation op :
          {jit::operation::pre_fwd, jit::operation::post_pre_fwd, jit::operation::head_fwd, jit::operation::post_head_fwd,
           jit::operation::delayed_pre_fwd, jit::operation::dynamic_layer_fwd})

@@ -125,6 +125,7 @@ constexpr wide_size split_sizes[] = {{operation::pre_fwd, 4, 136, 33, jit::dtype
                                      {operation::delayed_pre_fwd, 4, 2568, 131, jit::dtype::fp32, jit::dtype::fp32, 1},
                                      {operation::head_fwd, 4, 4096, 300, jit::dtype::fp32, jit::dtype::fp32, 1},
                                      {operation::post_head_fwd, 4, 1928, 67, jit::dtype::fp32, jit::dtype::fp32, 1},
+                                     {operation::pre_fwd, 4, 7168, 130, jit::dtype::fp32, jit::dtype::fp32, 1},
                                      {operation::dynamic_layer_fwd, 4, 1288, 33, jit::dtype::fp32, jit::dtype::fp16, 1},
                                      {operation::dynamic_layer_fwd, 4, 4096, 1000, jit::dtype::fp32, jit::dtype::fp32, 1}};
 constexpr std::size_t small_split_sizes = 5;

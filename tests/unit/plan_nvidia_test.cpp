@@ -190,7 +190,7 @@ TEST_CASE("plan: a cluster of work-groups reads the streams once, where there ar
         CHECK(is_one_pass(other, "sm_90a", op));
         CHECK_FALSE(is_one_pass(other, "sm_90", op));
     }
-    other.hidden_dim = 5128;
+    other.hidden_dim = 7176;
     CHECK_FALSE(is_one_pass(other, "sm_90a", operation::pre_fwd));
     other = s;
     other.norm_weight = true;
@@ -231,7 +231,8 @@ TEST_CASE("plan: a cluster of work-groups reads the streams once, where there ar
     };
     for (const std::int64_t C : {392, 1280, 1920, 2560, 2880, 3584, 4096, 5120, 7168, 7680, 8192})
         check_geometries(C, jit::dtype::bf16);
-    for (const std::int64_t C : {520, 768, 1280, 1920, 2560, 4096, 4104, 5120}) check_geometries(C, jit::dtype::fp32);
+    for (const std::int64_t C : {520, 768, 1280, 1920, 2560, 4096, 4104, 5120, 6144, 7168})
+        check_geometries(C, jit::dtype::fp32);
 }
 
 TEST_CASE("plan: rows of a dynamic layer that a cluster may have are summed in its order, whichever kernel has them")
