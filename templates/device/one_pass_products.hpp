@@ -45,6 +45,7 @@ MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave
     using factor_of_data = factor_of<Data, RoundAsReference>;
     using piece = right_piece<factor_of_data, Data, RoundAsReference>;
     constexpr int m = Pass::m, loads = tile_loads<typename Pass::Rows, Pass::n>, words = data_words<Data>;
+    constexpr bool asks_first = loads * words <= 4;  ///< weights of more loads leave no registers for all words
     static_assert(Pass::each * words == 8, "a load's channels of a lane");
     const tile_place place = place_of<typename Pass::Rows, Pass::n>(int(of.rank), wave);
     tile_weights<m, loads, Pass::in_lds> weights;
@@ -79,12 +80,20 @@ MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave
         lds.ready(from.at).wait(from.turn);
         product_sums products[factors<m>] = {};
         column_squares<loads> squares = {};
-        const uint4* const x = lds.x[from.at];
+        const auto word = [&, x = lds.x[from.at]](int i) MHC_INLINE { return x[places[i % 2] + i / 2 * Pass::box]; };
+        uint4 coming[asks_first ? loads * words : words];
+        if (asks_first) {
+#pragma unroll
+            for (int i = 0; i < loads * words; ++i) coming[i] = word(i);
+            wave_sync();  // else the compiler asks for each when the one before has been used, to save registers
+        }
 #pragma unroll
         for (int i = 0; i < loads; ++i) {
-            uint4 v[words];
+            if (!asks_first) {
 #pragma unroll
-            for (int k = 0; k < words; ++k) v[k] = x[places[(i * words + k) % 2] + (i * words + k) / 2 * Pass::box];
+                for (int k = 0; k < words; ++k) coming[k] = word(i * words + k);
+            }
+            const uint4* const v = coming + (asks_first ? i * words : 0);
             piece right;
             right.take(v);
 #pragma unroll
