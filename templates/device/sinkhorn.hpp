@@ -37,13 +37,13 @@ MHC_DEVICE void exponentiate(balance<n> s, int lane, bool has_potentials = true)
 template <eps_mode Mode>
 struct line_sum {
     static constexpr bool adds = Mode == eps_mode::add;
-    /// A line of zeros is divided by eps again and again: its factor means nothing, but must not become infinite. Neither
-    /// this nor its reciprocal is then a denormal.
-    static MHC_MEMBER float begin(float inverse, float eps)
+    /// A line of zeros, where such may be, is divided by eps again and again: its factor means nothing, but must not become
+    /// infinite. Neither this nor its reciprocal is then a denormal.
+    static MHC_MEMBER float begin(float inverse, float eps, bool may_be_zeros)
     {
         if (!adds) return 0.0f;
         const float first = eps * inverse;
-        return first < 0x1p-120f ? 0x1p-120f : first;
+        return may_be_zeros && first < 0x1p-120f ? 0x1p-120f : first;
     }
     /// Whether a line's factor remains: `divisor` is the whole sum, q where nothing is added.
     static MHC_MEMBER bool stays(float old, float divisor, float eps)
@@ -71,8 +71,8 @@ MHC_DEVICE void step(balance<n> s, int lane, float eps, int number, History hist
     for (int line = lane; line < n; line += lanes) {
         const float old = s.factor(A, line);
         const float divisor = factored_sum<n>(
-            sum::begin(s.inverse(A, line), eps), [=](int k) MHC_INLINE { return s.entry(A, line, k); },
-            [=](int k) MHC_INLINE { return s.factor(other, k); });
+            sum::begin(s.inverse(A, line), eps, Steps::may_have_zeros(eps)),
+            [=](int k) MHC_INLINE { return s.entry(A, line, k); }, [=](int k) MHC_INLINE { return s.factor(other, k); });
         const bool stays = sum::stays(old, divisor, eps);
         const float factor = stays ? old : quotient<Steps::is_normal>(1.0f, divisor);
         s.factor(A, line) = factor;
@@ -185,7 +185,7 @@ struct lines_of_lane {
         constexpr int own = A == axis::row ? 0 : 1;
         constexpr axis other = A == axis::row ? axis::col : axis::row;
         const float divisor = factored_sum<n>(
-            sum::begin(inverse[own], eps), [this](int k) MHC_INLINE { return entries[own][k]; },
+            sum::begin(inverse[own], eps, Steps::may_have_zeros(eps)), [this](int k) MHC_INLINE { return entries[own][k]; },
             [=](int k) MHC_INLINE { return s.factor(other, k); });
         if (!sum::stays(factor[own], divisor, eps)) factor[own] = quotient<Steps::is_normal>(1.0f, divisor);
         inverse[own] = divisor;

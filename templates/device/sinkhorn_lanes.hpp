@@ -21,7 +21,7 @@ MHC_DEVICE void step_in_lane(matrix_in_lane<n>& s, float eps, int number, Histor
 #pragma unroll
     for (int line = 0; line < n; ++line)
         s.inverses[own][line] = factored_sum<n>(
-            sum::begin(s.inverses[own][line], eps),
+            sum::begin(s.inverses[own][line], eps, Steps::may_have_zeros(eps)),
             [&](int k) MHC_INLINE { return A == axis::row ? s.entries[line][k] : s.entries[k][line]; },
             [&](int k) MHC_INLINE { return s.factors[1 - own][k]; });
 #pragma unroll

@@ -46,6 +46,13 @@ struct entry_steps {
     static constexpr eps_mode mode = Options::mode;
     static constexpr bool is_normal = sinkhorn_steps<Options>::adds;  ///< no factor is a denormal, and no sum
     static constexpr axis axis_of(int k) { return sinkhorn_steps<Options>::axis_on_entries(k); }
+    /// Whether all entries of a line may be 0, or next to it. Softmax with eps added has none below eps: a line's sum being
+    /// next to 1, products of a row's and a column's factor stay below 1 / eps, and all far from the ends of a float's
+    /// range.
+    static MHC_MEMBER bool may_have_zeros(float eps)
+    {
+        return !sinkhorn_steps<Options>::is_softmax || Options::stated != eps_mode::add_both || eps < 0x1p-30f;
+    }
 };
 
 /// The largest of a matrix's logits, and of their negatives. Moderate ones are finite, and so small that exponentials,
@@ -94,6 +101,7 @@ struct moderate_steps {
     static constexpr eps_mode mode = Options::mode == eps_mode::thresh ? eps_mode::none : Options::mode;
     static constexpr bool is_normal = true;
     static constexpr axis axis_of(int k) { return plan::axis_on_logits(k); }
+    static MHC_MEMBER bool may_have_zeros(float) { return false; }
 
     static MHC_MEMBER bool are_for(logit_bounds z, float eps)
     {
@@ -110,6 +118,7 @@ struct mixed_steps {
     static constexpr eps_mode mode = Options::mode;
     static constexpr bool is_normal = sinkhorn_steps<Options>::adds;
     static constexpr axis axis_of(int k) { return sinkhorn_steps<Options>::axis_on_logits(k); }
+    static MHC_MEMBER bool may_have_zeros(float) { return true; }
 };
 
 }  // namespace mhc
