@@ -72,15 +72,21 @@ struct streams_of_tiles {
         return at < n * n ? mix[t * mix_token + place_of_weight<L, n>(at / n, at % n)] : post[t * post_token + (at - n * n)];
     }
 
+    /// Of a lane's channels, before their streams are made.
+    struct asked {
+        part y, x[n];
+    };
+
     /// Makes a token of the streams of tile j in its stage; by a wave, each lane of which has its weight.
     MHC_MEMBER void make(memory& lds, tiles_of of, int j, int stage, u32 turn, int token, int lane, float weight) const
     {
         typename room::weights& by = kept.of_token[token];
         if (lane < room::numbers) reinterpret_cast<float*>(&by)[lane] = weight;
         wave_sync();
+        const typename room::weights own = by;
         lds.full[stage].wait(turn);
         // From turn to turn a lane has whole boxes more, and with them its place in one.
-        constexpr int channels = 32 * W, boxes = channels / (8 * Pass::each);
+        constexpr int channels = 32 * W, boxes = channels / (8 * Pass::each), turns = ceil_div(Pass::slice, channels);
         constexpr int of_box = Pass::word(0, 8, 0) * parts, of_stream = Pass::word(1, 0, 0) * parts;
         int c = lane * W;
         part* at = reinterpret_cast<part*>(lds.x[stage] + Pass::word(0, u32(lane) / parts, token)) + u32(lane) % parts;
@@ -88,12 +94,29 @@ struct streams_of_tiles {
         const i64 t = first_token(of, j) + token;
         const int first_channel = int(of.rank) * Pass::slice;
         Data* const to = out + t * out_token + first_channel;
+        // Post and mix in registers, and words a turn ahead, beside the few weights of a head.
+        constexpr bool is_ahead = !Pass::has_matrix;
+        const auto is_of_slice = [&](int k)
+                                     MHC_INLINE { return Pass::slice % channels == 0 || c + k * channels < Pass::slice; };
+        asked coming;
+        const auto ask = [&](asked& to, int k) MHC_INLINE {
+            to.y = row[u32(c) / W + k * 32];
+#pragma unroll
+            for (int j = 0; j < n; ++j) to.x[j] = at[k * boxes * of_box + j * of_stream];
+        };
+        if (is_ahead && is_of_slice(0)) ask(coming, 0);
 #pragma unroll 1
-        for (int k = 0; k < ceil_div(Pass::slice, channels); ++k) {
+        for (int k = 0; k < turns; ++k) {
+            asked now = coming;
+            if (is_ahead) {
+                if (k + 1 < turns && is_of_slice(1)) ask(coming, 1);
+                wave_sync();  // else the compiler asks when they are needed
+            }
             // Past the end of a row zeros have come, and stay.
-            if ((Pass::slice % channels == 0 || c < Pass::slice) &&
-                (Rows::C % Rows::slice == 0 || first_channel + c < Rows::C))
-                make_vector(at, of_stream, by, row[u32(c) / W], first_channel + c, to + c, t < valid);
+            if (is_of_slice(0) && (Rows::C % Rows::slice == 0 || first_channel + c < Rows::C)) {
+                if (!is_ahead) ask(now, 0);
+                make_vector(at, of_stream, is_ahead ? own : by, now, first_channel + c, to + c, t < valid);
+            }
             at += boxes * of_box;
             c += channels;
         }
@@ -101,21 +124,18 @@ struct streams_of_tiles {
         if (lane == 0) lds.made[stage].arrive();
     }
 
-    MHC_MEMBER void make_vector(part* at, int of_stream, const typename room::weights& by, part row, int channel, Data* to,
-                                bool is_there) const
+    MHC_MEMBER void make_vector(part* at, int of_stream, const typename room::weights& by, const asked& now, int channel,
+                                Data* to, bool is_there) const
     {
-        lanes ys = widen_word(row, y);
+        lanes ys = widen_word(now.y, y);
         if (bias) ys = ys + load<W, WeightAlign>(bias + channel);
-        part xs[n];
-#pragma unroll
-        for (int j = 0; j < n; ++j) xs[j] = at[j * of_stream];
 #pragma unroll
         for (int i = 0; i < n; ++i) {
             const float4 m = by.mix[i];
             lanes sum = ys * by.post[i];
             const float weights[n] = {m.x, m.y, m.z, m.w};
 #pragma unroll
-            for (int j = 0; j < n; ++j) sum = fma<W>(splat<W>(weights[j]), widen_word(xs[j], y), sum);
+            for (int j = 0; j < n; ++j) sum = fma<W>(splat<W>(weights[j]), widen_word(now.x[j], y), sum);
             const part made = narrow_word(sum, y);
             at[i * of_stream] = made;
             if (!Stores) continue;
