@@ -139,6 +139,23 @@ struct wide_group_sums {
             }
         }
     }
+    /// Together: numbers that are stored as one. Four lanes have eight that follow each other, and whole sectors of 32 bytes
+    /// take a cache half the requests of two parts.
+    template <int Together>
+    MHC_MEMBER void store_rows(float* to, int first, int fn_rows, int half) const
+    {
+#pragma unroll
+        for (int block = 0; block < Tile / 8; ++block) {
+#pragma unroll
+            for (int e = 0; e < 2; e += Together) {
+                const int row = first + block * 8 + e;
+                vec<float, Together> sums = splat<Together>(0.0f);
+#pragma unroll
+                for (int k = 0; k < Together; ++k) sums[k] = products.at[group_matrix::place(block, half, e + k)];
+                if (row < fn_rows) mhc::store<Together, 4 * Together>(to + row, sums);
+            }
+        }
+    }
     /// Squares are the first rows' to store.
     template <class Pass>
     MHC_MEMBER void store(const group_walk<Pass>& of, float* proj, float* sqsum, i64 own, int lane, i64 tokens,
@@ -150,14 +167,12 @@ struct wide_group_sums {
             const i64 t = of.first() + own + half * 8, place = of.slice * tokens + t;
             const float square = quad_sum(squares[half]);
             if (t >= valid) continue;
-#pragma unroll
-            for (int block = 0; block < Tile / 8; ++block) {
-#pragma unroll
-                for (int e = 0; e < 2; ++e) {
-                    const int row = of.first_row + block * 8 + group_matrix::column(lane) + e;
-                    if (row < of.fn_rows) proj[place * of.fn_rows + row] = products.at[group_matrix::place(block, half, e)];
-                }
-            }
+            float* const row = proj + place * of.fn_rows;
+            const int first = of.first_row + group_matrix::column(lane);
+            if (of.fn_rows % 2 == 0)
+                store_rows<2>(row, first, of.fn_rows, half);
+            else
+                store_rows<1>(row, first, of.fn_rows, half);
             if (of.first_row == 0 && lane % 4 == 0) sqsum[place] = square;
         }
     }
