@@ -24,12 +24,14 @@ constexpr std::int64_t octet_words = 128;
 struct wide_groups {
     std::int64_t tokens_max;  ///< 0: any number
     std::int64_t groups;      ///< of 64 tokens a work-group
+    std::int64_t blocks;      ///< of rows that each work-group has one of, where they are enough
     std::int64_t tile_max;    ///< rows of fn that it has, at most
 };
 
 /// Sixteen slices of 64, 128 or 256 tokens are a work-group each, and of few tokens some rows: so that as many as an H200
 /// has multiprocessors share the work, and each weight is read for as many tokens as can be. Sums do not depend on it.
-constexpr std::array ranges{wide_groups{192, 1, 32}, wide_groups{1024, 2, 96}, wide_groups{0, 4, 96}};
+constexpr std::array ranges{wide_groups{128, 1, 3, 96}, wide_groups{256, 1, 2, 96}, wide_groups{512, 1, 1, 96},
+                            wide_groups{1024, 2, 1, 96}, wide_groups{0, 4, 1, 80}};
 
 void add_order(const facts& f, kernel_plan& k, std::int64_t rows)
 {
@@ -53,23 +55,34 @@ kernel_plan plan_wide_factors(const facts& f, const feeds& from, std::int64_t ro
 
 kernel_plan plan_project_groups(const facts& f, const feeds& from, std::int64_t rows, const wide_groups& sizes)
 {
-    // Four waves for each 64 tokens, and one that brings factors; or four, whose registers the others take.
-    const std::int64_t block = (4 * sizes.groups + (sizes.groups == 4 ? 4 : 1)) * f.wave,
-                       tile = tile_of(rows, sizes.tile_max);
-    kernel_plan k = start(f, "project_groups", arguments_of("project_groups", from), static_cast<std::int32_t>(block));
+    const std::int64_t tile =
+        tile_of(rows, sizes.blocks == 1 ? sizes.tile_max
+                                        : std::clamp<std::int64_t>(ceil_div(rows, sizes.blocks), 32, sizes.tile_max));
+    // Of few tokens up to four parts of the waves share the pieces of a slice, as many as LDS has room for.
+    const std::int64_t parts = sizes.groups > 1 ? 1 : tile <= 32 ? 4 : 2;
+    // Four waves for each 64 tokens of a part, and one that brings its factors; or four, whose registers the others take.
+    const std::int64_t waves = 4 * sizes.groups * parts, others = sizes.groups == 4 ? 4 : parts,
+                       block = (waves + others) * f.wave;
+    // Two work-groups of a cluster share factors where these are much beside their tokens.
+    const std::int64_t blocks = ceil_div(rows, tile), ranks = tile >= 48 ? 2 : 1;
     // Of 228 KB of an H200's multiprocessor a work-group takes 1 KB by itself. As wide_group of group_wide.hpp, which checks
-    // it: stages of a lane's four words, buffers of a tile's factors, and two signals for each.
-    constexpr std::int64_t buffers = 3;
-    const std::int64_t resident = sizes.groups == 1 ? 2 : 1, words_max = (228 / resident - 1) * 1024 / 16;
-    const std::int64_t stage_words = sizes.groups * 128 * 4, others = buffers * (tile / 8 * octet_words + 1);
-    const std::int64_t stages = std::min<std::int64_t>((words_max - others) / stage_words, 6);
-    const std::int64_t words = stages * stage_words + others;
-    k.grid = {.tokens_per_unit = 64 * sizes.groups,
-              .items_per_unit = f.project_slices() * ceil_div(rows, tile),
+    // it: stages of a lane's four words, buffers of a tile's factors with two signals each, a signal for each part, and each
+    // lane's sums.
+    constexpr std::int64_t words_max = (228 - 1) * 1024 / 16;
+    const std::int64_t adders = waves * f.wave, stage_words = adders * 4, stages_min = sizes.groups == 4 ? 2 : 3,
+                       buffer_words = parts * (tile / 8 * octet_words + 1),
+                       sum_words = ceil_div(parts, std::int64_t{2}) + tile / 8 * adders + adders / 8,
+                       buffers =
+                           std::min<std::int64_t>((words_max - sum_words - stages_min * stage_words) / buffer_words, 5),
+                       stages = std::min<std::int64_t>((words_max - sum_words - buffers * buffer_words) / stage_words, 6),
+                       words = sum_words + buffers * buffer_words + stages * stage_words;
+    kernel_plan k = start(f, "project_groups", arguments_of("project_groups", from), static_cast<std::int32_t>(block));
+    k.cluster = static_cast<std::int32_t>(ranks);
+    k.grid = {.tokens_per_unit = 64 * sizes.groups * ranks,
+              .items_per_unit = f.project_slices() * blocks * ranks,
               .items_per_group = 1,
-              .groups_max = f.units.groups() * resident};
-    add(k, {{"group_sizes", fmt::format("{}, {}, {}, {}", tile, sizes.groups, stages, buffers)},
-            {"resident", fmt::to_string(resident)},
+              .groups_max = std::max<std::int64_t>(f.units.groups() / ranks, 1) * ranks};
+    add(k, {{"group_sizes", fmt::format("{}, {}, {}, {}, {}, {}", tile, sizes.groups, parts, ranks, stages, buffers)},
             {"lds_words", fmt::to_string(words)}});
     k.lds_bytes = static_cast<std::int32_t>(words * 16);
     k.may_overlap = overlap::with_own;

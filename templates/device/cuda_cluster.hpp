@@ -14,7 +14,7 @@ MHC_DEVICE u32 cluster_rank()
     return rank;
 }
 
-/// A lane of the cluster's work-groups tells that it has come here, once in a kernel, and waits until all have.
+/// A lane of the cluster's work-groups tells that it has come here, and waits until all have.
 MHC_DEVICE void tell_cluster() { asm volatile("barrier.cluster.arrive.relaxed;" ::: "memory"); }
 MHC_DEVICE void wait_for_cluster() { asm volatile("barrier.cluster.wait.acquire;" ::: "memory"); }
 
@@ -40,6 +40,12 @@ struct signal {
     MHC_MEMBER void arrive()
     {
         asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(lds_address(&word)) : "memory");
+    }
+    /// At the signal that a work-group of the cluster has at this one's place. What this lane wrote is not said to be seen
+    /// there, which would take as long as a write to memory.
+    MHC_MEMBER void arrive_at(u32 rank)
+    {
+        asm volatile("mbarrier.arrive.shared::cluster.b64 _, [%0];" ::"r"(lds_of_rank(lds_address(&word), rank)) : "memory");
     }
     /// Arrives when `bits` are known: of loads that they come from, which no arrival would wait for otherwise.
     MHC_MEMBER void arrive_after(u32 bits)
@@ -132,6 +138,16 @@ MHC_DEVICE void copy_row(uint4* to, const void* from, int bytes, signal& told)
     asm volatile(
         "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(lds_address(to)),
         "l"(from), "r"(bytes), "r"(lds_address(&told.word))
+        : "memory");
+}
+/// copy_row to the same place of all Ranks work-groups of the cluster, told to the signal that each has at this one's place.
+template <int Ranks>
+MHC_DEVICE void copy_row_to_all(uint4* to, const void* from, int bytes, signal& told)
+{
+    asm volatile(
+        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1], %2, [%3], %4;" ::
+            "r"(lds_address(to)),
+        "l"(from), "r"(bytes), "r"(lds_address(&told.word)), "h"(static_cast<unsigned short>((1 << Ranks) - 1))
         : "memory");
 }
 /// What this lane has seen of writes to LDS comes before what it asks the copy engine to put there.

@@ -24,6 +24,8 @@ struct group_sums {
 
 /// The number of a word of 16 bytes in LDS: the first ones of a factor are named by it.
 MHC_DEVICE int lds_word(const uint4* at) { return int(lds_address(at) / 16); }
+/// The same where work-groups are in clusters, whose addresses tell the group too, which a factor's does not.
+MHC_DEVICE int lds_word_of_group(const uint4* at) { return lds_word(at) & 0x3fff; }
 
 /// Where a factor is in LDS: words of 16 bytes, eight bf16 each. As the matrix units take it: the first word's number, and
 /// two distances in words.
@@ -132,6 +134,17 @@ MHC_DEVICE void multiply(group_sums<16>& sums, const group_left& left, lds_facto
 
 /// Words that follow each other, to LDS by the copy engine, told to a signal that expects their bytes.
 MHC_DEVICE void copy_words(uint4* to, const uint4* from, int count, signal& told) { copy_row(to, from, count * 16, told); }
+/// The same for all Ranks work-groups of a cluster, each of which brings all of them a share.
+template <int Ranks>
+MHC_DEVICE void copy_words_to_all(uint4* to, const uint4* from, int count, signal& told)
+{
+    if constexpr (Ranks == 1) {
+        copy_words(to, from, count, told);
+    } else {
+        const int share = count / Ranks, first = int(cluster_rank()) * share;
+        copy_row_to_all<Ranks>(to + first, from + first, share * 16, told);
+    }
+}
 
 /// take(k, sum) in each of four lanes that follow each other: the k-th of its quarter of the sums over them, the first
 /// lane's being the first.

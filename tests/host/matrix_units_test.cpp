@@ -71,8 +71,9 @@ void check_path(operation op, const path_size& size)
 
 bool is_small() { return environment("MHC_TEST_SMALL", "0") != "0"; }
 
-// Of projections on many rows: slices of 64 channels and more, the last one short; work-groups with 64, 128 and 256 tokens
-// and with some waves that have none; blocks of up to 96 rows, heads' too. The first ones are emulated.
+// Of projections on many rows: slices of 64 channels and more, the last one short; work-groups with 64, 128 and 256 tokens,
+// some alone in a cluster of two and with some waves that have none; blocks of up to 96 rows, heads' too. The first ones are
+// emulated.
 struct wide_size {
     operation op;
     std::int32_t n;
@@ -96,7 +97,12 @@ constexpr wide_size wide_sizes[] = {{operation::pre_fwd, 8, 136, 33, jit::dtype:
                                     {operation::pre_fwd, 8, 1288, 1100, jit::dtype::bf16, jit::dtype::fp32, 1},
                                     {operation::dynamic_layer_fwd, 10, 520, 1290, jit::dtype::bf16, jit::dtype::bf16, 1},
                                     {operation::head_fwd, 16, 1032, 1030, jit::dtype::bf16, jit::dtype::fp32, 1},
-                                    {operation::pre_project_fwd, 5, 776, 2000, jit::dtype::bf16, jit::dtype::fp16, 5}};
+                                    {operation::pre_project_fwd, 5, 776, 2000, jit::dtype::bf16, jit::dtype::fp16, 5},
+                                    {operation::pre_fwd, 8, 4096, 1, jit::dtype::bf16, jit::dtype::fp32, 1},
+                                    {operation::pre_project_fwd, 8, 2056, 400, jit::dtype::bf16, jit::dtype::fp32, 1},
+                                    {operation::pre_fwd, 7, 2120, 900, jit::dtype::bf16, jit::dtype::fp32, 1},
+                                    {operation::pre_fwd, 12, 1544, 130, jit::dtype::bf16, jit::dtype::fp32, 1},
+                                    {operation::pre_fwd, 8, 648, 2300, jit::dtype::bf16, jit::dtype::fp32, 1}};
 constexpr std::size_t small_wide_sizes = 7;
 
 // Of data that is split for the units: one slice, slices that are not full, and more than 16 of them; clusters of 3 to 16.

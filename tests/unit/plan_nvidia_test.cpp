@@ -75,7 +75,8 @@ TEST_CASE("plan: matrix units make projections of bf16, in NVIDIA's with the mix
         CHECK(by_tokens.launches(few, tokens) != by_tokens.launches(many, tokens));
     CHECK(by_tokens.launches(few, 512));
     CHECK(families(spec_of(4, 1284), "sm_90", operation::pre_fwd) == portable);
-    // By four waves together: fn is arranged first, whatever its order, and one of three kernels has the tokens.
+    // By four waves together: fn is arranged first, whatever its order, and one of five kernels has the tokens; of many rows
+    // two work-groups have them together, and their waves share slices where tokens are few.
     for (const std::int32_t n : {3, 8, 32}) {
         for (const jit::fn_order order : {jit::fn_order::fn, jit::fn_order::phi}) {
             jit::layer_spec group = spec_of(n, 1288);
@@ -89,13 +90,17 @@ TEST_CASE("plan: matrix units make projections of bf16, in NVIDIA's with the mix
             }
             CHECK(first[0] == "wide_factors");
             CHECK(first[1] == "project_groups");
-            for (const std::int64_t tokens : {1, 192, 193, 1024, 1025, 8192}) {
+            for (const std::int64_t tokens : {1, 128, 129, 256, 257, 512, 513, 1024, 1025, 8192}) {
                 int launched = 0;
                 for (const kernel_plan& k : planned.kernels) {
                     if (k.family != "project_groups" || !planned.launches(k, tokens)) continue;
                     ++launched;
-                    CHECK(k.lds_bytes <= 227 * 1024 / std::stoi(k.bindings.at("resident")));
-                    CHECK(k.grid.tokens_per_unit == (tokens <= 192 ? 64 : tokens <= 1024 ? 128 : 256));
+                    const bool is_few = tokens <= 512, has_four_parts = n == 3 || (n == 8 && tokens <= 128);
+                    CHECK(k.lds_bytes <= 227 * 1024);
+                    CHECK(k.cluster == (has_four_parts || n == 3 ? 1 : 2));
+                    CHECK(k.grid.tokens_per_unit == k.cluster * (is_few ? 64 : tokens <= 1024 ? 128 : 256));
+                    CHECK(k.grid.groups(tokens) % k.cluster == 0);
+                    CHECK(k.block == (is_few ? (has_four_parts ? 640 : 320) : tokens <= 1024 ? 288 : 640));
                 }
                 CHECK(launched == 1);
             }
