@@ -10,7 +10,7 @@ namespace mhc::codegen {
 namespace {
 
 /// Rows of fn that products of templates/device/cuda_group_products.hpp are made of at once.
-constexpr std::array<std::int64_t, 5> product_rows{16, 32, 48, 80, 96};
+constexpr std::array<std::int64_t, 6> product_rows{16, 32, 48, 72, 80, 96};
 
 std::int64_t tile_of(std::int64_t rows, std::int64_t tile_max)
 {

@@ -32,6 +32,14 @@ MHC_DEVICE void add_products(group_sums<48>& sums, const group_left& left, lds_f
                  : MHC_EIGHT(0), MHC_EIGHT(8), MHC_EIGHT(16)
                  : "r"(left.at[0]), "r"(left.at[1]), "r"(left.at[2]), "r"(left.at[3]), "l"(right.bits));
 }
+MHC_DEVICE void add_products(group_sums<72>& sums, const group_left& left, lds_factor right)
+{
+    asm volatile("wgmma.mma_async.sync.aligned.m64n72k16.f32.bf16.bf16 {" MHC_SUMS_0 ", " MHC_SUMS_1 ", " MHC_SUMS_2
+                 ", " MHC_SUMS_3 ", %32, %33, %34, %35}, {%36, %37, %38, %39}, %40, 1, 1, 1, 0;"
+                 : MHC_EIGHT(0), MHC_EIGHT(8), MHC_EIGHT(16), MHC_EIGHT(24), "+f"(sums.at[32]), "+f"(sums.at[33]),
+                   "+f"(sums.at[34]), "+f"(sums.at[35])
+                 : "r"(left.at[0]), "r"(left.at[1]), "r"(left.at[2]), "r"(left.at[3]), "l"(right.bits));
+}
 MHC_DEVICE void add_products(group_sums<80>& sums, const group_left& left, lds_factor right)
 {
     asm volatile("wgmma.mma_async.sync.aligned.m64n80k16.f32.bf16.bf16 {" MHC_SUMS_0 ", " MHC_SUMS_1 ", " MHC_SUMS_2
