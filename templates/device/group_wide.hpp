@@ -43,6 +43,7 @@ MHC_DEVICE void bring_factors(uint4* lds, const float* arranged, group_walk<Pass
     using Factors = typename Pass::Factors;
     const factor_signals<Pass> told(lds, walk.part);
     wait_for_last_kernel();
+    let_next_kernel_start();  // not earlier: what is ahead of this kernel has ended then
     const uint4* const from = reinterpret_cast<const uint4*>(arranged);
     uint4* const to = lds + Pass::factors_of(walk.part);
     walk.find_step();
