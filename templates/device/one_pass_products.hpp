@@ -81,19 +81,19 @@ MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave
         product_sums products[factors<m>] = {};
         column_squares<loads> squares = {};
         const auto word = [&, x = lds.x[from.at]](int i) MHC_INLINE { return x[places[i % 2] + i / 2 * Pass::box]; };
-        uint4 coming[asks_first ? loads * words : words];
+        uint4 asked[asks_first ? loads * words : words];
         if (asks_first) {
 #pragma unroll
-            for (int i = 0; i < loads * words; ++i) coming[i] = word(i);
+            for (int i = 0; i < loads * words; ++i) asked[i] = word(i);
             wave_sync();  // else the compiler asks for each when the one before has been used, to save registers
         }
 #pragma unroll
         for (int i = 0; i < loads; ++i) {
             if (!asks_first) {
 #pragma unroll
-                for (int k = 0; k < words; ++k) coming[k] = word(i * words + k);
+                for (int k = 0; k < words; ++k) asked[k] = word(i * words + k);
             }
-            const uint4* const v = coming + (asks_first ? i * words : 0);
+            const uint4* const v = asked + (asks_first ? i * words : 0);
             piece right;
             right.take(v);
 #pragma unroll
