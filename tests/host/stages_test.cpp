@@ -77,11 +77,12 @@ void check_equal(const std::string& what, const std::vector<float>& got, const s
     CHECK_MESSAGE(std::equal(got.begin(), got.end(), expected.begin()), what << " differs");
 }
 
-/// How many slices a projection cuts the channels in: the splits that its kernel is asked for where coefficients and
-/// layer_input are another.
-std::int64_t slices_of(const jit::layer_spec& spec)
+/// How many slices a projection cuts the channels in: the splits that its kernel is asked for, where a norm of layer_input
+/// keeps it a kernel by itself.
+std::int64_t slices_of(jit::layer_spec spec)
 {
-    const auto described = jit::describe(operation::delayed_pre_fwd, spec, session::instance().target, 1, false).value();
+    spec.norm_weight = true;
+    const auto described = jit::describe(operation::pre_fwd, spec, session::instance().target, 1, false).value();
     for (const auto& launch : described.launches)
         for (const jit::argument_description& arg : launch.args)
             if (arg.name == "splits") return *arg.value;
