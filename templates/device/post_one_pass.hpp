@@ -72,11 +72,6 @@ struct streams_of_tiles {
         return at < n * n ? mix[t * mix_token + place_of_weight<L, n>(at / n, at % n)] : post[t * post_token + (at - n * n)];
     }
 
-    /// Of a lane's channels, before their streams are made.
-    struct asked {
-        part y, x[n];
-    };
-
     /// Makes a token of the streams of tile j in its stage; by a wave, each lane of which has its weight.
     MHC_MEMBER void make(memory& lds, tiles_of of, int j, int stage, u32 turn, int token, int lane, float weight) const
     {
@@ -98,25 +93,33 @@ struct streams_of_tiles {
         constexpr bool is_ahead = !Pass::has_matrix;
         const auto is_of_slice = [&](int k)
                                      MHC_INLINE { return Pass::slice % channels == 0 || c + k * channels < Pass::slice; };
-        asked coming;
-        const auto ask = [&](asked& to, int k) MHC_INLINE {
-            to.y = row[u32(c) / W + k * 32];
+        const auto take = [&](part(&xs)[n], int k) MHC_INLINE {
 #pragma unroll
-            for (int j = 0; j < n; ++j) to.x[j] = at[k * boxes * of_box + j * of_stream];
+            for (int j = 0; j < n; ++j) xs[j] = at[k * boxes * of_box + j * of_stream];
         };
-        if (is_ahead && is_of_slice(0)) ask(coming, 0);
+        part y_next = {}, x_next[n] = {};
+        const auto ask = [&](int k) MHC_INLINE {
+            if (!is_of_slice(k)) return;
+            y_next = row[u32(c) / W + k * 32];
+            take(x_next, k);
+        };
+        if (is_ahead) ask(0);
 #pragma unroll 1
         for (int k = 0; k < turns; ++k) {
-            asked now = coming;
+            const part y_now = y_next, x_now[n] = {x_next[0], x_next[1], x_next[2], x_next[3]};
             if (is_ahead) {
-                if (k + 1 < turns && is_of_slice(1)) ask(coming, 1);
+                if (k + 1 < turns) ask(1);
                 wave_sync();  // else the compiler asks when they are needed
             }
+            const auto streams = [&](part(&xs)[n]) MHC_INLINE {
+                if (!is_ahead) return take(xs, 0);
+#pragma unroll
+                for (int j = 0; j < n; ++j) xs[j] = x_now[j];
+            };
             // Past the end of a row zeros have come, and stay.
-            if (is_of_slice(0) && (Rows::C % Rows::slice == 0 || first_channel + c < Rows::C)) {
-                if (!is_ahead) ask(now, 0);
-                make_vector(at, of_stream, is_ahead ? own : by, now, first_channel + c, to + c, t < valid);
-            }
+            if (is_of_slice(0) && (Rows::C % Rows::slice == 0 || first_channel + c < Rows::C))
+                make_vector(at, of_stream, is_ahead ? own : by, is_ahead ? y_now : row[u32(c) / W], streams,
+                            first_channel + c, to + c, t < valid);
             at += boxes * of_box;
             c += channels;
         }
@@ -124,18 +127,22 @@ struct streams_of_tiles {
         if (lane == 0) lds.made[stage].arrive();
     }
 
-    MHC_MEMBER void make_vector(part* at, int of_stream, const typename room::weights& by, const asked& now, int channel,
+    /// take(xs): gives the words of the streams that are fetched.
+    template <class Take>
+    MHC_MEMBER void make_vector(part* at, int of_stream, const typename room::weights& by, part row, Take take, int channel,
                                 Data* to, bool is_there) const
     {
-        lanes ys = widen_word(now.y, y);
+        lanes ys = widen_word(row, y);
         if (bias) ys = ys + load<W, WeightAlign>(bias + channel);
+        part xs[n];
+        take(xs);
 #pragma unroll
         for (int i = 0; i < n; ++i) {
             const float4 m = by.mix[i];
             lanes sum = ys * by.post[i];
             const float weights[n] = {m.x, m.y, m.z, m.w};
 #pragma unroll
-            for (int j = 0; j < n; ++j) sum = fma<W>(splat<W>(weights[j]), widen_word(now.x[j], y), sum);
+            for (int j = 0; j < n; ++j) sum = fma<W>(splat<W>(weights[j]), widen_word(xs[j], y), sum);
             const part made = narrow_word(sum, y);
             at[i * of_stream] = made;
             if (!Stores) continue;
