@@ -54,10 +54,10 @@ std::int64_t channels_of_ranks(std::int64_t n, std::int64_t hidden_dim);
 /// Channels of all streams whose weights registers hold; what LDS has of more is so many pieces of tile_weights.hpp, of
 /// three for each 256.
 constexpr std::int64_t channels_in_registers = 1792, weight_piece_bytes = 8192;
-/// The same of data that is split for the units: of 4 streams 1280, which leaves registers for both parts of the data, and
-/// 1792, of which LDS has a part, where 16 slices are not enough otherwise; of other numbers of streams, which no cluster
-/// has, 1024. As many slices as that takes.
-inline constexpr std::int64_t channels_of_fp32 = 1280;
+/// The same of data that is split for the units: of 4 streams these, which leaves registers for both parts of the data, and
+/// as many as of data that is not split, of which LDS has a part then, where 16 slices are not enough otherwise; of other
+/// numbers of streams, which no cluster has, 1024. As many slices as that takes.
+constexpr std::int64_t channels_of_fp32 = 1280;
 std::int64_t channels_of_split(std::int64_t n, std::int64_t hidden_dim);
 
 /// Channels of a stream in a slice of project_wide, whole steps of 64: 16 slices, whose sums are a twelfth of what 8 streams

@@ -24,30 +24,32 @@ std::int64_t pieces_in_lds(const facts& f, std::int64_t pieces)
     return f.project_slice * f.n > channels_in_registers ? pieces : 0;
 }
 
-/// pass::memory of templates/device/one_pass_room.hpp, which the kernel checks: weights, tiles, sums of 8 waves twice, sums
-/// of all ranks of as many tiles as are on their way, pre, matrices, and what they wait at.
-std::int64_t pass_bytes(const facts& f, std::int64_t rows, std::int64_t stages, std::int64_t pieces)
-{
-    const std::int64_t ranks = f.project_slices(), sums = tile_tokens * (round_up(rows, 8) + 4) * 4,
-                       slots = ceil_div(stages, ranks), rooms = ranks < 8 ? 4 : 2;
-    return stages * (tile_bytes(f) + tile_tokens * 16) + (2 * 8 + slots * ranks + 1) * sums +
-           rooms * tile_tokens * balance_floats(f) * 4 + pieces * weight_piece_bytes + 1024;
-}
-
 /// What a family has of LDS, and lanes of registers; a head has rows of fn for pre alone.
 struct room {
     bool is_head = false;
-    std::int64_t stages = 0, pieces = 0, lds_bytes = 0;
-    std::int64_t registers = 0;      ///< of a lane that multiplies, besides weights and fp16's scales
-    std::int64_t registers_max = 0;  ///< of such a lane
+    std::int64_t stages = 0, pieces = 0;
+    std::int64_t lds_beside = 0;       ///< bytes of LDS besides pass::memory
+    std::int64_t registers = 0;        ///< of a lane that multiplies, besides weights and fp16's scales
+    std::int64_t registers_max = 208;  ///< of such a lane
 };
 
+/// pass::memory of templates/device/one_pass_room.hpp, which the kernel checks: weights, tiles, sums of 8 waves twice, sums
+/// of all ranks of as many tiles as are on their way, pre, matrices, and what they wait at; and what is beside.
+std::int64_t bytes_of(const facts& f, const room& has)
+{
+    const std::int64_t ranks = f.project_slices(), rows = has.is_head ? f.n : f.m,
+                       sums = tile_tokens * (round_up(rows, 8) + 4) * 4, slots = ceil_div(has.stages, ranks),
+                       rooms = ranks < 8 ? 4 : 2;
+    return has.stages * (tile_bytes(f) + tile_tokens * 16) + (2 * 8 + slots * ranks + 1) * sums +
+           rooms * tile_tokens * balance_floats(f) * 4 + has.pieces * weight_piece_bytes + 1024 + has.lds_beside;
+}
+
 /// With all that its family's coefficients ask for.
-kernel_plan start_one_pass(const facts& f, const std::string& family, room has)
+kernel_plan start_one_pass(const facts& f, const std::string& family, const room& has)
 {
     kernel_plan k = start(f, family, arguments_of(family), 512);
     const std::int64_t ranks = f.project_slices();
-    k.lds_bytes = static_cast<std::int32_t>(has.lds_bytes);
+    k.lds_bytes = static_cast<std::int32_t>(bytes_of(f, has));
     const std::int64_t clusters = clusters_at_once[static_cast<std::size_t>(ranks - 2)];
     k.may_overlap = overlap::with_any;
     k.cluster = static_cast<std::int32_t>(ranks);
@@ -61,6 +63,7 @@ kernel_plan start_one_pass(const facts& f, const std::string& family, room has)
     add(k, rows_of(f, f.vector));
     k.bindings["slice"] = fmt::to_string(f.project_slice);
     add(k, {{"stages", fmt::to_string(has.stages)},
+            {"pieces_in_lds", fmt::to_string(has.pieces)},
             {"lds_bytes", fmt::to_string(k.lds_bytes)},
             {"more_registers", fmt::to_string(more)},
             {"fewer_registers", fmt::to_string(256 - more)},
@@ -81,45 +84,15 @@ std::int64_t own_registers(const facts& f)
 
 std::int64_t pre_stages(const facts& f) { return std::clamp<std::int64_t>(172 * 1024 / tile_bytes(f), 2, 10); }
 
-}  // namespace
-
-kernel_plan plan_pre_one_pass(const facts& f, bool is_delayed)
+/// post_room of templates/device/post_one_pass.hpp besides: rows of half of the tiles, which come while the others are used;
+/// post and mix. Streams are made beside weights, too.
+kernel_plan start_post_one_pass(const facts& f, const std::string& family, room has)
 {
-    const std::int64_t pieces = pieces_in_lds(f, 4), stages = pre_stages(f);
-    kernel_plan k = start_one_pass(f, is_delayed ? "delayed_one_pass" : "pre_one_pass",
-                                   {.stages = stages,
-                                    .pieces = pieces,
-                                    .lds_bytes = pass_bytes(f, f.m, stages, pieces),
-                                    .registers = own_registers(f),
-                                    .registers_max = 208});
-    k.bindings["pieces_in_lds"] = fmt::to_string(pieces);
-    return k;
-}
-
-kernel_plan plan_head_one_pass(const facts& f)
-{
-    const std::int64_t stages = pre_stages(f);
-    return start_one_pass(f, "head_one_pass",
-                          {.is_head = true,
-                           .stages = stages,
-                           .pieces = 0,
-                           .lds_bytes = pass_bytes(f, f.n, stages, 0),
-                           .registers = own_registers(f),
-                           .registers_max = 208});
-}
-
-namespace {
-
-/// Streams are made beside weights, too.
-std::int64_t post_registers(const facts& f) { return f.spec.dtype == jit::dtype::fp32 ? 88 : 64; }
-
-/// `has` but for what follows from the stages. post_room of templates/device/post_one_pass.hpp: rows of half of the tiles,
-/// which come while the others are used; post and mix.
-kernel_plan start_post_one_pass(const facts& f, const std::string& family, std::int64_t rows, room has)
-{
-    has.stages = pre_stages(f) - (f.spec.dtype == jit::dtype::fp32 ? 0 : 1);
-    const std::int64_t kept = has.stages / 2, of_post = kept * tile_bytes(f) / f.n + tile_tokens * (f.n * f.n + f.n) * 4;
-    has.lds_bytes = pass_bytes(f, rows, has.stages, has.pieces) + of_post;
+    const bool is_fp32 = f.spec.dtype == jit::dtype::fp32;
+    has.stages = pre_stages(f) - (is_fp32 ? 0 : 1);
+    has.registers = is_fp32 ? 88 : 64;
+    const std::int64_t kept = has.stages / 2;
+    has.lds_beside = kept * tile_bytes(f) / f.n + tile_tokens * (f.n * f.n + f.n) * 4;
     kernel_plan k = start_one_pass(f, family, has);
     add_post(f, k);
     k.bindings["kept"] = fmt::to_string(kept);
@@ -128,41 +101,46 @@ kernel_plan start_post_one_pass(const facts& f, const std::string& family, std::
 
 }  // namespace
 
+kernel_plan plan_pre_one_pass(const facts& f, bool is_delayed)
+{
+    return start_one_pass(f, is_delayed ? "delayed_one_pass" : "pre_one_pass",
+                          {.stages = pre_stages(f), .pieces = pieces_in_lds(f, 4), .registers = own_registers(f)});
+}
+
+kernel_plan plan_head_one_pass(const facts& f)
+{
+    return start_one_pass(f, "head_one_pass", {.is_head = true, .stages = pre_stages(f), .registers = own_registers(f)});
+}
+
 kernel_plan plan_post_pre_one_pass(const facts& f)
 {
-    const std::int64_t pieces = pieces_in_lds(f, f.spec.dtype == jit::dtype::fp16 ? 6 : 5);
-    kernel_plan k = start_post_one_pass(f, "post_pre_one_pass", f.m,
-                                        {.pieces = pieces, .registers = post_registers(f), .registers_max = 208});
-    k.bindings["pieces_in_lds"] = fmt::to_string(pieces);
-    return k;
+    return start_post_one_pass(f, "post_pre_one_pass",
+                               {.pieces = pieces_in_lds(f, f.spec.dtype == jit::dtype::fp16 ? 6 : 5)});
 }
 
 kernel_plan plan_post_head_one_pass(const facts& f)
 {
-    return start_post_one_pass(f, "post_head_one_pass", f.n,
-                               {.is_head = true, .pieces = 0, .registers = post_registers(f), .registers_max = 208});
+    return start_post_one_pass(f, "post_head_one_pass", {.is_head = true});
 }
 
 kernel_plan plan_layer_one_pass(const facts& f)
 {
-    // layer_pass::memory of templates/device/layer_one_pass.hpp: also the norm's weights, and of each tile post, mix,
-    // squares, scales and their signals. Of fp32 registers hold the most weights but for a piece.
-    const std::int64_t pieces = f.splits_data() && f.project_slice * f.n > channels_of_fp32 ? 1 : 0;
+    // Of fp32 registers hold the most weights but for a piece. The waves that multiply leave the others 56, but beside the
+    // scales of fp16.
+    room has = {.pieces = f.splits_data() && f.project_slice * f.n > channels_of_fp32 ? 1 : 0,
+                .registers = own_registers(f),
+                .registers_max = f.spec.dtype == jit::dtype::fp16 ? 208 : 200};
+    // layer_pass::memory of templates/device/layer_one_pass.hpp besides: the norm's weights, and of each tile post, mix,
+    // squares, scales and their signals.
     const std::int64_t parts = f.project_slice / 64, ranks = f.project_slices();
     const std::int64_t of_tile = tile_tokens * (16 + f.n * 16 + parts * 4 + ranks * 4 + 4) + 3 * 8;
-    const auto bytes = [&](std::int64_t stages) {
-        return pass_bytes(f, f.m, stages, pieces) + f.project_slice * 4 + stages * of_tile;
+    const auto set_stages = [&](std::int64_t stages) {
+        has.stages = stages;
+        has.lds_beside = f.project_slice * 4 + stages * of_tile;
     };
-    std::int64_t stages = 12;
-    while (bytes(stages) > 226 * 1024) --stages;
-    // The others want 56; weights of fp16 have scales besides.
-    kernel_plan k = start_one_pass(f, "layer_one_pass",
-                                   {.stages = stages,
-                                    .pieces = pieces,
-                                    .lds_bytes = bytes(stages),
-                                    .registers = own_registers(f),
-                                    .registers_max = f.spec.dtype == jit::dtype::fp16 ? 208 : 200});
-    k.bindings["pieces_in_lds"] = fmt::to_string(pieces);
+    set_stages(12);
+    while (bytes_of(f, has) > 226 * 1024) set_stages(has.stages - 1);
+    kernel_plan k = start_one_pass(f, "layer_one_pass", has);
     add(k, {{"norm_eps", real(f.norm_eps())},
             {"layout", std::string(to_string(f.spec.options.layout))},
             {"reference_rounding", f.spec.options.reference_rounding ? "true" : "false"}});

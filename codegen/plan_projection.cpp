@@ -92,8 +92,9 @@ std::int64_t channels_of_ranks(std::int64_t n, std::int64_t hidden_dim)
 
 std::int64_t channels_of_split(std::int64_t n, std::int64_t hidden_dim)
 {
-    const bool needs_more = n == 4 && hidden_dim * n > 16 * channels_of_fp32 && hidden_dim * n <= 16 * 1792;
-    const std::int64_t most = (needs_more ? 1792 : n == 4 ? channels_of_fp32 : 1024) / n;
+    const std::int64_t all = hidden_dim * n;
+    const bool needs_more = n == 4 && all > 16 * channels_of_fp32 && all <= 16 * channels_in_registers;
+    const std::int64_t most = (needs_more ? channels_in_registers : n == 4 ? channels_of_fp32 : 1024) / n;
     for (std::int64_t ranks = 1; ranks <= 16; ranks *= 2)
         if (const std::int64_t slice = round_up(ceil_div(hidden_dim, ranks), 256 / n); slice <= most) return slice;
     return most;

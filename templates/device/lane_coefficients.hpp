@@ -63,6 +63,12 @@ MHC_DEVICE bool streams_may_come(Grid at, const token_parts& parts, projected fr
     return at.group >= parts.count || has_come(load_fresh(from.sqsum + parts.first(at.group)));
 }
 
+/// pre of a product, normalised.
+MHC_DEVICE float pre_of(float product, float scale, float base, coefficient_constants k)
+{
+    return sigmoid(fma(product, scale, base)) + k.pre_eps;
+}
+
 /// Scale and base of what the o-th of a token's n lanes makes: pre[o], post[o], and row o of the matrix.
 template <int n>
 struct lane_affine {
@@ -77,10 +83,7 @@ struct lane_affine {
 #pragma unroll
         for (int b = 0; b < n; ++b) base_res[b] = by.base_res[o * n + b];
     }
-    MHC_MEMBER float pre(float product, coefficient_constants k) const
-    {
-        return sigmoid(fma(product, scale_pre, base_pre)) + k.pre_eps;
-    }
+    MHC_MEMBER float pre(float product, coefficient_constants k) const { return pre_of(product, scale_pre, base_pre, k); }
     MHC_MEMBER float post(float product, coefficient_constants k) const
     {
         return k.post_mult * sigmoid(fma(product, scale_post, base_post));

@@ -247,7 +247,7 @@ MHC_DEVICE void finish_tiles(typename Pass::memory& lds, tiles_of of, int thread
         lds.mix_here[at.at].wait(at.turn);
         if (thread == 0) lds.mix_here[at.at].expect(Pass::bytes_of_mix);
         const float scale = lds.scale[at.at][token];
-        const i64 first = i64(of.first + j * of.step) * Pass::tokens;
+        const i64 first = of.first_token<Pass>(j);
         const int end = token < valid - first ? own_pieces : 0;
         Data* const row = own_row + first * out_token;
         const int place = part_of_tile<Pass, W>::place(made_anew(thread) % lanes, token);  // not kept all the time

@@ -1,5 +1,5 @@
-// mhc/device/one_pass.hpp -- pre, post, mix and layer_input of streams that are read from memory once: the
-// numbers that project_tiles.hpp, coefficients.hpp and mix.hpp make one after the other.
+// mhc/device/one_pass.hpp -- pre, post, mix and layer_input of streams that are read from memory once: the numbers that
+// project_tiles.hpp, coefficients.hpp and mix.hpp make one after the other.
 //
 // A work-group of a cluster has a slice of the channels of all streams. Eight of its waves keep the slice's weights in
 // registers and multiply tiles of 8 tokens by them. Their sums go to the work-group of the cluster that owns the tile; it
@@ -61,7 +61,7 @@ struct given_pre {
     template <class Pass>
     MHC_MEMBER float of_lane(tiles_of of, int j, int thread, i64 valid) const
     {
-        const i64 own = i64(of.first + j * of.step) * Pass::tokens + thread / Pass::n;
+        const i64 own = of.first_token<Pass>(j) + thread / Pass::n;
         return load_fresh(at + (own < valid ? own : 0) * token + thread % Pass::n);
     }
 };
@@ -101,7 +101,7 @@ MHC_DEVICE void add_streams(typename Pass::memory& lds, tiles_of of, int thread,
             }
             meeting<1, 128>{}.meet();
         }
-        const i64 first = i64(of.first + j * of.step) * Pass::tokens;
+        const i64 first = of.first_token<Pass>(j);
         const uint4* const x = lds.x[from.at];
 #pragma unroll 2  // all four turns of 448 channels would take registers that these waves have not
         for (int k = 0; k < ceil_div(items, 128); ++k) {
@@ -137,7 +137,7 @@ MHC_DEVICE void one_pass(Grid at, typename Pass::memory& lds, const tensor_map& 
     const int wave = at.wave(), lane = at.lane();
     const tiles_of of = tiles_of_group<Pass>(at, valid);
     constexpr int n = Pass::n;
-    const auto token_of = [=](int j, int token) MHC_INLINE { return i64(of.first + j * of.step) * Pass::tokens + token; };
+    const auto token_of = [=](int j, int token) MHC_INLINE { return of.first_token<Pass>(j) + token; };
     const auto nothing = [](int) MHC_INLINE {};
     if (wave < Pass::waves) {
         tell_cluster();

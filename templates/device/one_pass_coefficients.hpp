@@ -55,25 +55,31 @@ MHC_DEVICE void send_to_all(const float4& place, float4 v, const signal& told, i
             send(lds_of_rank(to, u32(rank + o)), v, lds_of_rank(there, u32(rank + o)));
 }
 
-/// Adds the sums of all ranks of a tile that this work-group owns, in their order: they are in lds.totals then.
-template <class Pass>
-MHC_DEVICE void add_ranks(typename Pass::memory& lds, int turn, int lane)
+/// Adds the sums of all ranks of each tile that this work-group owns, in their order; body(j, totals) with those of the
+/// token that this lane and the next ones have. All must have been read when the lanes meet in body.
+template <class Pass, class Body>
+MHC_DEVICE void for_own_tiles(typename Pass::memory& lds, tiles_of of, int lane, Body body)
 {
     constexpr int words = Pass::sums / 4;
-    const int slot = turn % Pass::slots;
-    lds.arrived_here[slot].wait(u32(turn / Pass::slots));
+    if (lane == 0) lds.weights_here.arrive();
+    int turn = 0;
+    for (int j = int(of.rank); j < of.count; j += Pass::ranks, ++turn) {
+        const int slot = turn % Pass::slots;
+        lds.arrived_here[slot].wait(u32(turn / Pass::slots));
 #pragma unroll
-    for (int k = 0; k < ceil_div(words, 32); ++k) {
-        const int e = k * 32 + lane;
-        if (e < words) {
-            float4 total = lds.arrived[slot][0][e];
+        for (int k = 0; k < ceil_div(words, 32); ++k) {
+            const int e = k * 32 + lane;
+            if (e < words) {
+                float4 total = lds.arrived[slot][0][e];
 #pragma unroll
-            for (int r = 1; r < Pass::ranks; ++r) total = total + lds.arrived[slot][r][e];
-            lds.totals[e] = total;
+                for (int r = 1; r < Pass::ranks; ++r) total = total + lds.arrived[slot][r][e];
+                lds.totals[e] = total;
+            }
         }
+        wave_sync();
+        if (lane == 0) lds.arrived_here[slot].expect(Pass::ranks * Pass::sums * 4);
+        body(j, reinterpret_cast<const float*>(lds.totals) + lane / Pass::n * Pass::width);
     }
-    wave_sync();
-    if (lane == 0) lds.arrived_here[slot].expect(Pass::ranks * Pass::sums * 4);
 }
 
 /// pre[o] of a tile's token, that the lane of its stream o has, to all ranks.
@@ -93,15 +99,11 @@ MHC_DEVICE void make_head_pre(typename Pass::memory& lds, tiles_of of, int lane,
     static_assert(n == 4, "lanes");
     const int token = lane / 4, o = lane % 4;
     const float scale = *by.scale_pre, base = by.base_pre[o];
-    if (lane == 0) lds.weights_here.arrive();
-    int turn = 0;
-    for (int j = int(of.rank); j < of.count; j += Pass::ranks, ++turn) {
-        add_ranks<Pass>(lds, turn, lane);
-        const float* const totals = reinterpret_cast<const float*>(lds.totals) + token * Pass::width;
-        const float z = totals[o] * inverse_rms<K>(totals[tile_products<Pass::m>], k);
+    for_own_tiles<Pass>(lds, of, lane, [&](int j, const float* totals) MHC_INLINE {
+        const float product = totals[o] * inverse_rms<K>(totals[tile_products<Pass::m>], k);
         wave_sync();  // totals are the next tile's
-        send_pre<Pass>(lds, j, token, o, sigmoid(fma(z, scale, base)) + k.pre_eps);
-    }
+        send_pre<Pass>(lds, j, token, o, pre_of(product, scale, base, k));
+    });
 }
 
 /// The wave that makes z of the tiles that this work-group owns; put(j, token, o, pre[o], post[o]) of each of their tokens.
@@ -114,28 +116,20 @@ MHC_DEVICE void make_coefficients(typename Pass::memory& lds, tiles_of of, int l
     static_assert(n == 4, "lanes");
     const int token = lane / 4, o = lane % 4;
     const lane_affine<n> own(by, o);
-    if (lane == 0) lds.weights_here.arrive();
     ring<Pass::rooms> room;
-    int turn = 0;
-    for (int j = int(of.rank); j < of.count; j += Pass::ranks, ++turn) {
-        add_ranks<Pass>(lds, turn, lane);
-        const float* const totals = reinterpret_cast<const float*>(lds.totals) + token * Pass::width;
+    for_own_tiles<Pass>(lds, of, lane, [&](int j, const float* totals) MHC_INLINE {
         const float r = inverse_rms<K>(totals[Pass::m], k), of_pre = totals[o] * r, of_post = totals[n + o] * r;
-        const auto give_logits = [&]() MHC_INLINE {
-            if (room.turn > 0) lds.logits_gone[room.at].wait(room.turn - 1);
-            float* const entries = lds.matrices[room.at] + token * balance<n>::floats;
+        if (room.turn > 0) lds.logits_gone[room.at].wait(room.turn - 1);
+        float* const entries = lds.matrices[room.at] + token * balance<n>::floats;
 #pragma unroll
-            for (int b = 0; b < 4; ++b)
-                entries[o * 4 + b] = fma(totals[2 * n + o * 4 + b] * r, own.scale_res, own.base_res[b]);
-            wave_sync();  // totals are the next tile's
-            if (lane == 0) lds.logits_here[room.at].arrive();
-        };
-        give_logits();
+        for (int b = 0; b < 4; ++b) entries[o * 4 + b] = fma(totals[2 * n + o * 4 + b] * r, own.scale_res, own.base_res[b]);
+        wave_sync();  // totals are the next tile's
+        if (lane == 0) lds.logits_here[room.at].arrive();
         const float p = own.pre(of_pre, k);
         send_pre<Pass>(lds, j, token, o, p);
         room.next();
         put(j, Pass::token_of(token), o, p, own.post(of_post, k));  // who balances goes on meanwhile, and takes longer
-    }
+    });
 }
 
 /// The wave that balances the matrices of these tiles; put(j, token, s) of each token's, in the lanes of its rows.

@@ -118,6 +118,12 @@ MHC_DEVICE void begin_with_signals(Grid at, Make make)
 struct tiles_of {
     int first, step, count;
     u32 rank;
+    /// Of the j-th of them.
+    template <class Pass>
+    MHC_MEMBER i64 first_token(int j) const
+    {
+        return i64(first + j * step) * Pass::tokens;
+    }
 };
 template <class Pass, class Grid>
 MHC_DEVICE tiles_of tiles_of_group(Grid at, i64 valid)
