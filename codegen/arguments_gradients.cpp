@@ -24,6 +24,13 @@ arguments with_affine_gradient(arguments list)
     return with_tokens(std::move(list), {slot::splits});
 }
 
+/// The same of a projection whose gradient matrix units take.
+arguments with_factors(arguments list)
+{
+    list.insert(list.end(), {writes(slot::arranged_fn, f32), writes(slot::d_sqsum, f32), writes(slot::totals, f32)});
+    return with_tokens(std::move(list), {slot::splits});
+}
+
 std::vector<family_row> make_table()
 {
     using enum slot;
@@ -100,7 +107,8 @@ std::vector<family_row> make_table()
         {"project_input_bwd",
          with_tokens({reads(x, data), reads(d_proj, f32), reads(d_sqsum, f32), reads(fn, of_weight), writes(d_x, data)},
                      more(both, {rows, splits}), {accumulate_inputs})},
-        // By products of four waves: what project, head_coefficients and pre_products make.
+        // By products of four waves: what project, coefficients and products make; their slices' sums, from which on
+        // `totals` are what scale's and base's gradients are sums of.
         {"fn_factors", with_tokens({reads(fn, of_weight), writes(arranged_fn, f32)}, {rows})},
         {"project_products", with_tokens({reads(x, data), reads(d_layer_input, data), reads(arranged_fn, f32),
                                           writes(proj, f32), writes(sqsum, f32), writes(sums, f32)},
@@ -111,13 +119,15 @@ std::vector<family_row> make_table()
         {"dynamic_products", with_tokens({reads(x, data), reads(d_out, data), reads(weight, of_weight),
                                           reads(arranged_fn, f32), writes(proj, f32), writes(sqsum, f32), writes(sums, f32)},
                                          {x_token_stride, x_stream_stride, d_out_token_stride, d_out_stream_stride, rows})},
-        {"dynamic_sums",
-         with_tokens({reads(sums, f32), reads(coefficients, f32), writes(d_coefficients, f32), writes(norm, f32)},
-                     {splits, coefficients_token_stride})},
-        {"pre_gradient_sums",
-         with_tokens({reads(proj, f32), reads(sqsum, f32), reads(scale, f32), reads(base, f32), reads(sums, f32),
-                      may_read(d_pre, f32), writes(pre, f32), writes(d_coefficients, f32)},
-                     {splits})},
+        {"pre_slices_bwd",
+         with_factors(after_splits({reads(scale, f32), reads(base, f32), reads(sums, f32), may_read(d_pre, f32),
+                                    may_read(d_post, f32), may_read(d_mix, f32), writes(history, f32), writes(pre, f32)}))},
+        {"head_slices_bwd", with_factors(after_splits({reads(scale, f32), reads(base, f32), reads(sums, f32),
+                                                       may_read(d_pre, f32), writes(pre, f32)}))},
+        {"dynamic_slices_bwd",
+         with_factors(after_splits({reads(alpha_pre, f32), reads(alpha_post, f32), reads(alpha_res, f32), reads(b_pre, f32),
+                                    reads(b_post, f32), reads(b_res, f32), reads(sums, f32), writes(history, f32),
+                                    writes(coefficients, f32), writes(norm, f32)}))},
         // Where post and the pre after it have their gradients at once; `totals` are products of parts of the channels.
         {"transition_products", with_tokens({reads(x, data), reads(y, data), may_read(bias, of_weight), reads(post, f32),
                                              reads(mix, f32), reads(d_layer_input, data), reads(arranged_fn, f32),
@@ -187,6 +197,9 @@ std::vector<family_row> make_table()
                                       {accumulate_parameters})},
         {"finish_weight", with_tokens({reads(totals, f32), writes(d_vector, of_weight)},
                                       {tokens_per_row, width, first, length}, {accumulate_parameters})},
+        {"finish_pre", with_tokens({reads(totals, f32), reads(sums, f32), may_write(d_fn, of_weight), may_write(d_base, f32),
+                                    may_write(d_scale, f32)},
+                                   {}, {accumulate_parameters})},
         {"finish_layer",
          with_tokens({reads(totals, f32), reads(d_row, f32), reads(sums, f32), writes(d_phi_pre, of_weight),
                       writes(d_phi_post, of_weight), writes(d_phi_res, of_weight), may_write(d_weight, of_weight),

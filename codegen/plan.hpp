@@ -125,6 +125,7 @@ enum class slot : std::uint8_t {
     statics_are_wanted,
     affine_is_wanted,
     fn_is_wanted,
+    pre_is_wanted,
     dense_token_stride,
     dense_stream_stride,
     zero,

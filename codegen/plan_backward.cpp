@@ -117,9 +117,9 @@ void add_rmsnorm_matmul(const facts& f, operator_plan& made, areas& space)
     made.kernels.back().only_if = slot::d_weight;
 }
 
-/// d_x from d_proj by the kernel `input`_input_bwd, to which `weight_sums` are fed; d_fn, and that of its norm's weight.
-/// `given_factors`: those that fn's are in by now.
-void add_inputs(const facts& f, operator_plan& made, areas& space, feeds from, const std::string& input, std::int64_t rows,
+/// d_x from d_proj by the kernel `input`_input_bwd, to which `weight_sums` are fed, and where the sums are that d_fn is made
+/// of. `given_factors`: those that fn's and d_proj's are in by now.
+feed add_inputs(const facts& f, operator_plan& made, areas& space, feeds from, const std::string& input, std::int64_t rows,
                 const feeds& weight_sums = {}, const feed* given_factors = nullptr)
 {
     const feed sums = space.of_sums(slot::sums, rows * f.n * f.C, tokens_of_matrix_sum);
@@ -134,10 +134,8 @@ void add_inputs(const facts& f, operator_plan& made, areas& space, feeds from, c
             from.push_back(as(slot::d_layer_input, d_row));
         }
         from.push_back(sums);
-        if (input != "project") {
-            from.push_back(given_factors ? *given_factors : space.factors(rows));
-            made.kernels.push_back(plan_tile_factors(f, "tile_factors", from, rows));
-        }
+        if (input != "project") from.push_back(given_factors ? *given_factors : space.factors(rows));
+        if (input != "project" && !given_factors) made.kernels.push_back(plan_tile_factors(f, "tile_factors", from, rows));
         if (input == "transition")
             add_transition(f, made, space, from, rows);
         else
@@ -148,14 +146,14 @@ void add_inputs(const facts& f, operator_plan& made, areas& space, feeds from, c
         made.kernels.push_back(plan_matrix_sums(f, from, rows));
         made.kernels.back().only_if = f.arranges_fn() ? slot::fn_is_wanted : slot::d_fn;
     }
-    if (f.arranges_fn()) {
-        made.kernels.push_back(plan_finish_fn(f, {as(slot::totals, sums)}));
-        made.kernels.back().only_if = slot::fn_is_wanted;
-        return;
-    }
-    made.kernels.push_back(plan_finish(f, {as(slot::totals, sums), {slot::d_vector, slot::d_fn}}, true,
-                                       {tokens_of_matrix_sum, 0, 0, rows * f.n * f.C}));
-    made.kernels.back().only_if = slot::d_fn;
+    return as(slot::totals, sums);
+}
+
+/// d_fn in order, and that of its norm's weight.
+void add_arranged_fn(const facts& f, operator_plan& made, const feed& sums)
+{
+    made.kernels.push_back(plan_finish_fn(f, {sums}));
+    made.kernels.back().only_if = slot::fn_is_wanted;
 }
 
 /// What scale and base get from the rows of sums that the coefficients' gradient leaves.
@@ -169,17 +167,16 @@ std::vector<column_range> scale_and_base(std::int64_t rows, std::int64_t scales)
 void add_pre(const facts& f, operator_plan& made, areas& space, feeds from, bool is_head, const std::string& input)
 {
     const std::int64_t rows = is_head ? f.n : f.m, scales = is_head ? 1 : 3;
-    const feed pre = space.of_tokens(slot::pre, f.n), d_pre = space.of_tokens(slot::d_coefficients, f.n);
+    const feed pre = space.of_tokens(slot::pre, f.n);
     const bool is_at_once = has_group_projection(f);
     const std::int64_t slices = is_at_once ? group_slices(f) : f.project_slices();
-    const feed norm = space.of_tokens(slot::norm, 2), proj = space.of_tokens(slot::proj, slices * rows);
-    const feed sqsum = space.of_tokens(slot::sqsum, slices);
-    const feed d_proj = space.of_tokens(slot::d_proj, rows), d_sqsum = space.of_tokens(slot::d_sqsum, 1);
-    const feed affine = space.of_tokens(slot::sums, rows + scales);
-    const feed products = space.of_tokens(slot::sums, is_at_once ? slices * f.n : 0);
+    const feed proj = space.of_tokens(slot::proj, slices * rows), sqsum = space.of_tokens(slot::sqsum, slices);
+    const feed d_sqsum = space.of_tokens(slot::d_sqsum, 1);
+    const std::int64_t affine_tokens = is_at_once ? tokens_of_slices : 1;
+    const feed affine = space.of_sums(slot::sums, rows + scales, affine_tokens);
+    const feed history = space.of_tokens(slot::history, is_head ? 0 : history_floats(f));
     const feed factors = is_at_once ? space.factors(rows) : feed{};
-    if (is_at_once) from.push_back({.parameter = slot::splits, .what = slot::zero, .bytes_fixed = slices});
-    from.insert(from.end(), {pre, norm, proj, sqsum, d_proj, d_sqsum});
+    from.insert(from.end(), {pre, proj, sqsum, d_sqsum});
     const auto with = [&](std::initializer_list<feed> more) {
         feeds list = from;
         list.insert(list.end(), more);  // of two feeds of a parameter the later counts
@@ -191,25 +188,35 @@ void add_pre(const facts& f, operator_plan& made, areas& space, feeds from, bool
     if (is_at_once && f.arranges_fn()) made.kernels.push_back(plan_arrange_fn(f, {arranged}));
     if (f.arranges_fn()) from.push_back(as(slot::fn, arranged));
     if (is_at_once) {
+        const feed products = space.of_tokens(slot::sums, slices * f.n);
+        const feed splits{.parameter = slot::splits, .what = slot::zero, .bytes_fixed = slices};
         made.kernels.push_back(plan_fn_factors(f, "fn_factors", with({factors}), rows));
         made.kernels.push_back(plan_project_products(f, input == "transition" ? "transition_products" : "project_products",
                                                      with({products, factors}), rows));
-        made.kernels.push_back(plan_pre_gradient_sums(f, with({products, d_pre}), rows));
+        made.kernels.push_back(plan_slices_bwd(f, is_head ? "head_slices_bwd" : "pre_slices_bwd",
+                                               with({splits, products, history, factors, as(slot::totals, affine)}), rows));
     } else {
+        const feed d_pre = space.of_tokens(slot::d_coefficients, f.n), norm = space.of_tokens(slot::norm, 2);
+        const feed d_proj = space.of_tokens(slot::d_proj, rows);
         made.kernels.push_back(plan_coefficients(f, "head_coefficients", from, rows));
+        from.insert(from.end(), {norm, d_proj});
         made.kernels.push_back(plan_pre_products(f, with({d_pre})));
-    }
-    if (is_head) {
-        made.kernels.push_back(
-            plan_coefficients_bwd(f, "head_coefficients_bwd", with({as(slot::d_pre, d_pre), affine}), false));
-    } else {
-        const feed history = space.of_tokens(slot::history, history_floats(f));
-        made.kernels.push_back(
-            plan_coefficients_bwd(f, "coefficients_bwd", with({as(slot::d_pre, d_pre), affine, history}), false));
+        made.kernels.push_back(plan_coefficients_bwd(f, is_head ? "head_coefficients_bwd" : "coefficients_bwd",
+                                                     with({as(slot::d_pre, d_pre), affine, history}), false));
     }
     const feed weight_sums = space.of_sums(slot::sums, f.spec.norm_weight ? f.C : 0, tokens_of_weight_sum);
-    add_inputs(f, made, space, with({one_split}), input, rows, {weight_sums}, is_at_once ? &factors : nullptr);
-    add_sums(f, made, space, affine, 1, rows + scales, slot::affine_is_wanted, scale_and_base(rows, scales));
+    const feed fn_sums =
+        add_inputs(f, made, space, with({one_split}), input, rows, {weight_sums}, is_at_once ? &factors : nullptr);
+    if (f.arranges_fn()) {
+        add_arranged_fn(f, made, fn_sums);
+        add_sums(f, made, space, affine, affine_tokens, rows + scales, slot::affine_is_wanted, scale_and_base(rows, scales));
+    } else {
+        const feed sums =
+            is_at_once ? affine : add_first_sums(f, made, space, affine, 1, rows + scales, slot::affine_is_wanted);
+        made.kernels.push_back(plan_finish_pre(f, {fn_sums, as(slot::sums, sums)}, rows, scales,
+                                               is_at_once ? tokens_of_slices : tokens_of_sum));
+        made.kernels.back().only_if = slot::pre_is_wanted;
+    }
     if (f.spec.norm_weight)
         add_sums(f, made, space, weight_sums, tokens_of_weight_sum, f.C, slot::d_norm_weight,
                  {{.to = slot::d_norm_weight, .first = 0, .length = f.C, .is_weight = true}});
@@ -248,7 +255,11 @@ void add_project(const facts& f, operator_plan& made, areas& space)
 {
     const feed arranged = space.arranged(f.m, false);
     if (f.arranges_fn()) made.kernels.push_back(plan_arrange_fn(f, {arranged}));
-    add_inputs(f, made, space, f.arranges_fn() ? feeds{as(slot::fn, arranged)} : feeds{}, "project", f.m);
+    const feed sums = add_inputs(f, made, space, f.arranges_fn() ? feeds{as(slot::fn, arranged)} : feeds{}, "project", f.m);
+    if (f.arranges_fn()) return add_arranged_fn(f, made, sums);
+    made.kernels.push_back(
+        plan_finish(f, {sums, {slot::d_vector, slot::d_fn}}, true, {tokens_of_matrix_sum, 0, 0, f.m * f.n * f.C}));
+    made.kernels.back().only_if = slot::d_fn;
 }
 
 /// split_mixes_bwd and coeffs_bwd.

@@ -185,13 +185,28 @@ kernel_plan plan_project_products(const facts& f, const std::string& family, con
     return k;
 }
 
-kernel_plan plan_pre_gradient_sums(const facts& f, const feeds& from, std::int64_t rows)
+kernel_plan plan_slices_bwd(const facts& f, const std::string& family, const feeds& from, std::int64_t rows)
 {
-    kernel_plan k = plan_matrices(f, "pre_gradient_sums", arguments_of("pre_gradient_sums", from), balance_floats(f));
-    add_sigmoids(f, k, false);
-    add(k, {{"hidden_dim", fmt::to_string(f.C)}, {"rms_eps", real(f.spec.options.rms_eps)}, {"rows", fmt::to_string(rows)}});
-    finish(f, k, false);
-    k.hidden_dim = f.C;
+    // Of so few tokens that 2048 keep all multiprocessors busy; four such groups find place on one.
+    constexpr std::int64_t tokens = tokens_of_slices, block = 128;
+    const bool is_layer = is_of_layer(family), has_matrix = family != "head_slices_bwd";
+    // slices_room of templates/device/slices_gradient.hpp.
+    const std::int64_t products = is_layer ? row_products(f) : f.n, coefficients = is_layer ? 2 * f.n + f.m : 0;
+    const std::int64_t floats = gradient_floats(f) + rows + 1 + products + coefficients + rows + (has_matrix ? 3 : 1);
+    const std::int64_t room = has_matrix ? history_room(f, floats) : 0;
+    kernel_plan k = start(f, family, arguments_of(family, from), block);
+    k.grid.tokens_per_unit = tokens;
+    add_tile(f, k, room_of(f, "tile_factors", rows), rows);
+    add_sigmoids(f, k, has_matrix);
+    add(k, {{"together", fmt::to_string(tokens)},
+            {"lds_floats", fmt::to_string(tokens * (floats + room))},
+            {"rms_eps", real(f.spec.options.rms_eps)}});
+    if (has_matrix) {
+        add_sinkhorn_gradient(f, k.bindings);
+        k.bindings["history_room"] = fmt::to_string(room);
+    }
+    if (is_layer) add(k, {{"layout", std::string(to_string(f.spec.options.layout))}, {"norm_eps", real(f.norm_eps())}});
+    finish(f, k, true);
     return k;
 }
 
@@ -204,8 +219,7 @@ kernel_plan plan_tile_factors(const facts& f, const std::string& family, const f
     k.grid.tokens_per_unit = 256;
     k.grid.items_per_unit = 16;
     add_tile(f, k, room, rows_max);
-    const bool has_fn = is_of_layer(family) ? has_layer_groups(f) : has_group_projection(f);  // by plan_fn_factors
-    add(k, {{"factors", room.factors}, {"arrange", has_fn ? "arrange_group_d_proj" : room.arrange}});
+    add(k, {{"factors", room.factors}, {"arrange", room.arrange}});
     add_weights(f, k);
     finish(f, k, true);
     return k;

@@ -15,21 +15,6 @@ void add_weight(const facts& f, kernel_plan& k)
     k.bindings["weight_align"] = fmt::to_string(weight_alignment_bytes(f.spec));
 }
 
-/// Floats of LDS for the factors of a token's steps, beside `floats` others; 0: they are too many, and in memory. Lanes that
-/// share a matrix follow those of the one before in LDS' 32 banks.
-std::int64_t history_room(const facts& f, std::int64_t floats)
-{
-    constexpr std::int64_t floats_max = 10240;  // of a work-group, which may declare 48 KB
-    const std::int64_t lanes = matrix_lanes(f);
-    std::int64_t room = history_floats(f);
-    if (f.is_host || room == 0) return 0;
-    while ((floats + room) % 32 != lanes % 32) ++room;
-    return 64 / lanes * (floats + room) <= floats_max ? room : 0;
-}
-
-/// LDS of one token: `gradient_floats` of templates/device/coefficients_gradient.hpp.
-std::int64_t gradient_floats(const facts& f) { return balance_floats(f) + f.n * f.n + f.m; }
-
 /// A work item is some tokens and a chunk of channels.
 kernel_plan plan_slices(const facts& f, const std::string& family, const feeds& from, std::int64_t tokens)
 {
@@ -39,38 +24,23 @@ kernel_plan plan_slices(const facts& f, const std::string& family, const feeds& 
     return k;
 }
 
-/// Lanes share single numbers.
-kernel_plan plan_numbers(const facts& f, const std::string& family, const feeds& from)
-{
-    const std::int32_t block = f.is_host ? 1 : 256;
-    kernel_plan k = start(f, family, arguments_of(family, from), block);
-    k.grid.items_per_group = f.is_host ? 4096 : block;
-    return k;
-}
-
-feed constant(slot parameter, std::int64_t value)
-{
-    return {.parameter = parameter, .what = slot::zero, .bytes_fixed = value};
-}
-
-/// Of a kernel that knows neither streams nor channels: the name says no more than the key holds.
-void name(kernel_plan& k, jit::dtype type)
-{
-    k.hidden_dim = k.n_streams = 0;
-    k.dtype = to_string(type);
-    k.symbol_base = "mhc_" + k.family + "_" + k.dtype;
-}
-
 /// A limit's gradient keeps no step.
 bool is_implicit(const facts& f) { return f.spec.options.gradient == jit::sinkhorn_gradient::implicit; }
 
-void add_sinkhorn_gradient(const facts& f, bindings& b)
-{
-    add_sinkhorn(f, b);
-    b["sinkhorn_gradient"] = to_string(f.spec.options.gradient);
-}
-
 }  // namespace
+
+std::int64_t gradient_floats(const facts& f) { return balance_floats(f) + f.n * f.n + f.m; }
+
+std::int64_t history_room(const facts& f, std::int64_t floats)
+{
+    constexpr std::int64_t floats_max = 10240;  // of a work-group, which may declare 48 KB
+    const std::int64_t lanes = matrix_lanes(f);
+    std::int64_t room = history_floats(f);
+    if (f.is_host || room == 0) return 0;
+    // Lanes that share a matrix follow those of the one before in LDS' 32 banks.
+    while ((floats + room) % 32 != lanes % 32) ++room;
+    return 64 / lanes * (floats + room) <= floats_max ? room : 0;
+}
 
 std::int64_t product_slice(const facts& f)
 {
@@ -284,54 +254,6 @@ kernel_plan plan_row_bwd(const facts& f, const std::string& family, const feeds&
     add_weight(f, k);
     add(k, {{"dtype", std::string(to_string(f.spec.dtype))}, {"weight_dtype", std::string(to_string(f.spec.weight_dtype))}});
     finish(f, k, true);
-    return k;
-}
-
-kernel_plan plan_sum_rows(const facts& f, feeds from, std::int64_t tokens_per_row, std::int64_t width)
-{
-    from.push_back(constant(slot::tokens_per_row, tokens_per_row));
-    from.push_back(constant(slot::width, width));
-    kernel_plan k = plan_numbers(f, "sum_rows", from);
-    k.grid.tokens_per_unit = tokens_per_row * rows_of_sum;
-    k.grid.items_per_unit = width;
-    k.bindings["rows_of_sum"] = fmt::to_string(rows_of_sum);
-    name(k, jit::dtype::fp32);
-    return k;
-}
-
-kernel_plan plan_transition_sums(const facts& f, const feeds& from)
-{
-    kernel_plan k = plan_numbers(f, "transition_sums", from);
-    k.grid.items_per_unit = f.n * (f.n + 1);
-    add(k, {{"layout", std::string(to_string(f.spec.options.layout))}, {"parts", fmt::to_string(transition_parts(f))}});
-    finish(f, k, true);
-    return k;
-}
-
-kernel_plan plan_finish(const facts& f, feeds from, bool is_weight, const vector_part& part)
-{
-    from.push_back(constant(slot::tokens_per_row, part.tokens_per_row));
-    from.push_back(constant(slot::first, part.first));
-    // A projection's rows are known at launch alone, where they are all that there is.
-    const bool is_known = part.width != 0;
-    from.push_back(is_known ? constant(slot::width, part.width) : feed{slot::width, slot::fn_size});
-    from.push_back(is_known ? constant(slot::length, part.length) : feed{slot::length, slot::fn_size});
-    kernel_plan k = plan_numbers(f, is_weight ? "finish_weight" : "finish_vector", from);
-    k.grid.ignores_tokens = k.runs_without_tokens = true;
-    k.grid.items_per_unit = part.length;
-    name(k, is_weight ? f.spec.weight_dtype : jit::dtype::fp32);
-    return k;
-}
-
-kernel_plan plan_finish_fn(const facts& f, const feeds& from)
-{
-    kernel_plan k = plan_numbers(f, "finish_fn", from);
-    k.grid.ignores_tokens = k.runs_without_tokens = true;
-    k.grid.items_per_unit = f.n * f.C;
-    add(k, {{"hidden_dim", fmt::to_string(f.C)},
-            {"fn_order", std::string(to_string(f.spec.fn_order))},
-            {"tokens_per_sum", fmt::to_string(tokens_of_matrix_sum)}});
-    finish(f, k, true, true, f.spec.weight_dtype);
     return k;
 }
 

@@ -10,11 +10,15 @@ namespace mhc::codegen {
 /// Tokens that a first sum over tokens adds up, and rows of sums that a second one does: constants, since they are the order
 /// of the sums (templates/device/token_sums.hpp).
 inline constexpr std::int64_t tokens_of_weight_sum = 8, tokens_of_matrix_sum = 256, rows_of_sum = 128;
-/// Of a sum whose rows are tokens.
-inline constexpr std::int64_t tokens_of_sum = rows_of_sum;
+/// Of a sum whose rows are tokens; and of one that plan_slices_bwd makes.
+inline constexpr std::int64_t tokens_of_sum = rows_of_sum, tokens_of_slices = 16;
 
 /// Floats that the factors of Sinkhorn's steps take for one token.
 std::int64_t history_floats(const facts& f);
+/// Those of LDS for them, beside `floats` others; 0: they are too many, and in memory.
+std::int64_t history_room(const facts& f, std::int64_t floats);
+/// LDS of one token: `gradient_floats` of templates/device/coefficients_gradient.hpp.
+std::int64_t gradient_floats(const facts& f);
 
 /// Channels that one wave sums before sums are added: shorter than the forward's, since a token has one work-group.
 std::int64_t product_slice(const facts& f);
@@ -70,13 +74,14 @@ kernel_plan plan_tile_factors(const facts& f, const std::string& family, const f
 kernel_plan plan_gradient_tiles(const facts& f, const std::string& family, const feeds& from, std::int64_t rows_max);
 
 /// Whether the projection made again and plan_pre_products are one kernel, which plan_fn_factors arranges fn for. The sums
-/// of its slices, `group_slices`, are added by plan_pre_gradient_sums, which makes pre too. "project_products",
-/// "transition_products", which makes the streams too, or "dynamic_products".
+/// of its slices, `group_slices`, are added by plan_slices_bwd, "pre_slices_bwd", "head_slices_bwd" or "dynamic_slices_bwd",
+/// which makes pre, or the layer's coefficients, and d_proj as the tiles take it. "project_products", "transition_products",
+/// which makes the streams too, or "dynamic_products".
 bool has_group_projection(const facts& f);
 std::int64_t group_slices(const facts& f);
 kernel_plan plan_fn_factors(const facts& f, const std::string& family, const feeds& from, std::int64_t rows_max);
 kernel_plan plan_project_products(const facts& f, const std::string& family, const feeds& from, std::int64_t rows_max);
-kernel_plan plan_pre_gradient_sums(const facts& f, const feeds& from, std::int64_t rows);
+kernel_plan plan_slices_bwd(const facts& f, const std::string& family, const feeds& from, std::int64_t rows);
 
 /// Whether post and the pre after it have their gradients at once: the streams between them are made where they are used.
 /// plan_transition_sums adds the products of `transition_parts` parts of the channels.
@@ -87,11 +92,10 @@ kernel_plan plan_stream_tiles(const facts& f, const std::string& family, const f
 kernel_plan plan_transition_sums(const facts& f, const feeds& from);
 
 /// Whether mHC.cu's layer with coefficients of each token has kernels of both kinds: "dynamic_products" of
-/// plan_project_products, of whose slices plan_dynamic_sums adds up `row_products` numbers of a token, and
+/// plan_project_products, of whose slices plan_slices_bwd adds up `row_products` numbers of a token, and
 /// "dynamic_row_tiles_bwd" of plan_stream_tiles, so that the gradient of the sum of streams is not stored.
 bool has_layer_groups(const facts& f);
 std::int64_t row_products(const facts& f);
-kernel_plan plan_dynamic_sums(const facts& f, const feeds& from);
 
 /// "pre_row_bwd", "layer_row_bwd": where there is a norm, what that kernel reads as the gradient of the sum of streams.
 kernel_plan plan_row_bwd(const facts& f, const std::string& family, const feeds& from);
@@ -106,9 +110,14 @@ struct vector_part {
 /// Their sums over all rows, in float or in the weights' type.
 kernel_plan plan_finish(const facts& f, feeds from, bool is_weight, const vector_part& part);
 
+/// The gradients of fn of `rows` rows, as they lie, from matrix_sums, and of base and `scales` scales from sums of
+/// `affine_tokens` tokens each.
+kernel_plan plan_finish_pre(const facts& f, const feeds& from, std::int64_t rows, std::int64_t scales,
+                            std::int64_t affine_tokens);
+
 /// The gradients of all parameters of mHC.cu's layer with coefficients of each token, those of phi from matrix_sums, of the
-/// norm's weight from sums of `weight_tokens` tokens each, and the others from plan_sum_rows.
-kernel_plan plan_finish_layer(const facts& f, const feeds& from, std::int64_t weight_tokens);
+/// norm's weight from sums of `weight_tokens` tokens each, and the others from those of `affine_tokens`.
+kernel_plan plan_finish_layer(const facts& f, const feeds& from, std::int64_t weight_tokens, std::int64_t affine_tokens);
 
 /// The gradients of fn and of its norm's weight from matrix_sums, where f.arranges_fn().
 kernel_plan plan_finish_fn(const facts& f, const feeds& from);

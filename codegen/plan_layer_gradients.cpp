@@ -29,20 +29,19 @@ namespace {
 
 /// What the kernels of a layer with coefficients of each token leave each other.
 struct dynamic_feeds {
-    feed coefficients, norm, d_coefficients, d_proj, d_sqsum, affine, history, matrix;
+    feed coefficients, norm, d_sqsum, history, matrix;
 };
 
-/// d_phi, d_b and d_alpha, and d_weight from sums of `weight_tokens` tokens each.
+/// d_phi, d_b and d_alpha, and d_weight from sums of `weight_tokens` tokens each, and of `affine_tokens`.
 void add_layer_sums(const facts& f, operator_plan& made, areas& space, const dynamic_feeds& of, const feed& weight_sums,
-                    std::int64_t weight_tokens)
+                    std::int64_t weight_tokens, const feed& affine, std::int64_t affine_tokens)
 {
     const bool is_few = weight_tokens == tokens_of_matrix_sum;  // as many rows as the matrices' sums
-    const feed affine = add_first_sums(f, made, space, of.affine, 1, f.m + 3, slot::tokens);
     const feed weight =
         is_few ? weight_sums : add_first_sums(f, made, space, weight_sums, weight_tokens, f.C, slot::d_weight);
     made.kernels.push_back(plan_finish_layer(f,
                                              {as(slot::totals, of.matrix), as(slot::d_row, weight), as(slot::sums, affine)},
-                                             is_few ? weight_tokens : weight_tokens * rows_of_sum));
+                                             is_few ? weight_tokens : weight_tokens * rows_of_sum, affine_tokens));
 }
 
 /// Where the rows are read twice: for the projection and all products, and for d_x and the parameters' sums.
@@ -53,18 +52,16 @@ void add_layer_groups(const facts& f, operator_plan& made, areas& space, const d
     const feed products = space.of_tokens(slot::sums, slices * row_products(f)), factors = space.factors(f.m);
     const feed splits{.parameter = slot::splits, .what = slot::zero, .bytes_fixed = slices};
     const feed weight_sums = space.of_sums(slot::totals, f.C, tokens_of_matrix_sum);
+    const feed affine = space.of_sums(slot::sums, f.m + 3, tokens_of_slices);
     made.kernels.push_back(plan_fn_factors(f, "dynamic_fn_factors", {factors}, f.m));
     made.kernels.push_back(plan_project_products(f, "dynamic_products", {factors, proj, sqsum, products}, f.m));
-    made.kernels.push_back(
-        plan_coefficients(f, "dynamic_coefficients", {splits, proj, sqsum, as(slot::workspace, of.coefficients)}));
-    made.kernels.push_back(plan_dynamic_sums(f, {splits, products, of.coefficients, of.d_coefficients, of.norm}));
-    made.kernels.push_back(plan_coefficients_bwd(
-        f, "dynamic_coefficients_bwd",
-        {splits, proj, sqsum, of.d_coefficients, of.history, of.d_proj, of.d_sqsum, of.affine}, false));
-    made.kernels.push_back(plan_tile_factors(f, "dynamic_tile_factors", {of.d_proj, factors}, f.m));
+    made.kernels.push_back(plan_slices_bwd(
+        f, "dynamic_slices_bwd",
+        {splits, proj, sqsum, products, of.history, of.coefficients, of.norm, factors, of.d_sqsum, as(slot::totals, affine)},
+        f.m));
     made.kernels.push_back(plan_stream_tiles(f, "dynamic_row_tiles_bwd",
                                              {of.norm, of.coefficients, of.d_sqsum, factors, of.matrix, weight_sums}, f.m));
-    add_layer_sums(f, made, space, of, weight_sums, tokens_of_matrix_sum);
+    add_layer_sums(f, made, space, of, weight_sums, tokens_of_matrix_sum, affine, tokens_of_slices);
 }
 
 }  // namespace
@@ -73,15 +70,14 @@ void add_dynamic_layer_gradient(const facts& f, operator_plan& made, areas& spac
 {
     const dynamic_feeds of = {.coefficients = space.of_tokens(slot::coefficients, f.m),
                               .norm = space.of_tokens(slot::norm, 2),
-                              .d_coefficients = space.of_tokens(slot::d_coefficients, f.m),
-                              .d_proj = space.of_tokens(slot::d_proj, f.m),
                               .d_sqsum = space.of_tokens(slot::d_sqsum, 1),
-                              .affine = space.of_tokens(slot::sums, f.m + 3),
                               .history = space.of_tokens(slot::history, history_floats(f)),
                               .matrix = space.of_sums(slot::sums, f.m * f.n * f.C, tokens_of_matrix_sum)};
     if (has_layer_groups(f)) return add_layer_groups(f, made, space, of);
     const feed proj = space.of_tokens(slot::proj, f.project_slices() * f.m),
                sqsum = space.of_tokens(slot::sqsum, f.project_slices());
+    const feed affine = space.of_tokens(slot::sums, f.m + 3);
+    const feed d_coefficients = space.of_tokens(slot::d_coefficients, f.m), d_proj = space.of_tokens(slot::d_proj, f.m);
     const feed weight_sums = space.of_sums(slot::sums, f.C, tokens_of_weight_sum);
     made.kernels.push_back(plan_project(f, "project_three", {proj, sqsum}));
     made.kernels.push_back(
@@ -89,26 +85,25 @@ void add_dynamic_layer_gradient(const facts& f, operator_plan& made, areas& spac
     const bool has_tiles = has_gradient_tiles(f), is_once = has_tiles && reads_layer_once(f);
     const feed d_row = space.of_tokens(slot::d_row, has_tiles ? f.C : 0);
     if (is_once)
-        made.kernels.push_back(
-            plan_layer_once(f, "layer_once_bwd", {of.coefficients, of.d_coefficients, weight_sums, d_row}));
+        made.kernels.push_back(plan_layer_once(f, "layer_once_bwd", {of.coefficients, d_coefficients, weight_sums, d_row}));
     else
-        made.kernels.push_back(plan_layer_products(f, {of.coefficients, of.norm, of.d_coefficients}));
-    made.kernels.push_back(
-        plan_coefficients_bwd(f, "dynamic_coefficients_bwd",
-                              {proj, sqsum, of.d_coefficients, of.history, of.d_proj, of.d_sqsum, of.affine}, false));
+        made.kernels.push_back(plan_layer_products(f, {of.coefficients, of.norm, d_coefficients}));
+    made.kernels.push_back(plan_coefficients_bwd(
+        f, "dynamic_coefficients_bwd", {proj, sqsum, d_coefficients, of.history, d_proj, of.d_sqsum, affine}, false));
     if (has_tiles) {
         if (!is_once)
             made.kernels.push_back(plan_row_bwd(f, "layer_row_bwd", {of.coefficients, of.norm, weight_sums, d_row}));
         const feed factors = space.factors(f.m);
-        made.kernels.push_back(plan_tile_factors(f, "dynamic_tile_factors", {of.d_proj, factors}, f.m));
+        made.kernels.push_back(plan_tile_factors(f, "dynamic_tile_factors", {d_proj, factors}, f.m));
         made.kernels.push_back(
             plan_gradient_tiles(f, "dynamic_tiles_bwd", {d_row, of.coefficients, of.d_sqsum, factors, of.matrix}, f.m));
     } else {
         made.kernels.push_back(
-            plan_input_bwd(f, "dynamic_input_bwd", {of.coefficients, of.norm, of.d_proj, of.d_sqsum, weight_sums}));
-        made.kernels.push_back(plan_matrix_sums(f, {of.d_proj, of.matrix, one_split}, f.m));
+            plan_input_bwd(f, "dynamic_input_bwd", {of.coefficients, of.norm, d_proj, of.d_sqsum, weight_sums}));
+        made.kernels.push_back(plan_matrix_sums(f, {d_proj, of.matrix, one_split}, f.m));
     }
-    add_layer_sums(f, made, space, of, weight_sums, tokens_of_weight_sum);
+    const feed affine_sums = add_first_sums(f, made, space, affine, 1, f.m + 3, slot::tokens);
+    add_layer_sums(f, made, space, of, weight_sums, tokens_of_weight_sum, affine_sums, tokens_of_sum);
 }
 
 }  // namespace mhc::codegen

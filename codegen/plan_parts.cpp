@@ -27,6 +27,12 @@ void add_sinkhorn(const facts& f, bindings& b)
     b["sinkhorn_eps"] = real(o.eps_mode == jit::sinkhorn_eps_mode::none ? 0.0F : o.sinkhorn_eps);
 }
 
+void add_sinkhorn_gradient(const facts& f, bindings& b)
+{
+    add_sinkhorn(f, b);
+    b["sinkhorn_gradient"] = to_string(f.spec.options.gradient);
+}
+
 namespace {
 
 /// The device header that names the hardware.

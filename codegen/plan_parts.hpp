@@ -19,6 +19,7 @@ std::string real(float v);
 bindings rows_of(const facts& f, std::int64_t chunk);
 
 void add_sinkhorn(const facts& f, bindings& b);
+void add_sinkhorn_gradient(const facts& f, bindings& b);
 void add_sigmoids(const facts& f, kernel_plan& k, bool has_post);
 /// What a kernel needs to know of the streams that it makes as post does.
 void add_post(const facts& f, kernel_plan& k);

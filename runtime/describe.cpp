@@ -128,6 +128,7 @@ std::vector<std::string> tensors_that_want(const codegen::kernel_plan& k)
     if (k.only_if == slot::tokens) return {};
     if (k.only_if == slot::affine_is_wanted) return {"d_scale", "d_base"};
     if (k.only_if == slot::fn_is_wanted) return {"d_fn", "d_fn_norm_weight"};
+    if (k.only_if == slot::pre_is_wanted) return {"d_fn", "d_scale", "d_base"};
     return {std::string(name_of(k.only_if))};
 }
 

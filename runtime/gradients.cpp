@@ -72,6 +72,7 @@ void collect_projection(launch_check& c, const Args& a, std::int64_t rows)
 {
     collect_fn(c, a);
     collect_scale_and_base(c, a);
+    c.number(slot::pre_is_wanted, a.d_fn != nullptr || a.d_scale != nullptr || a.d_base != nullptr ? 1 : 0);
     c.norm_weight(a.norm_weight);
     c.norm_weight_gradient(a.d_norm_weight);
     c.data_in(slot::d_layer_input, a.d_layer_input);

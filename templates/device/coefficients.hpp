@@ -165,16 +165,6 @@ MHC_DEVICE void token_coefficients(Grid at, float* shared, projected from, affin
     });
 }
 
-/// to[t, i] = sum_s parts[s, t, i] over the splits in their order, and given[t, i] where that is not null.
-template <int n, class Grid>
-MHC_DEVICE void sums_of_splits(Grid at, float* to, const float* parts, const float* given, i64 splits, i64 tokens, i64 valid)
-{
-    for (i64 e = at.group * Grid::block + at.thread(); e < valid * n; e += at.groups * Grid::block) {
-        const float sum = sum_of_splits(parts + e, tokens * n, splits);
-        to[e] = given ? sum + given[e] : sum;
-    }
-}
-
 /// proj[s, t, r] and sqsum[s, t] of `splits` splits from `parts` [slices, T, rows] and `squares` [slices, T]: a split has
 /// some slices that follow each other, one of each where there are as many, and those past the slices have none.
 template <int slices, class Grid>

@@ -33,8 +33,9 @@ template <int n>
 constexpr int gradient_floats = balance<n>::floats + n* n + n* n + 2 * n;
 
 /// The matrix's part of the gradient of z, in `gradient`.
-template <matrix M, class Options, int n, int lanes, class Z>
-MHC_DEVICE void matrix_gradient(balance<n> s, float* gradient, const float* d_mix, float* history, int lane, float eps, Z z)
+template <matrix M, class Options, int n, int lanes, class Z, class PutMix>
+MHC_DEVICE void matrix_gradient(balance<n> s, float* gradient, const float* d_mix, float* history, int lane, float eps, Z z,
+                                PutMix put_mix)
 {
     for (int e = lane; e < n * n; e += lanes) {
         if (M == matrix::balanced) s.entries[e] = z(2 * n + e);
@@ -42,8 +43,9 @@ MHC_DEVICE void matrix_gradient(balance<n> s, float* gradient, const float* d_mi
     }
     // What follows `gradient` are 2 n numbers and then the matrix that d_mix is by now a copy of, or nothing yet.
     if constexpr (M == matrix::balanced)
-        balanced_gradient<Options, n, lanes>(s, gradient, history, gradient + n * n + 2 * n, lane, eps,
-                                             [=](int e) MHC_INLINE { return z(2 * n + e); });
+        balanced_gradient<Options, n, lanes>(
+            s, gradient, history, gradient + n * n + 2 * n, lane, eps, [=](int e) MHC_INLINE { return z(2 * n + e); },
+            put_mix);
     wave_sync();
 }
 
@@ -80,6 +82,66 @@ MHC_DEVICE float keep_sums(float* to, projected from, i64 t, i64 tokens, int lan
     return squares;
 }
 
+/// Rows of a token's gradients, null for zeros.
+struct token_gradients {
+    const float *pre, *post, *mix;
+};
+
+/// z of a token's rows from the sums of its splits: `products` of them, and r.
+template <int n>
+struct token_z {
+    const float* products;
+    float r;
+    affine by;
+
+    MHC_MEMBER float normalised(int o) const { return products[o] * r; }
+    MHC_MEMBER float scale(int o) const { return o < n ? *by.scale_pre : o < 2 * n ? *by.scale_post : *by.scale_res; }
+    MHC_MEMBER float base(int o) const
+    {
+        return o < n ? by.base_pre[o] : o < 2 * n ? by.base_post[o - n] : by.base_res[o - 2 * n];
+    }
+    MHC_MEMBER float operator()(int o) const { return fma(normalised(o), scale(o), base(o)); }
+};
+
+/// d_Q of a token, in lane 0, from the gradients of its coefficients. put(o, z, d_P) gets what row o has, put_mix(e, v) the
+/// balanced matrix, each from one lane. sums [affine_width] are written where the token is live. `s` has gradient_floats,
+/// `kept` the history of the matrix.
+template <matrix M, class Options, int n, int K, int lanes, class Put, class PutMix>
+MHC_DEVICE float token_gradient(balance<n> s, int lane, bool is_live, const token_z<n>& z, token_gradients given,
+                                float* kept, float* sums, coefficient_constants k, Put put, PutMix put_mix)
+{
+    constexpr int m = rows_of_z<M, n>, width = affine_width<M, n>;
+    float *const gradient = s.entries + balance<n>::floats, *const products = gradient + n * n;
+    if constexpr (M != matrix::none)
+        matrix_gradient<M, Options, n, lanes>(s, gradient, given.mix, kept, lane, k.sinkhorn_eps, z, put_mix);
+    for (int o = lane; o < m; o += lanes) {
+        const float value = z(o), d_z = z_gradient<n>(o, value, given.pre, given.post, gradient, k.post_mult);
+        products[o] = d_z * z.normalised(o);
+        if (!is_live) continue;
+        sums[o] = d_z;
+        put(o, value, d_z * z.scale(o) * z.r);
+    }
+    wave_sync();
+    // The scales' sums, a lane each: of pre, of post and of the matrix.
+    for (int part = lane; part < width - m; part += lanes) {
+        const int begin = part * n, end = part == 2 ? m : begin + n;
+        float parts[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+        for (int o = begin; o < end; o += 4) {
+#pragma unroll
+            for (int i = 0; i < 4; ++i)  // numbers of parts must be constants, or they are no registers
+                if (o + i < end) parts[i] += products[o + i];
+        }
+        const float total = sum_of(parts);
+        s.entries[part] = total;
+        if (is_live) sums[m + part] = total;
+    }
+    wave_sync();
+    if (lane != 0 || !is_live) return 0.0f;
+    float total = *z.by.scale_pre * s.entries[0];
+    if (M != matrix::none) total = fma(*z.by.scale_res, s.entries[2], fma(*z.by.scale_post, s.entries[1], total));
+    return -0.5f * z.r * z.r * (1.0f / float(K)) * total;
+}
+
 /// d_proj [S, T, m] and d_sqsum [S, T], the same for each split since the splits are summed, and sums [T, affine_width].
 /// Of all `tokens` the first `valid` are read and written. LDS of a token: gradient_floats, the projection's rows, and Room.
 template <matrix M, class Options, int n, int K, int Room, class Grid>
@@ -87,55 +149,24 @@ MHC_DEVICE void token_coefficients_gradient(Grid at, float* shared, projected fr
                                             float* history, float* d_proj, float* d_sqsum, i64 splits, float* sums,
                                             i64 tokens, i64 valid, coefficient_constants k)
 {
-    constexpr int m = rows_of_z<M, n>, lanes = lanes_of(n, Grid::wave_size), width = affine_width<M, n>;
+    constexpr int m = rows_of_z<M, n>, lanes = lanes_of(n, Grid::wave_size);
     constexpr int floats = gradient_floats<n> + m;
     for_each_matrix<n, floats + Room>(at, shared, valid, [=](i64 t, bool is_live, balance<n> s, int lane) MHC_INLINE {
-        float *const gradient = s.entries + balance<n>::floats, *const products = gradient + n * n;
         float* const projections = s.entries + gradient_floats<n>;
         const float squares = keep_sums<m, lanes>(projections, from, t, tokens, lane);
-        const float r = 1.0f / square_root(squares * (1.0f / float(K)) + k.rms_eps);
-        auto scale_of = [=](int o) MHC_INLINE { return o < n ? *by.scale_pre : o < 2 * n ? *by.scale_post : *by.scale_res; };
-        auto normalised = [=](int o) MHC_INLINE { return projections[o] * r; };
-        auto z = [=](int o) MHC_INLINE {
-            const float base = o < n ? by.base_pre[o] : o < 2 * n ? by.base_post[o - n] : by.base_res[o - 2 * n];
-            return fma(normalised(o), scale_of(o), base);
-        };
+        float* kept = nullptr;
+        if constexpr (M == matrix::balanced) kept = history_place<Options, n, Room>(s.entries + floats, history, t);
         auto row = [=](const float* all, i64 token) MHC_INLINE { return all ? all + t * token : nullptr; };
-        if constexpr (M != matrix::none) {
-            float* kept = nullptr;
-            if constexpr (M == matrix::balanced) kept = history_place<Options, n, Room>(s.entries + floats, history, t);
-            matrix_gradient<M, Options, n, lanes>(s, gradient, row(given.mix, given.mix_token), kept, lane, k.sinkhorn_eps,
-                                                  z);
-        }
-        for (int o = lane; o < m; o += lanes) {
-            const float d_z = z_gradient<n>(o, z(o), row(given.pre, given.pre_token), row(given.post, given.post_token),
-                                            gradient, k.post_mult);
-            products[o] = d_z * normalised(o);
-            if (!is_live) continue;
-            sums[t * width + o] = d_z;
-            for (i64 split = 0; split < splits; ++split) d_proj[(split * tokens + t) * m + o] = d_z * scale_of(o) * r;
-        }
-        wave_sync();
-        // The scales' sums, a lane each: of pre, of post and of the matrix.
-        for (int part = lane; part < width - m; part += lanes) {
-            const int begin = part * n, end = part == 2 ? m : begin + n;
-            float parts[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-            for (int o = begin; o < end; o += 4) {
-#pragma unroll
-                for (int k = 0; k < 4; ++k)  // numbers of parts must be constants, or they are no registers
-                    if (o + k < end) parts[k] += products[o + k];
-            }
-            const float total = sum_of(parts);
-            s.entries[part] = total;
-            if (is_live) sums[t * width + m + part] = total;
-        }
-        wave_sync();
-        if (lane == 0 && is_live) {
-            float total = *by.scale_pre * s.entries[0];
-            if (M != matrix::none) total = fma(*by.scale_res, s.entries[2], fma(*by.scale_post, s.entries[1], total));
-            const float d_squares = -0.5f * r * r * (1.0f / float(K)) * total;
+        const float d_squares = token_gradient<M, Options, n, K, lanes>(
+            s, lane, is_live, {projections, inverse_rms<K>(squares, k), by},
+            {row(given.pre, given.pre_token), row(given.post, given.post_token), row(given.mix, given.mix_token)}, kept,
+            sums + t * affine_width<M, n>, k,
+            [=](int o, float, float d_product) MHC_INLINE {
+                for (i64 split = 0; split < splits; ++split) d_proj[(split * tokens + t) * m + o] = d_product;
+            },
+            no_matrix{});
+        if (lane == 0 && is_live)
             for (i64 split = 0; split < splits; ++split) d_sqsum[split * tokens + t] = d_squares;
-        }
     });
 }
 
@@ -155,7 +186,7 @@ MHC_DEVICE void static_coefficients_gradient(Grid at, float* shared, const float
         // Without tokens there is no history to write to, and nothing but zeros to take back.
         if (count > 0)
             matrix_gradient<matrix::balanced, Options, n, lanes>(s, gradient, given + 2 * n, history, lane, k.sinkhorn_eps,
-                                                                 z);
+                                                                 z, no_matrix{});
         else
             for (int e = lane; e < n * n; e += lanes) gradient[e] = 0.0f;
         for (int o = lane; o < m && is_live; o += lanes) {

@@ -82,14 +82,15 @@ MHC_DEVICE void keep_group_fn(Grid at, uint4* to, Matrix fn, int stream, int fir
     }
 }
 
-/// d_proj's octets of rows, of a tile's tokens, of which there are `left`.
-template <class Tile, class Grid>
-MHC_DEVICE void keep_group_d_proj(Grid at, uint4* to, const float* d_proj, int left, int fn_rows)
+/// d_proj's octets of rows, of Tokens of a tile's tokens, of which there are `left`; a token's rows begin `distance` numbers
+/// after those of the one before.
+template <class Tile, int Tokens, class Grid>
+MHC_DEVICE void keep_group_d_proj(Grid at, uint4* to, const float* d_proj, int distance, int left, int fn_rows)
 {
-    for (int e = at.thread(); e < Tile::octets * Tile::tokens; e += Grid::block) {
+    for (int e = at.thread(); e < Tile::octets * Tokens; e += Grid::block) {
         const int token = e / Tile::octets, octet = e % Tile::octets;  // neighbours in memory
         vec<float, 8> v = splat<8>(0.0f);
-        const float* const from = d_proj + token * fn_rows + octet * 8;
+        const float* const from = d_proj + token * distance + octet * 8;
 #pragma unroll
         for (int r = 0; r < 8; ++r)
             if (token < left && octet * 8 + r < fn_rows) v[r] = from[r];
@@ -111,24 +112,18 @@ MHC_DEVICE void arrange_group_fn(Grid at, float* arranged, Matrix fn, int fn_row
     }
 }
 
-/// d_proj alone, of the first `valid` tokens. A work item is a tile's.
-template <class Tile, int, class Grid, class Matrix>
-MHC_DEVICE void arrange_group_d_proj(Grid at, float* arranged, const float* d_proj, Matrix, int fn_rows, i64 valid)
-{
-    uint4* const to = reinterpret_cast<uint4*>(arranged);
-    for (i64 tile = at.group; tile * Tile::tokens < valid; tile += at.groups) {
-        const i64 first = tile * Tile::tokens;
-        const int left = int(valid - first < Tile::tokens ? valid - first : Tile::tokens);
-        keep_group_d_proj<Tile>(at, to + arranged_factors<Tile>::d_proj_at(tile), d_proj + first * fn_rows, left, fn_rows);
-    }
-}
-
-/// Both.
+/// fn, and d_proj of the first `valid` tokens. A work item is a stream and some channels, then a tile's tokens.
 template <class Tile, int WeightAlign, class Grid, class Matrix>
 MHC_DEVICE void arrange_group_factors(Grid at, float* arranged, const float* d_proj, Matrix fn, int fn_rows, i64 valid)
 {
     arrange_group_fn<Tile, WeightAlign>(at, arranged, fn, fn_rows);
-    arrange_group_d_proj<Tile, WeightAlign>(at, arranged, d_proj, fn, fn_rows, valid);
+    uint4* const to = reinterpret_cast<uint4*>(arranged);
+    for (i64 tile = at.group; tile * Tile::tokens < valid; tile += at.groups) {
+        const i64 first = tile * Tile::tokens;
+        const int left = int(valid - first < Tile::tokens ? valid - first : Tile::tokens);
+        keep_group_d_proj<Tile, Tile::tokens>(at, to + arranged_factors<Tile>::d_proj_at(tile), d_proj + first * fn_rows,
+                                              fn_rows, left, fn_rows);
+    }
 }
 
 }  // namespace mhc

@@ -65,32 +65,4 @@ struct layer_token {
     }
 };
 
-/// d_coefficients[t] [n + n + n*n] and norm[t] = e0, e1 from the products' splits [s, t] and the coefficients of token t at
-/// t * coefficients_token. A work-group has `together` tokens, of whose products `shared` has room for the sums.
-template <int n, int C, layout L, int together, class Grid>
-MHC_DEVICE void sum_layer_products(Grid at, float* shared, const float* products, i64 splits, const float* coefficients,
-                                   float* d_coefficients, float* norm, i64 tokens, i64 valid, i64 coefficients_token,
-                                   float eps)
-{
-    constexpr int count = products_of_rows<n>::count, m = n * n + 2 * n;
-    for (i64 first = i64(at.group) * together; first < valid; first += i64(at.groups) * together) {
-        const int left = int(valid - first < together ? valid - first : together);
-        for (int e = at.thread(); e < left * count; e += Grid::block)
-            shared[e] = sum_of_splits(products + first * count + e, tokens * count, splits);
-        barrier();
-        for (int e = at.thread(); e < left * m; e += Grid::block) {
-            const int token = e / m;
-            const i64 t = first + token;
-            const layer_token<n> of = {shared + token * count, coefficients + t * coefficients_token};
-            const norm_terms terms = of.template terms<C>(eps);
-            d_coefficients[first * m + e] = of.template gradient<L>(e % m, terms);
-            if (e % m == 0) {
-                norm[2 * t] = terms.e0;
-                norm[2 * t + 1] = terms.e1;
-            }
-        }
-        barrier();  // before the next tokens' sums take their places
-    }
-}
-
 }  // namespace mhc

@@ -171,9 +171,14 @@ MHC_DEVICE void step_back_in_lane(matrix_in_lane<n>& s, float (&gradient)[n][n],
     }
 }
 
-/// steps_on_entries and entries_back by the one lane that calls it.
-template <class Options, int n>
-MHC_DEVICE void entries_and_back_in_lane(balance<n> s, float* to, step_history<Options, n> history, float eps)
+/// For whom the balanced matrix itself is of no use.
+struct no_matrix {
+    MHC_MEMBER void operator()(int, float) const {}
+};
+
+/// steps_on_entries and entries_back by the one lane that calls it; put(e, v) gets the balanced matrix.
+template <class Options, int n, class Put>
+MHC_DEVICE void entries_and_back_in_lane(balance<n> s, float* to, step_history<Options, n> history, float eps, Put put)
 {
     using plan = sinkhorn_steps<Options>;
     constexpr axis even = plan::axis_on_entries(0), odd = plan::axis_on_entries(1);
@@ -184,7 +189,10 @@ MHC_DEVICE void entries_and_back_in_lane(balance<n> s, float* to, step_history<O
 #pragma unroll
     for (int a = 0; a < n; ++a) {
 #pragma unroll
-        for (int b = 0; b < n; ++b) gradient[a][b] = to[a * n + b] * (own.factors[0][a] * own.factors[1][b]);
+        for (int b = 0; b < n; ++b) {
+            put(a * n + b, own.entries[a][b] * own.factors[0][a] * own.factors[1][b]);
+            gradient[a][b] = to[a * n + b] * (own.factors[0][a] * own.factors[1][b]);
+        }
     }
     if constexpr (count % 2 == 1) step_back_in_lane<even, Options, n>(own, gradient, history, count - 1);
     MHC_SHORT_LOOP
@@ -228,23 +236,27 @@ MHC_DEVICE void start_back(balance<n> s, float* gradient, step_history<Options, 
 }
 
 /// `s` holds logits, `gradient` [n, n] the gradient of the balanced matrix, which becomes that of the logits, exactly or of
-/// the limit; logit(e) gives them again. history has room for the factors of every step, or `room` is [n, n].
-template <class Options, int n, int lanes, class Logit>
+/// the limit; logit(e) gives them again. history has room for the factors of every step, or `room` is [n, n]. put(e, v)
+/// gets the balanced matrix.
+template <class Options, int n, int lanes, class Logit, class Put = no_matrix>
 MHC_DEVICE void balanced_gradient(balance<n> s, float* gradient, float* history, float* room, int lane, float eps,
-                                  Logit logit)
+                                  Logit logit, Put put = {})
 {
     if constexpr (Options::is_implicit) {
         sinkhorn<Options, n, lanes>(s, lane, eps);
+        for (int e = lane; e < n * n; e += lanes) put(e, s.entries[e]);
         limit_gradient<Options, n, lanes>(s, gradient, room, lane, logit);
     } else {
         const step_history<Options, n> kept = {history};
         start_entries<Options, n, lanes>(s, lane, eps, kept);
         if constexpr (balances_in_lanes<n>) {
-            if (lane == 0) entries_and_back_in_lane<Options, n>(s, gradient, kept, eps);
+            if (lane == 0) entries_and_back_in_lane<Options, n>(s, gradient, kept, eps, put);
             wave_sync();
         } else {
             steps_on_entries<entry_steps<Options>, n, lanes>(s, lane, eps, kept);
             wave_sync();
+            for (int e = lane; e < n * n; e += lanes)
+                put(e, s.entries[e] * s.factor(axis::row, e / n) * s.factor(axis::col, e % n));
             entries_back<Options, n, lanes>(s, gradient, kept, lane);
         }
         start_back<Options, n, lanes>(s, gradient, kept, lane, logit);

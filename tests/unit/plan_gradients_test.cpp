@@ -48,13 +48,15 @@ TEST_CASE("plan: four waves together make gradients' products, and the streams' 
         CHECK(plan_of(s, "sm_90a", op).workspace_bytes_per_token < 24 * 1024);
         for (const jit::layer_spec& of : {with_norm, spec_of(2, 4096)}) CHECK(family(of, "sm_90a", op, 0) == "post");
     }
-    const operator_plan layer = plan_of(s, "sm_90a", operation::dynamic_layer_bwd);
-    std::vector<std::string> families;
-    for (const kernel_plan& k : layer.kernels) families.push_back(k.family);
-    CHECK(families == std::vector<std::string>{"dynamic_fn_factors", "dynamic_products", "dynamic_coefficients",
-                                               "dynamic_sums", "dynamic_coefficients_bwd", "dynamic_tile_factors",
-                                               "dynamic_row_tiles_bwd", "sum_rows", "finish_layer"});
-    CHECK(layer.workspace_bytes_per_token < 12 * 1024);  // no gradient of the sum of streams, which has 16 KB of float
+    using names = std::vector<std::string>;
+    CHECK(families(s, "sm_90a", operation::dynamic_layer_bwd) ==
+          names{"dynamic_fn_factors", "dynamic_products", "dynamic_slices_bwd", "dynamic_row_tiles_bwd", "finish_layer"});
+    CHECK(families(s, "sm_90a", operation::pre_bwd) ==
+          names{"fn_factors", "project_products", "pre_slices_bwd", "pre_tiles_bwd", "finish_pre"});
+    CHECK(families(s, "sm_90a", operation::head_bwd) ==
+          names{"fn_factors", "project_products", "head_slices_bwd", "pre_tiles_bwd", "finish_pre"});
+    CHECK(plan_of(s, "sm_90a", operation::dynamic_layer_bwd).workspace_bytes_per_token <
+          12 * 1024);  // no gradient of the sum of streams, which has 16 KB of float
     CHECK(family(spec_of(2, 4096), "sm_90a", operation::dynamic_layer_bwd, 0) == "project_three_tiles");
     CHECK(tiles_of(s, "sm_90a", operation::pre_project_bwd) == "gradient_tiles");  // whose splits a launch knows
     for (const std::int32_t n : {2, 4})

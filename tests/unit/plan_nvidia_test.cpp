@@ -14,11 +14,6 @@ using jit::operation;
 TEST_CASE("plan: matrix units make projections of bf16, in NVIDIA's with the mix in one kernel")
 {
     using names = std::vector<std::string>;
-    const auto families = [](const jit::layer_spec& s, const char* target, operation op) {
-        names all;
-        for (const kernel_plan& k : plan_of(s, target, op).kernels) all.push_back(k.family);
-        return all;
-    };
     const names tiles{"project_tiles", "pre_mix"}, portable{"project", "coefficients", "apply_mix"};
     const jit::layer_spec s = spec_of(4, 4096);
     for (const char* target : {"sm_90", "sm_100"}) CHECK(families(s, target, operation::pre_fwd) == tiles);

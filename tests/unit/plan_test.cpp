@@ -115,24 +115,25 @@ TEST_CASE("plan: the slices of a sum are a function of the channels and the kind
 TEST_CASE("plan: streams that nobody keeps are stored only where they are many or matrix units read them")
 {
     using names = std::vector<std::string>;
-    const auto families = [](jit::layer_spec s, const char* target) {
-        names all;
-        for (const kernel_plan& k : plan_of(s, target, operation::post_head_fwd).kernels) all.push_back(k.family);
-        return all;
-    };
     for (const char* target : {"gfx1100", "sm_80", "host:x86-64-v3"}) {
-        CHECK(families(spec_of(8, 4096), target) == names{"project_post", "head_coefficients", "apply_post"});
-        CHECK(families(spec_of(9, 4096), target) == names{"post", "project", "head_coefficients", "apply_mix"});
+        CHECK(families(spec_of(8, 4096), target, operation::post_head_fwd) ==
+              names{"project_post", "head_coefficients", "apply_post"});
+        CHECK(families(spec_of(9, 4096), target, operation::post_head_fwd) ==
+              names{"post", "project", "head_coefficients", "apply_mix"});
     }
     for (const char* target : {"sm_90", "gfx942"}) {
-        CHECK(families(spec_of(4, 4096), target) == names{"post", "project_tiles", "head_coefficients", "apply_mix"});
-        CHECK(families(spec_of(8, 4096), target) == names{"post", "project_wide", "head_coefficients", "apply_mix"});
+        CHECK(families(spec_of(4, 4096), target, operation::post_head_fwd) ==
+              names{"post", "project_tiles", "head_coefficients", "apply_mix"});
+        CHECK(families(spec_of(8, 4096), target, operation::post_head_fwd) ==
+              names{"post", "project_wide", "head_coefficients", "apply_mix"});
     }
     jit::layer_spec chosen = spec_of(4, 4096);
     chosen.norm_weight = true;
-    CHECK(families(chosen, "sm_80") == names{"project_post", "head_coefficients", "apply_post_norm"});
+    CHECK(families(chosen, "sm_80", operation::post_head_fwd) ==
+          names{"project_post", "head_coefficients", "apply_post_norm"});
     chosen.fn_order = jit::fn_order::phi;
-    CHECK(families(chosen, "sm_80") == names{"post", "arrange_fn", "project", "head_coefficients", "apply_mix_norm"});
+    CHECK(families(chosen, "sm_80", operation::post_head_fwd) ==
+          names{"post", "arrange_fn", "project", "head_coefficients", "apply_mix_norm"});
 }
 
 TEST_CASE("plan: an operator's stages and the whole have the same kernels, by key")

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "codegen/key.hpp"
 #include "codegen/plan_kernels.hpp"
@@ -21,6 +22,14 @@ inline jit::layer_spec spec_of(std::int32_t n, std::int64_t C)
 inline codegen::operator_plan plan_of(const jit::layer_spec& s, const char* target, jit::operation op)
 {
     return codegen::plan(s, codegen::parse_target(target).value(), op).value();
+}
+
+/// Those of its kernels, in order.
+inline std::vector<std::string> families(const jit::layer_spec& s, const char* target, jit::operation op)
+{
+    std::vector<std::string> all;
+    for (const codegen::kernel_plan& k : plan_of(s, target, op).kernels) all.push_back(k.family);
+    return all;
 }
 
 inline std::string key_text_of(const codegen::kernel_plan& k, const char* target)
