@@ -188,18 +188,19 @@ kernel_plan plan_project_products(const facts& f, const std::string& family, con
 kernel_plan plan_slices_bwd(const facts& f, const std::string& family, const feeds& from, std::int64_t rows)
 {
     // Of so few tokens that 2048 keep all multiprocessors busy; four such groups find place on one.
-    constexpr std::int64_t tokens = tokens_of_slices, block = 128;
+    constexpr std::int64_t tokens = tokens_of_slices, block = 256;
     const bool is_layer = is_of_layer(family), has_matrix = family != "head_slices_bwd";
     // slices_room of templates/device/slices_gradient.hpp.
-    const std::int64_t products = is_layer ? row_products(f) : f.n, coefficients = is_layer ? 2 * f.n + f.m : 0;
-    const std::int64_t floats = gradient_floats(f) + rows + 1 + products + coefficients + rows + (has_matrix ? 3 : 1);
+    const std::int64_t products = is_layer ? row_products(f) : f.n, coefficients = is_layer ? 2 * f.n : 0;
+    const std::int64_t affine = rows + (has_matrix ? 3 : 1);
+    const std::int64_t floats = gradient_floats(f) + 2 * rows + 1 + products + coefficients + affine;
     const std::int64_t room = has_matrix ? history_room(f, floats) : 0;
     kernel_plan k = start(f, family, arguments_of(family, from), block);
     k.grid.tokens_per_unit = tokens;
     add_tile(f, k, room_of(f, "tile_factors", rows), rows);
     add_sigmoids(f, k, has_matrix);
     add(k, {{"together", fmt::to_string(tokens)},
-            {"lds_floats", fmt::to_string(tokens * (floats + room))},
+            {"lds_floats", fmt::to_string(tokens * (floats + room) + affine)},
             {"rms_eps", real(f.spec.options.rms_eps)}});
     if (has_matrix) {
         add_sinkhorn_gradient(f, k.bindings);

@@ -52,6 +52,18 @@ struct affine {
     const float* base_pre;
     const float* base_post;
     const float* base_res;
+
+    /// Of row o of z.
+    template <int n>
+    MHC_MEMBER const float* scale(int o) const
+    {
+        return o < n ? scale_pre : o < 2 * n ? scale_post : scale_res;
+    }
+    template <int n>
+    MHC_MEMBER const float* base(int o) const
+    {
+        return o < n ? base_pre + o : o < 2 * n ? base_post + (o - n) : base_res + (o - 2 * n);
+    }
 };
 
 /// What `project` made: proj [S, T, rows] and sqsum [S, T].
@@ -156,9 +168,7 @@ MHC_DEVICE void token_coefficients(Grid at, float* shared, projected from, affin
         const float r = inverse_rms<K>(sum_of_splits(from.sqsum + t, tokens, from.splits), k);
         auto z = [=](int o) MHC_INLINE {
             const float product = sum_of_splits(from.proj + t * Rows + o, tokens * Rows, from.splits);
-            const float scale = o < n ? *by.scale_pre : o < 2 * n ? *by.scale_post : *by.scale_res;
-            const float base = o < n ? by.base_pre[o] : o < 2 * n ? by.base_post[o - n] : by.base_res[o - 2 * n];
-            return fma(product * r, scale, base);
+            return fma(product * r, *by.scale<n>(o), *by.base<n>(o));
         };
         coefficients<M, Options, n, lanes>(at, s, lane, is_live, k, z, pre + t * pre_token, post + t * post_token,
                                            mix + t * mix_token);

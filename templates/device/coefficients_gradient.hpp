@@ -95,12 +95,8 @@ struct token_z {
     affine by;
 
     MHC_MEMBER float normalised(int o) const { return products[o] * r; }
-    MHC_MEMBER float scale(int o) const { return o < n ? *by.scale_pre : o < 2 * n ? *by.scale_post : *by.scale_res; }
-    MHC_MEMBER float base(int o) const
-    {
-        return o < n ? by.base_pre[o] : o < 2 * n ? by.base_post[o - n] : by.base_res[o - 2 * n];
-    }
-    MHC_MEMBER float operator()(int o) const { return fma(normalised(o), scale(o), base(o)); }
+    MHC_MEMBER float scale(int o) const { return *by.scale<n>(o); }
+    MHC_MEMBER float operator()(int o) const { return fma(normalised(o), scale(o), *by.base<n>(o)); }
 };
 
 /// d_Q of a token, in lane 0, from the gradients of its coefficients. put(o, z, d_P) gets what row o has, put_mix(e, v) the

@@ -12,14 +12,14 @@
 namespace mhc {
 
 /// What a token has in LDS, in floats: what token_gradient takes, the projection, which its gradient replaces, and the sum
-/// of squares; then sums of Products products, coefficients and gradients of these, as many as there are, what scale's and
-/// base's gradients are sums of, and Room floats.
-template <matrix M, int n, int Products, int Coefficients, int Gradients, int Room>
+/// of squares; then sums of Products products, coefficients, the gradients of all of these, what scale's and base's
+/// gradients are sums of, and Room floats.
+template <matrix M, int n, int Products, int Coefficients, int Room>
 struct slices_room {
     static constexpr int m = rows_of_z<M, n>, sums = m + 1 + Products, width = affine_width<M, n>;
     static constexpr int projection = gradient_floats<n>, squares = projection + m, products = squares + 1,
-                         coefficients = products + Products, gradients = coefficients + Coefficients,
-                         affine = gradients + Gradients, history = affine + width, floats = history + Room;
+                         coefficients = products + Products, gradients = coefficients + Coefficients, affine = gradients + m,
+                         history = affine + width, floats = history + Room;
 };
 
 /// Where the gradient of the projection goes: d_proj as factors of the tiles, d_sqsum [T], and sums of a work item's tokens,
@@ -34,20 +34,30 @@ struct pre_of_slices {
     static constexpr matrix M = M_;
     using Options = Options_;
     static constexpr int n = n_, K = K_, count = n_;
-    using room = slices_room<M, n, count, 0, 0, Room>;
+    using room = slices_room<M, n, count, 0, Room>;
     const float* products;
     const float *d_pre, *d_post, *d_mix;  ///< of the coefficients' other uses; null for none
     float *pre, *history;
     coefficient_constants k;
 
-    MHC_MEMBER float product(float sum, i64 t, int i) const { return d_pre ? sum + d_pre[t * n + i] : sum; }
-    template <class Grid>
-    MHC_MEMBER void differentiate(Grid, float*, i64, int, affine) const
+    /// What there is of token t for row o of its gradients; null for none.
+    MHC_MEMBER const float* given(i64 t, int o) const
     {
+        const float* const all = o < n ? d_pre : o < 2 * n ? d_post : d_mix;
+        return !all        ? nullptr
+               : o < n     ? all + t * n + o
+               : o < 2 * n ? all + t * n + (o - n)
+                           : all + t * (n * n) + (o - 2 * n);
     }
-    MHC_MEMBER token_gradients gradients(const float* token, i64 t) const
+    template <class Grid>
+    MHC_MEMBER void differentiate(Grid at, float* shared, i64, int left, const affine&) const
     {
-        return {token + room::products, d_post ? d_post + t * n : nullptr, d_mix ? d_mix + t * (n * n) : nullptr};
+        MHC_SHORT_LOOP
+        for (int e = at.thread(); e < left * n; e += Grid::block) {
+            float* const own = shared + e / n * room::floats + e % n;
+            own[room::gradients] += own[room::products];
+        }
+        barrier();
     }
     MHC_MEMBER void put(i64 t, int o, float z) const
     {
@@ -62,17 +72,18 @@ struct layer_of_slices {
     static constexpr matrix M = matrix::balanced;
     using Options = Options_;
     static constexpr int n = n_, K = n_ * C, m = rows_of_z<M, n>, count = products_of_rows<n>::count;
-    using room = slices_room<M, n, count, 2 * n, m, Room>;
+    using room = slices_room<M, n, count, 2 * n, Room>;
     const float* products;
     float *coefficients, *norm, *history;
     float norm_eps;
     coefficient_constants k;
 
-    MHC_MEMBER float product(float sum, i64, int) const { return sum; }
+    MHC_MEMBER const float* given(i64, int) const { return nullptr; }
     /// p and q of `left` tokens from t on, the norm's terms, and the coefficients' gradients.
     template <class Grid>
-    MHC_MEMBER void differentiate(Grid at, float* shared, i64 t, int left, affine by) const
+    MHC_MEMBER void differentiate(Grid at, float* shared, i64 t, int left, const affine& by) const
     {
+        MHC_SHORT_LOOP
         for (int e = at.thread(); e < left * 2 * n; e += Grid::block) {
             const int token = e / (2 * n), o = e % (2 * n);
             float* const own = shared + token * room::floats;
@@ -82,6 +93,7 @@ struct layer_of_slices {
             coefficients[(t + token) * m + o] = v;
         }
         barrier();
+        MHC_SHORT_LOOP
         for (int e = at.thread(); e < left * m; e += Grid::block) {
             const int token = e / m, o = e % m;
             float* const own = shared + token * room::floats;
@@ -91,11 +103,6 @@ struct layer_of_slices {
             if (o < 2) norm[2 * (t + token) + o] = o == 0 ? terms.e0 : terms.e1;
         }
         barrier();
-    }
-    MHC_MEMBER token_gradients gradients(const float* token, i64) const
-    {
-        const float* const all = token + room::gradients;
-        return {all, all + n, all + 2 * n};
     }
     MHC_MEMBER void put(i64, int, float) const {}
     MHC_MEMBER void put_mix(i64 t, int e, float v) const { coefficients[t * m + 2 * n + e] = v; }
@@ -108,6 +115,7 @@ MHC_DEVICE void sum_slices_of(Grid at, float* shared, const Of& of, projected fr
 {
     using room = typename Of::room;
     constexpr int m = room::m;
+    MHC_SHORT_LOOP
     for (int e = at.thread(); e < together * room::sums; e += Grid::block) {
         const int token = e / room::sums, o = e % room::sums;
         const i64 t = first + smaller(token, left - 1);
@@ -115,8 +123,30 @@ MHC_DEVICE void sum_slices_of(Grid at, float* shared, const Of& of, projected fr
         const int width = o < m ? m : is_product ? Of::count : 1, column = o < m ? o : is_product ? o - m - 1 : 0;
         const float* const all = o < m ? from.proj : is_product ? of.products : from.sqsum;
         const float sum = sum_of_rows(all + t * width + column, from.splits, tokens * width);
-        shared[token * room::floats + room::projection + o] = is_product ? of.product(sum, t, column) : sum;
+        shared[token * room::floats + room::projection + o] = sum;
     }
+}
+
+/// Asks for what memory may have to be waited for, while the sums, which a cache has, are made: gradients that are given, of
+/// the tokens that sum_slices_of has, and base and scale, which LDS then has at `to`, as the returned tells.
+template <int together, class Of, class Grid>
+MHC_DEVICE affine ask_given(Grid at, float* shared, float* to, const Of& of, const affine& by, const float* any, i64 first,
+                            int left)
+{
+    using room = typename Of::room;
+    constexpr int n = Of::n, m = room::m, scales = room::width - m;
+    MHC_SHORT_LOOP
+    for (int e = at.thread(); e < together * m; e += Grid::block) {
+        const int token = e / m, o = e % m;
+        const float* const given = of.given(first + smaller(token, left - 1), o);
+        copy_number(shared + token * room::floats + room::gradients + o, given ? given : any, given != nullptr);
+    }
+    MHC_SHORT_LOOP
+    for (int o = at.thread(); o < m + scales; o += Grid::block)
+        copy_number(to + o, o < m ? by.base<n>(o) : by.scale<n>((o - m) * n), true);
+    end_copies();
+    const float* const scale = to + m;
+    return {scale, scale + 1, scale + 2, to, to + n, to + 2 * n};
 }
 
 /// All of it, of the first `valid` of all `tokens`; of the last of the tiles, which has `valid` tokens at its end or before,
@@ -135,9 +165,12 @@ MHC_DEVICE void gradient_of_slices(Grid at, float* shared, const Of& of, project
     for (i64 first = i64(at.group) * together; first < tiles * Tile::tokens; first += i64(at.groups) * together) {
         const int left = first >= valid ? 0 : int(valid - first < together ? valid - first : together);
         if (left > 0) {
+            const affine near =
+                ask_given<together>(at, shared, shared + together * room::floats, of, by, from.sqsum, first, left);
             sum_slices_of<together>(at, shared, of, from, first, left, tokens);
+            copies_but<0>();
             barrier();
-            of.differentiate(at, shared, first, left, by);
+            of.differentiate(at, shared, first, left, near);
             if (at.thread() < balancing) {
                 const int mine = at.thread() / lanes, lane = at.thread() % lanes;
                 const bool is_live = mine < left;
@@ -149,7 +182,8 @@ MHC_DEVICE void gradient_of_slices(Grid at, float* shared, const Of& of, project
                                                                                                 of.history, t);
                 const float d_squares = token_gradient<Of::M, typename Of::Options, n, Of::K, lanes>(
                     balance<n>{own}, lane, is_live,
-                    {own + room::projection, inverse_rms<Of::K>(own[room::squares], of.k), by}, of.gradients(own, t), kept,
+                    {own + room::projection, inverse_rms<Of::K>(own[room::squares], of.k), near},
+                    {own + room::gradients, own + room::gradients + n, own + room::gradients + 2 * n}, kept,
                     own + room::affine, of.k,
                     [=](int o, float z, float d_product) MHC_INLINE {
                         of.put(t, o, z);
@@ -161,6 +195,7 @@ MHC_DEVICE void gradient_of_slices(Grid at, float* shared, const Of& of, project
                 if (lane == 0 && is_live) to.d_sqsum[t] = d_squares;
             }
             barrier();
+            MHC_SHORT_LOOP
             for (int o = at.thread(); o < room::width; o += Grid::block) {
                 float total = 0.0f;
 #pragma unroll
