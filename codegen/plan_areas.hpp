@@ -72,7 +72,6 @@ inline feed as(slot parameter, feed of)
 struct column_range {
     slot to;
     std::int64_t first, length;
-    bool is_weight = false;
     slot only_if = to;
 };
 
@@ -80,9 +79,11 @@ struct column_range {
 /// sums are. `only_if`: what they are of is asked for.
 feed add_first_sums(const facts& f, operator_plan& made, areas& space, const feed& rows, std::int64_t tokens,
                     std::int64_t width, slot only_if);
-/// Rows of `width` numbers, one for every `tokens` tokens, summed into the gradients of `parts`.
-void add_sums(const facts& f, operator_plan& made, areas& space, const feed& rows, std::int64_t tokens, std::int64_t width,
-              slot only_if, const std::vector<column_range>& parts);
+/// A number of each token in `rows`, of `width`, summed into the gradients of `parts`.
+void add_sums(const facts& f, operator_plan& made, areas& space, const feed& rows, std::int64_t width, slot only_if,
+              const std::vector<column_range>& parts);
+/// Rows [C], one for every tokens_of_weight_sum tokens, summed into a weight's gradient.
+void add_weight_sums(const facts& f, operator_plan& made, const feed& rows, slot to);
 
 /// The gradients of mHC.cu's layer.
 void add_static_layer_gradient(const facts& f, operator_plan& made, areas& space);

@@ -17,15 +17,21 @@ feed add_first_sums(const facts& f, operator_plan& made, areas& space, const fee
     return totals;
 }
 
-void add_sums(const facts& f, operator_plan& made, areas& space, const feed& rows, std::int64_t tokens, std::int64_t width,
-              slot only_if, const std::vector<column_range>& parts)
+void add_sums(const facts& f, operator_plan& made, areas& space, const feed& rows, std::int64_t width, slot only_if,
+              const std::vector<column_range>& parts)
 {
-    const feed totals = add_first_sums(f, made, space, rows, tokens, width, only_if);
+    const feed totals = add_first_sums(f, made, space, rows, 1, width, only_if);
     for (const column_range& part : parts) {
-        made.kernels.push_back(plan_finish(f, {totals, {slot::d_vector, part.to}}, part.is_weight,
-                                           {tokens * rows_of_sum, width, part.first, part.length}));
+        made.kernels.push_back(
+            plan_finish(f, {totals, {slot::d_vector, part.to}}, false, {tokens_of_sum, width, part.first, part.length}));
         made.kernels.back().only_if = part.only_if;
     }
+}
+
+void add_weight_sums(const facts& f, operator_plan& made, const feed& rows, slot to)
+{
+    made.kernels.push_back(plan_finish_columns(f, {as(slot::sums, rows), {slot::d_vector, to}}, tokens_of_weight_sum, f.C));
+    made.kernels.back().only_if = to;
 }
 
 namespace {
@@ -36,22 +42,16 @@ void add_apply_mix(const facts& f, operator_plan& made, areas& space)
 {
     const feed rows = space.of_tokens(slot::sums, f.n);
     made.kernels.push_back(plan_apply_mix_bwd(f, {rows}));
-    add_sums(f, made, space, rows, 1, f.n, slot::pre_is_static,
+    add_sums(f, made, space, rows, f.n, slot::pre_is_static,
              {{.to = slot::d_pre, .first = 0, .length = f.n, .only_if = slot::pre_is_static}});
 }
 
 /// Sums of the coefficients that all tokens share, of each token's in `rows`.
 void add_shared_coefficients(const facts& f, operator_plan& made, areas& space, const feed& rows)
 {
-    add_sums(f, made, space, rows, 1, f.n + f.n * f.n, slot::statics_are_wanted,
+    add_sums(f, made, space, rows, f.n + f.n * f.n, slot::statics_are_wanted,
              {{.to = slot::d_post, .first = 0, .length = f.n, .only_if = slot::post_is_static},
               {.to = slot::d_mix, .first = f.n, .length = f.n * f.n, .only_if = slot::mix_is_static}});
-}
-
-void add_bias(const facts& f, operator_plan& made, areas& space, const feed& rows)
-{
-    add_sums(f, made, space, rows, tokens_of_weight_sum, f.C, slot::d_bias,
-             {{.to = slot::d_bias, .first = 0, .length = f.C, .is_weight = true}});
 }
 
 /// post_bwd, and the sums of coefficients and of a bias that all tokens share.
@@ -65,7 +65,7 @@ void add_post(const facts& f, operator_plan& made, areas& space, feeds from)
     from.back() = bias;
     made.kernels.push_back(plan_bias_sums(f, from));
     made.kernels.back().only_if = slot::d_bias;
-    add_bias(f, made, space, bias);
+    add_weight_sums(f, made, bias, slot::d_bias);
 }
 
 /// The gradients of post and, of `rows` rows of fn, of x through the pre after it.
@@ -78,7 +78,7 @@ void add_transition(const facts& f, operator_plan& made, areas& space, feeds fro
     made.kernels.push_back(plan_stream_tiles(f, "transition_tiles_bwd", from, rows));
     made.kernels.push_back(plan_transition_sums(f, {products, coefficients}));
     add_shared_coefficients(f, made, space, coefficients);
-    add_bias(f, made, space, as(slot::sums, bias));
+    add_weight_sums(f, made, bias, slot::d_bias);
 }
 
 void add_sinkhorn(const facts& f, operator_plan& made, areas& space)
@@ -97,8 +97,7 @@ void add_rmsnorm(const facts& f, operator_plan& made, areas& space)
         made.kernels.push_back(plan_rmsnorm_terms(f, {norm}));
         made.kernels.push_back(plan_rmsnorm_bwd(f, {norm, sums}));
     }
-    add_sums(f, made, space, sums, tokens_of_weight_sum, f.C, slot::d_weight,
-             {{.to = slot::d_weight, .first = 0, .length = f.C, .is_weight = true}});
+    add_weight_sums(f, made, sums, slot::d_weight);
 }
 
 /// The norm's gradient from that of its row, which is not rounded between; the weight's from the row as it is made again.
@@ -111,8 +110,7 @@ void add_rmsnorm_matmul(const facts& f, operator_plan& made, areas& space)
     made.kernels.push_back(plan_matmul_input_bwd(f, {d_row}));
     made.kernels.push_back(plan_rmsnorm_terms(f, {as(slot::d_y, d_row), by, norm}));
     made.kernels.push_back(plan_rmsnorm_bwd(f, {as(slot::d_y, d_row), by, norm, sums}));
-    add_sums(f, made, space, sums, tokens_of_weight_sum, f.C, slot::d_norm_weight,
-             {{.to = slot::d_norm_weight, .first = 0, .length = f.C, .is_weight = true}});
+    add_weight_sums(f, made, sums, slot::d_norm_weight);
     made.kernels.push_back(plan_matmul_weight_bwd(f, {norm}));
     made.kernels.back().only_if = slot::d_weight;
 }
@@ -156,10 +154,10 @@ void add_arranged_fn(const facts& f, operator_plan& made, const feed& sums)
     made.kernels.back().only_if = slot::fn_is_wanted;
 }
 
-/// What scale and base get from the rows of sums that the coefficients' gradient leaves.
-std::vector<column_range> scale_and_base(std::int64_t rows, std::int64_t scales)
+void add_affine(const facts& f, operator_plan& made, const feed& sums, const affine_part& part)
 {
-    return {{.to = slot::d_base, .first = 0, .length = rows}, {.to = slot::d_scale, .first = rows, .length = scales}};
+    made.kernels.push_back(plan_finish_affine(f, {as(slot::sums, sums)}, part));
+    made.kernels.back().only_if = slot::affine_is_wanted;
 }
 
 /// pre_bwd and head_bwd: `rows` rows of fn. `from` says where x is and where d_x goes; `input` begins the name of
@@ -207,19 +205,16 @@ void add_pre(const facts& f, operator_plan& made, areas& space, feeds from, bool
     const feed weight_sums = space.of_sums(slot::sums, f.spec.norm_weight ? f.C : 0, tokens_of_weight_sum);
     const feed fn_sums =
         add_inputs(f, made, space, with({one_split}), input, rows, {weight_sums}, is_at_once ? &factors : nullptr);
+    const feed sums = is_at_once ? affine : add_first_sums(f, made, space, affine, 1, rows + scales, slot::affine_is_wanted);
+    const affine_part part{rows, scales, is_at_once ? tokens_of_slices : tokens_of_sum};
     if (f.arranges_fn()) {
         add_arranged_fn(f, made, fn_sums);
-        add_sums(f, made, space, affine, affine_tokens, rows + scales, slot::affine_is_wanted, scale_and_base(rows, scales));
+        add_affine(f, made, sums, part);
     } else {
-        const feed sums =
-            is_at_once ? affine : add_first_sums(f, made, space, affine, 1, rows + scales, slot::affine_is_wanted);
-        made.kernels.push_back(plan_finish_pre(f, {fn_sums, as(slot::sums, sums)}, rows, scales,
-                                               is_at_once ? tokens_of_slices : tokens_of_sum));
+        made.kernels.push_back(plan_finish_pre(f, {fn_sums, as(slot::sums, sums)}, part));
         made.kernels.back().only_if = slot::pre_is_wanted;
     }
-    if (f.spec.norm_weight)
-        add_sums(f, made, space, weight_sums, tokens_of_weight_sum, f.C, slot::d_norm_weight,
-                 {{.to = slot::d_norm_weight, .first = 0, .length = f.C, .is_weight = true}});
+    if (f.spec.norm_weight) add_weight_sums(f, made, weight_sums, slot::d_norm_weight);
 }
 
 /// post_pre_bwd and post_head_bwd. Where they are not made at once the residual is made again, and its gradient, which
@@ -269,7 +264,8 @@ void add_coefficients(const facts& f, operator_plan& made, areas& space, const s
     const bool has_history = family == "coefficients_bwd";
     const feed history = space.of_tokens(slot::history, has_history ? history_floats(f) : 0);
     made.kernels.push_back(plan_coefficients_bwd(f, family, {affine, history}, true));
-    add_sums(f, made, space, affine, 1, f.m + 3, slot::affine_is_wanted, scale_and_base(f.m, 3));
+    const feed sums = add_first_sums(f, made, space, affine, 1, f.m + 3, slot::affine_is_wanted);
+    add_affine(f, made, sums, {f.m, 3, tokens_of_sum});
 }
 
 }  // namespace

@@ -110,10 +110,16 @@ struct vector_part {
 /// Their sums over all rows, in float or in the weights' type.
 kernel_plan plan_finish(const facts& f, feeds from, bool is_weight, const vector_part& part);
 
-/// The gradients of fn of `rows` rows, as they lie, from matrix_sums, and of base and `scales` scales from sums of
-/// `affine_tokens` tokens each.
-kernel_plan plan_finish_pre(const facts& f, const feeds& from, std::int64_t rows, std::int64_t scales,
-                            std::int64_t affine_tokens);
+/// A weight's gradient [width] from rows of as many numbers, each of which stands for some tokens.
+kernel_plan plan_finish_columns(const facts& f, feeds from, std::int64_t tokens_per_row, std::int64_t width);
+
+/// The gradients of base and scale, of rows that each stand for some tokens: `rows` numbers and then `scales`.
+struct affine_part {
+    std::int64_t rows, scales, tokens_per_row;
+};
+kernel_plan plan_finish_affine(const facts& f, const feeds& from, const affine_part& part);
+/// The same, and that of fn, as it lies, from matrix_sums.
+kernel_plan plan_finish_pre(const facts& f, const feeds& from, const affine_part& part);
 
 /// The gradients of all parameters of mHC.cu's layer with coefficients of each token, those of phi from matrix_sums, of the
 /// norm's weight from sums of `weight_tokens` tokens each, and the others from those of `affine_tokens`.

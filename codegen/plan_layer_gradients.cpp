@@ -21,8 +21,7 @@ void add_static_layer_gradient(const facts& f, operator_plan& made, areas& space
     }
     made.kernels.push_back(plan_sum_rows(f, {as(slot::sums, d_coefficients), totals}, 1, f.m));
     made.kernels.push_back(plan_static_coefficients_bwd(f, {totals, history}));
-    add_sums(f, made, space, sums, tokens_of_weight_sum, f.C, slot::d_weight,
-             {{.to = slot::d_weight, .first = 0, .length = f.C, .is_weight = true}});
+    add_weight_sums(f, made, sums, slot::d_weight);
 }
 
 namespace {
@@ -31,18 +30,6 @@ namespace {
 struct dynamic_feeds {
     feed coefficients, norm, d_sqsum, history, matrix;
 };
-
-/// d_phi, d_b and d_alpha, and d_weight from sums of `weight_tokens` tokens each, and of `affine_tokens`.
-void add_layer_sums(const facts& f, operator_plan& made, areas& space, const dynamic_feeds& of, const feed& weight_sums,
-                    std::int64_t weight_tokens, const feed& affine, std::int64_t affine_tokens)
-{
-    const bool is_few = weight_tokens == tokens_of_matrix_sum;  // as many rows as the matrices' sums
-    const feed weight =
-        is_few ? weight_sums : add_first_sums(f, made, space, weight_sums, weight_tokens, f.C, slot::d_weight);
-    made.kernels.push_back(plan_finish_layer(f,
-                                             {as(slot::totals, of.matrix), as(slot::d_row, weight), as(slot::sums, affine)},
-                                             is_few ? weight_tokens : weight_tokens * rows_of_sum, affine_tokens));
-}
 
 /// Where the rows are read twice: for the projection and all products, and for d_x and the parameters' sums.
 void add_layer_groups(const facts& f, operator_plan& made, areas& space, const dynamic_feeds& of)
@@ -61,7 +48,8 @@ void add_layer_groups(const facts& f, operator_plan& made, areas& space, const d
         f.m));
     made.kernels.push_back(plan_stream_tiles(f, "dynamic_row_tiles_bwd",
                                              {of.norm, of.coefficients, of.d_sqsum, factors, of.matrix, weight_sums}, f.m));
-    add_layer_sums(f, made, space, of, weight_sums, tokens_of_matrix_sum, affine, tokens_of_slices);
+    made.kernels.push_back(plan_finish_layer(f, {as(slot::totals, of.matrix), as(slot::d_row, weight_sums), affine},
+                                             tokens_of_matrix_sum, tokens_of_slices));
 }
 
 }  // namespace
@@ -103,7 +91,9 @@ void add_dynamic_layer_gradient(const facts& f, operator_plan& made, areas& spac
         made.kernels.push_back(plan_matrix_sums(f, {d_proj, of.matrix, one_split}, f.m));
     }
     const feed affine_sums = add_first_sums(f, made, space, affine, 1, f.m + 3, slot::tokens);
-    add_layer_sums(f, made, space, of, weight_sums, tokens_of_weight_sum, affine_sums, tokens_of_sum);
+    made.kernels.push_back(
+        plan_finish_layer(f, {as(slot::totals, of.matrix), as(slot::d_row, weight_sums), as(slot::sums, affine_sums)},
+                          tokens_of_weight_sum, tokens_of_sum));
 }
 
 }  // namespace mhc::codegen

@@ -1,8 +1,6 @@
 // codegen/plan_sums.cpp -- what gradients sum up last: over parts of the channels, and over all tokens.
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "codegen/plan_gradients.hpp"
 #include "codegen/plan_parts.hpp"
 
@@ -31,14 +29,18 @@ void name(kernel_plan& k, jit::dtype type)
     k.symbol_base = "mhc_" + k.family + "_" + k.dtype;
 }
 
-/// Of all parameters at once: the room of sum_columns in templates/device/last_sums.hpp, and the tokens of the rows.
-void add_parameter_sums(const facts& f, kernel_plan& k, std::int64_t affine_tokens)
+/// Of parameters, which are stored without tokens too.
+kernel_plan plan_parameters(const facts& f, const std::string& family, const feeds& from)
 {
-    constexpr std::int64_t floats = 512;
-    const std::int64_t columns = f.m + 3;
+    kernel_plan k = plan_numbers(f, family, from);
     k.grid.ignores_tokens = k.runs_without_tokens = true;
-    add(k, {{"lds_floats", fmt::to_string(std::max(floats, 2 * columns))},
-            {"tokens_per_sum", fmt::to_string(tokens_of_matrix_sum)},
+    return k;
+}
+
+/// Of tokens that a row of sums is of, by what it is for.
+void add_tokens_of_rows(kernel_plan& k, std::int64_t affine_tokens)
+{
+    add(k, {{"tokens_per_sum", fmt::to_string(tokens_of_matrix_sum)},
             {"tokens_per_affine_sum", fmt::to_string(affine_tokens)}});
 }
 
@@ -73,17 +75,26 @@ kernel_plan plan_finish(const facts& f, feeds from, bool is_weight, const vector
     const bool is_known = part.width != 0;
     from.push_back(is_known ? constant(slot::width, part.width) : feed{slot::width, slot::fn_size});
     from.push_back(is_known ? constant(slot::length, part.length) : feed{slot::length, slot::fn_size});
-    kernel_plan k = plan_numbers(f, is_weight ? "finish_weight" : "finish_vector", from);
-    k.grid.ignores_tokens = k.runs_without_tokens = true;
+    kernel_plan k = plan_parameters(f, is_weight ? "finish_weight" : "finish_vector", from);
     k.grid.items_per_unit = part.length;
     name(k, is_weight ? f.spec.weight_dtype : jit::dtype::fp32);
     return k;
 }
 
+kernel_plan plan_finish_columns(const facts& f, feeds from, std::int64_t tokens_per_row, std::int64_t width)
+{
+    from.push_back(constant(slot::tokens_per_row, tokens_per_row));
+    from.push_back(constant(slot::width, width));
+    kernel_plan k = plan_parameters(f, "finish_columns", from);
+    k.grid.items_per_unit = width;
+    k.grid.items_per_group = f.is_host ? k.grid.items_per_group : f.wave;
+    name(k, f.spec.weight_dtype);
+    return k;
+}
+
 kernel_plan plan_finish_fn(const facts& f, const feeds& from)
 {
-    kernel_plan k = plan_numbers(f, "finish_fn", from);
-    k.grid.ignores_tokens = k.runs_without_tokens = true;
+    kernel_plan k = plan_parameters(f, "finish_fn", from);
     k.grid.items_per_unit = f.n * f.C;
     add(k, {{"hidden_dim", fmt::to_string(f.C)},
             {"fn_order", std::string(to_string(f.spec.fn_order))},
@@ -92,22 +103,32 @@ kernel_plan plan_finish_fn(const facts& f, const feeds& from)
     return k;
 }
 
-kernel_plan plan_finish_pre(const facts& f, const feeds& from, std::int64_t rows, std::int64_t scales,
-                            std::int64_t affine_tokens)
+kernel_plan plan_finish_affine(const facts& f, const feeds& from, const affine_part& part)
 {
-    kernel_plan k = plan_numbers(f, "finish_pre", from);
-    add_parameter_sums(f, k, affine_tokens);
-    k.grid.items_per_unit = rows * f.n * f.C;
-    add(k, {{"hidden_dim", fmt::to_string(f.C)}, {"rows", fmt::to_string(rows)}, {"scales", fmt::to_string(scales)}});
+    kernel_plan k = plan_parameters(f, "finish_affine", from);
+    add(k, {{"rows", fmt::to_string(part.rows)},
+            {"scales", fmt::to_string(part.scales)},
+            {"tokens_per_affine_sum", fmt::to_string(part.tokens_per_row)}});
+    name(k, jit::dtype::fp32);
+    return k;
+}
+
+kernel_plan plan_finish_pre(const facts& f, const feeds& from, const affine_part& part)
+{
+    kernel_plan k = plan_parameters(f, "finish_pre", from);
+    k.grid.items_per_unit = part.rows * f.n * f.C;
+    add_tokens_of_rows(k, part.tokens_per_row);
+    add(k,
+        {{"hidden_dim", fmt::to_string(f.C)}, {"rows", fmt::to_string(part.rows)}, {"scales", fmt::to_string(part.scales)}});
     finish(f, k, true, true, f.spec.weight_dtype);
     return k;
 }
 
 kernel_plan plan_finish_layer(const facts& f, const feeds& from, std::int64_t weight_tokens, std::int64_t affine_tokens)
 {
-    kernel_plan k = plan_numbers(f, "finish_layer", from);
-    add_parameter_sums(f, k, affine_tokens);
-    k.grid.items_per_unit = f.m * f.n * f.C + f.C;
+    kernel_plan k = plan_parameters(f, "finish_layer", from);
+    k.grid.items_per_unit = f.m * f.n * f.C;
+    add_tokens_of_rows(k, affine_tokens);
     add(k, {{"hidden_dim", fmt::to_string(f.C)},
             {"weight_dtype", std::string(to_string(f.spec.weight_dtype))},
             {"tokens_per_weight_sum", fmt::to_string(weight_tokens)}});

@@ -69,6 +69,46 @@ MHC_DEVICE void finish_vector(Grid at, const float* from, i64 count, i64 width, 
         store_parameter(to + k, column_sum(from, count, width, first + k), adds);
 }
 
+/// Rows of sums.
+struct last_sums {
+    const float* at;
+    i64 rows;
+};
+
+/// The sum of the rows in the lane's column of them, `from` having that column's numbers, in the lanes of wave 0: a wave
+/// adds 16 rows that follow each other, then the 16 that are as many rows further as all waves take; sums of waves are added
+/// in their order. `shared` has a float for each lane. All lanes of the work-group must call it.
+template <class Grid>
+MHC_DEVICE float sum_by_waves(Grid at, float* shared, last_sums from, i64 width, bool is_there)
+{
+    constexpr int each = 16;
+    float total = 0.0f;
+    for (i64 first = i64(at.wave()) * each; first < from.rows; first += Grid::waves * each) {
+        const i64 left = from.rows - first;
+        if (is_there) total += sum_of_rows(from.at + first * width, left < each ? left : each, width);
+    }
+    shared[at.thread()] = total;
+    barrier();
+    if (at.wave() != 0) return 0.0f;
+    total = 0.0f;
+#pragma unroll
+    for (int w = 0; w < Grid::waves; ++w) total += shared[w * Grid::wave_size + at.lane()];
+    return total;
+}
+
+/// put(k, sum) for each of the `width` columns, from one lane: of `items` work-groups, which share them out, this is `item`.
+template <class Grid, class Put>
+MHC_DEVICE void sum_columns(Grid at, float* shared, i64 item, i64 items, last_sums from, i64 width, Put put)
+{
+    constexpr int together = Grid::wave_size;
+    for (i64 first = item * together; first < width; first += items * together) {
+        const i64 k = first + at.lane();
+        const float total = sum_by_waves(at, shared, {from.at + k, from.rows}, width, k < width);
+        if (at.wave() == 0 && k < width) put(k, total);
+        barrier();  // before the next columns' sums take their places
+    }
+}
+
 /// sums[s, r, i*C + c] = sum over the tokens of slice s (Slice tokens) of d_proj[t, r] * x[t, i, c], d_proj of the split
 /// that c is in; r < fn_rows. Of all `tokens` the first `valid` are read.
 /// A work item is a slice, a stream, a chunk of channels and TileRows rows.
