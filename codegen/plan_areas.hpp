@@ -68,20 +68,6 @@ inline feed as(slot parameter, feed of)
     return of;
 }
 
-/// A gradient that is some columns of a sum over the tokens.
-struct column_range {
-    slot to;
-    std::int64_t first, length;
-    slot only_if = to;
-};
-
-/// Rows of `width` numbers, one for every `tokens` tokens, summed by as many as a first sum takes (rows_of_sum): where these
-/// sums are. `only_if`: what they are of is asked for.
-feed add_first_sums(const facts& f, operator_plan& made, areas& space, const feed& rows, std::int64_t tokens,
-                    std::int64_t width, slot only_if);
-/// A number of each token in `rows`, of `width`, summed into the gradients of `parts`.
-void add_sums(const facts& f, operator_plan& made, areas& space, const feed& rows, std::int64_t width, slot only_if,
-              const std::vector<column_range>& parts);
 /// Rows [C], one for every tokens_of_weight_sum tokens, summed into a weight's gradient.
 void add_weight_sums(const facts& f, operator_plan& made, const feed& rows, slot to);
 

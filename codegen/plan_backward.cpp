@@ -8,26 +8,6 @@
 
 namespace mhc::codegen {
 
-feed add_first_sums(const facts& f, operator_plan& made, areas& space, const feed& rows, std::int64_t tokens,
-                    std::int64_t width, slot only_if)
-{
-    const feed totals = space.of_sums(slot::totals, width, tokens * rows_of_sum);
-    made.kernels.push_back(plan_sum_rows(f, {as(slot::sums, rows), totals}, tokens, width));
-    made.kernels.back().only_if = only_if;
-    return totals;
-}
-
-void add_sums(const facts& f, operator_plan& made, areas& space, const feed& rows, std::int64_t width, slot only_if,
-              const std::vector<column_range>& parts)
-{
-    const feed totals = add_first_sums(f, made, space, rows, 1, width, only_if);
-    for (const column_range& part : parts) {
-        made.kernels.push_back(
-            plan_finish(f, {totals, {slot::d_vector, part.to}}, false, {tokens_of_sum, width, part.first, part.length}));
-        made.kernels.back().only_if = part.only_if;
-    }
-}
-
 void add_weight_sums(const facts& f, operator_plan& made, const feed& rows, slot to)
 {
     made.kernels.push_back(plan_finish_columns(f, {as(slot::sums, rows), {slot::d_vector, to}}, tokens_of_weight_sum, f.C));
@@ -37,6 +17,27 @@ void add_weight_sums(const facts& f, operator_plan& made, const feed& rows, slot
 namespace {
 
 using jit::operation;
+
+/// A gradient that is some columns of a sum over the tokens.
+struct column_range {
+    slot to;
+    std::int64_t first, length;
+    slot only_if = to;
+};
+
+/// `width` numbers of each token in `rows`, summed into the gradients of `parts`.
+void add_sums(const facts& f, operator_plan& made, areas& space, const feed& rows, std::int64_t width, slot only_if,
+              const std::vector<column_range>& parts)
+{
+    const feed totals = space.of_sums(slot::totals, width, tokens_of_sum);
+    made.kernels.push_back(plan_sum_rows(f, {as(slot::sums, rows), totals}, 1, width));
+    made.kernels.back().only_if = only_if;
+    for (const column_range& part : parts) {
+        made.kernels.push_back(
+            plan_finish(f, {totals, {slot::d_vector, part.to}}, false, {tokens_of_sum, width, part.first, part.length}));
+        made.kernels.back().only_if = part.only_if;
+    }
+}
 
 void add_apply_mix(const facts& f, operator_plan& made, areas& space)
 {
@@ -156,7 +157,7 @@ void add_arranged_fn(const facts& f, operator_plan& made, const feed& sums)
 
 void add_affine(const facts& f, operator_plan& made, const feed& sums, const affine_part& part)
 {
-    made.kernels.push_back(plan_finish_affine(f, {as(slot::sums, sums)}, part));
+    made.kernels.push_back(plan_finish_affine(f, {sums}, part));
     made.kernels.back().only_if = slot::affine_is_wanted;
 }
 
@@ -170,8 +171,8 @@ void add_pre(const facts& f, operator_plan& made, areas& space, feeds from, bool
     const std::int64_t slices = is_at_once ? group_slices(f) : f.project_slices();
     const feed proj = space.of_tokens(slot::proj, slices * rows), sqsum = space.of_tokens(slot::sqsum, slices);
     const feed d_sqsum = space.of_tokens(slot::d_sqsum, 1);
-    const std::int64_t affine_tokens = is_at_once ? tokens_of_slices : 1;
-    const feed affine = space.of_sums(slot::sums, rows + scales, affine_tokens);
+    const affine_part part{rows, scales, is_at_once ? tokens_of_slices : matrix_tokens(f)};
+    const feed affine = space.of_sums(slot::sums, rows + scales, part.tokens_per_row);
     const feed history = space.of_tokens(slot::history, is_head ? 0 : history_floats(f));
     const feed factors = is_at_once ? space.factors(rows) : feed{};
     from.insert(from.end(), {pre, proj, sqsum, d_sqsum});
@@ -205,13 +206,11 @@ void add_pre(const facts& f, operator_plan& made, areas& space, feeds from, bool
     const feed weight_sums = space.of_sums(slot::sums, f.spec.norm_weight ? f.C : 0, tokens_of_weight_sum);
     const feed fn_sums =
         add_inputs(f, made, space, with({one_split}), input, rows, {weight_sums}, is_at_once ? &factors : nullptr);
-    const feed sums = is_at_once ? affine : add_first_sums(f, made, space, affine, 1, rows + scales, slot::affine_is_wanted);
-    const affine_part part{rows, scales, is_at_once ? tokens_of_slices : tokens_of_sum};
     if (f.arranges_fn()) {
         add_arranged_fn(f, made, fn_sums);
-        add_affine(f, made, sums, part);
+        add_affine(f, made, affine, part);
     } else {
-        made.kernels.push_back(plan_finish_pre(f, {fn_sums, as(slot::sums, sums)}, part));
+        made.kernels.push_back(plan_finish_pre(f, {fn_sums, affine}, part));
         made.kernels.back().only_if = slot::pre_is_wanted;
     }
     if (f.spec.norm_weight) add_weight_sums(f, made, weight_sums, slot::d_norm_weight);
@@ -260,12 +259,12 @@ void add_project(const facts& f, operator_plan& made, areas& space)
 /// split_mixes_bwd and coeffs_bwd.
 void add_coefficients(const facts& f, operator_plan& made, areas& space, const std::string& family)
 {
-    const feed affine = space.of_tokens(slot::sums, f.m + 3);
+    const affine_part part{f.m, 3, matrix_tokens(f)};
+    const feed affine = space.of_sums(slot::sums, f.m + 3, part.tokens_per_row);
     const bool has_history = family == "coefficients_bwd";
     const feed history = space.of_tokens(slot::history, has_history ? history_floats(f) : 0);
     made.kernels.push_back(plan_coefficients_bwd(f, family, {affine, history}, true));
-    const feed sums = add_first_sums(f, made, space, affine, 1, f.m + 3, slot::affine_is_wanted);
-    add_affine(f, made, sums, {f.m, 3, tokens_of_sum});
+    add_affine(f, made, affine, part);
 }
 
 }  // namespace

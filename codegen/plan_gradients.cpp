@@ -192,11 +192,14 @@ kernel_plan plan_layer_products(const facts& f, const feeds& from)
 kernel_plan plan_coefficients_bwd(const facts& f, const std::string& family, const feeds& from, bool is_stage)
 {
     const bool has_history = family == "coefficients_bwd" || family == "dynamic_coefficients_bwd";
-    const std::int64_t floats = gradient_floats(f) + (family == "head_coefficients_bwd" ? f.n : f.m);
+    // The projection, and what scale's and base's gradients are sums of.
+    const bool is_head = family == "head_coefficients_bwd";
+    const std::int64_t rows = is_head ? f.n : f.m, affine = rows + (is_head ? 1 : 3);
+    const std::int64_t floats = gradient_floats(f) + rows + affine;
     const std::int64_t room = has_history ? history_room(f, floats) : 0;
     kernel_plan k = plan_matrices(f, family, arguments_of(family, from), floats + room);
     if (has_history) k.bindings["history_room"] = fmt::to_string(room);
-    add_sigmoids(f, k, family != "head_coefficients_bwd");
+    add_sigmoids(f, k, !is_head);
     k.bindings.erase("pre_eps");  // a constant has no gradient
     add(k, {{"hidden_dim", fmt::to_string(f.C)},
             {"rms_eps", real(f.spec.options.rms_eps)},

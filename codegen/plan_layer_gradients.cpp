@@ -64,7 +64,7 @@ void add_dynamic_layer_gradient(const facts& f, operator_plan& made, areas& spac
     if (has_layer_groups(f)) return add_layer_groups(f, made, space, of);
     const feed proj = space.of_tokens(slot::proj, f.project_slices() * f.m),
                sqsum = space.of_tokens(slot::sqsum, f.project_slices());
-    const feed affine = space.of_tokens(slot::sums, f.m + 3);
+    const feed affine = space.of_sums(slot::sums, f.m + 3, matrix_tokens(f));
     const feed d_coefficients = space.of_tokens(slot::d_coefficients, f.m), d_proj = space.of_tokens(slot::d_proj, f.m);
     const feed weight_sums = space.of_sums(slot::sums, f.C, tokens_of_weight_sum);
     made.kernels.push_back(plan_project(f, "project_three", {proj, sqsum}));
@@ -90,10 +90,8 @@ void add_dynamic_layer_gradient(const facts& f, operator_plan& made, areas& spac
             plan_input_bwd(f, "dynamic_input_bwd", {of.coefficients, of.norm, d_proj, of.d_sqsum, weight_sums}));
         made.kernels.push_back(plan_matrix_sums(f, {d_proj, of.matrix, one_split}, f.m));
     }
-    const feed affine_sums = add_first_sums(f, made, space, affine, 1, f.m + 3, slot::tokens);
-    made.kernels.push_back(
-        plan_finish_layer(f, {as(slot::totals, of.matrix), as(slot::d_row, weight_sums), as(slot::sums, affine_sums)},
-                          tokens_of_weight_sum, tokens_of_sum));
+    made.kernels.push_back(plan_finish_layer(f, {as(slot::totals, of.matrix), as(slot::d_row, weight_sums), affine},
+                                             tokens_of_weight_sum, matrix_tokens(f)));
 }
 
 }  // namespace mhc::codegen

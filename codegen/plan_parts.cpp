@@ -117,11 +117,14 @@ std::int64_t matrix_lanes(const facts& f)
     return lanes;
 }
 
+static std::int32_t matrix_block(const facts& f) { return f.is_host ? 1 : 64; }
+
+std::int64_t matrix_tokens(const facts& f) { return matrix_block(f) / matrix_lanes(f); }
+
 kernel_plan plan_matrices(const facts& f, std::string family, std::vector<argument> args, std::int64_t floats)
 {
-    const std::int32_t block = f.is_host ? 1 : 64;
-    kernel_plan k = start(f, std::move(family), std::move(args), block);
-    k.grid.tokens_per_unit = block / matrix_lanes(f);
+    kernel_plan k = start(f, std::move(family), std::move(args), matrix_block(f));
+    k.grid.tokens_per_unit = matrix_tokens(f);
     k.bindings["lds_floats"] = fmt::to_string(k.grid.tokens_per_unit * floats);
     return k;
 }

@@ -43,7 +43,9 @@ inline constexpr std::int64_t lds_of_coming = 200 * 1024;
 inline std::int64_t balance_floats(const facts& f) { return f.n * f.n + 4 * f.n; }
 /// Lanes of a GPU's wave that share a matrix, as lanes_of in templates/device/sinkhorn.hpp.
 std::int64_t matrix_lanes(const facts& f);
-/// A group of lanes has a token's n x n matrix, in `floats` floats of LDS: sinkhorn and the coefficients.
+/// A group of lanes has a token's n x n matrix, in `floats` floats of LDS: sinkhorn and the coefficients. A work-group of
+/// them has `matrix_tokens`.
+std::int64_t matrix_tokens(const facts& f);
 kernel_plan plan_matrices(const facts& f, std::string family, std::vector<argument> args, std::int64_t floats);
 
 }  // namespace mhc::codegen

@@ -87,7 +87,7 @@ kernel_plan plan_finish_columns(const facts& f, feeds from, std::int64_t tokens_
     from.push_back(constant(slot::width, width));
     kernel_plan k = plan_parameters(f, "finish_columns", from);
     k.grid.items_per_unit = width;
-    k.grid.items_per_group = f.is_host ? k.grid.items_per_group : f.wave;
+    if (!f.is_host) k.grid.items_per_group = f.wave;
     name(k, f.spec.weight_dtype);
     return k;
 }
@@ -106,6 +106,8 @@ kernel_plan plan_finish_fn(const facts& f, const feeds& from)
 kernel_plan plan_finish_affine(const facts& f, const feeds& from, const affine_part& part)
 {
     kernel_plan k = plan_parameters(f, "finish_affine", from);
+    k.grid.items_per_unit = part.rows + part.scales;
+    if (!f.is_host) k.grid.items_per_group = f.wave;
     add(k, {{"rows", fmt::to_string(part.rows)},
             {"scales", fmt::to_string(part.scales)},
             {"tokens_per_affine_sum", fmt::to_string(part.tokens_per_row)}});

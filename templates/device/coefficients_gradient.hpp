@@ -100,7 +100,7 @@ struct token_z {
 };
 
 /// d_Q of a token, in lane 0, from the gradients of its coefficients. put(o, z, d_P) gets what row o has, put_mix(e, v) the
-/// balanced matrix, each from one lane. sums [affine_width] are written where the token is live. `s` has gradient_floats,
+/// balanced matrix, each from one lane. sums [affine_width] are zeros where the token is not live. `s` has gradient_floats,
 /// `kept` the history of the matrix.
 template <matrix M, class Options, int n, int K, int lanes, class Put, class PutMix>
 MHC_DEVICE float token_gradient(balance<n> s, int lane, bool is_live, const token_z<n>& z, token_gradients given,
@@ -113,9 +113,8 @@ MHC_DEVICE float token_gradient(balance<n> s, int lane, bool is_live, const toke
     for (int o = lane; o < m; o += lanes) {
         const float value = z(o), d_z = z_gradient<n>(o, value, given.pre, given.post, gradient, k.post_mult);
         products[o] = d_z * z.normalised(o);
-        if (!is_live) continue;
-        sums[o] = d_z;
-        put(o, value, d_z * z.scale(o) * z.r);
+        sums[o] = is_live ? d_z : 0.0f;
+        if (is_live) put(o, value, d_z * z.scale(o) * z.r);
     }
     wave_sync();
     // The scales' sums, a lane each: of pre, of post and of the matrix.
@@ -129,7 +128,7 @@ MHC_DEVICE float token_gradient(balance<n> s, int lane, bool is_live, const toke
         }
         const float total = sum_of(parts);
         s.entries[part] = total;
-        if (is_live) sums[m + part] = total;
+        sums[m + part] = is_live ? total : 0.0f;
     }
     wave_sync();
     if (lane != 0 || !is_live) return 0.0f;
@@ -138,16 +137,30 @@ MHC_DEVICE float token_gradient(balance<n> s, int lane, bool is_live, const toke
     return -0.5f * z.r * z.r * (1.0f / float(K)) * total;
 }
 
-/// d_proj [S, T, m] and d_sqsum [S, T], the same for each split since the splits are summed, and sums [T, affine_width].
-/// Of all `tokens` the first `valid` are read and written. LDS of a token: gradient_floats, the projection's rows, and Room.
+/// to[o], o < Width: the sum of what `together` tokens have at `from`, `distance` floats apart, one after the other.
+template <int Width, int together, class Grid>
+MHC_DEVICE void sum_tokens(Grid at, float* to, const float* from, int distance)
+{
+    MHC_SHORT_LOOP
+    for (int o = at.thread(); o < Width; o += Grid::block) {
+        float total = 0.0f;
+#pragma unroll
+        for (int token = 0; token < together; ++token) total += from[token * distance + o];
+        to[o] = total;
+    }
+}
+
+/// d_proj [S, T, m] and d_sqsum [S, T], the same for each split since the splits are summed, and in sums [.., affine_width]
+/// those of the tokens that a work-group has at once. Of all `tokens` the first `valid` are read and written. LDS of a
+/// token: gradient_floats, the projection's rows, affine_width floats, and Room.
 template <matrix M, class Options, int n, int K, int Room, class Grid>
 MHC_DEVICE void token_coefficients_gradient(Grid at, float* shared, projected from, affine by, coefficient_gradients given,
                                             float* history, float* d_proj, float* d_sqsum, i64 splits, float* sums,
                                             i64 tokens, i64 valid, coefficient_constants k)
 {
-    constexpr int m = rows_of_z<M, n>, lanes = lanes_of(n, Grid::wave_size);
-    constexpr int floats = gradient_floats<n> + m;
-    for_each_matrix<n, floats + Room>(at, shared, valid, [=](i64 t, bool is_live, balance<n> s, int lane) MHC_INLINE {
+    constexpr int m = rows_of_z<M, n>, lanes = lanes_of(n, Grid::wave_size), together = Grid::block / lanes;
+    constexpr int width = affine_width<M, n>, affine_at = gradient_floats<n> + m, floats = affine_at + width;
+    auto gradient = [=](i64 t, bool is_live, balance<n> s, int lane) MHC_INLINE {
         float* const projections = s.entries + gradient_floats<n>;
         const float squares = keep_sums<m, lanes>(projections, from, t, tokens, lane);
         float* kept = nullptr;
@@ -156,13 +169,18 @@ MHC_DEVICE void token_coefficients_gradient(Grid at, float* shared, projected fr
         const float d_squares = token_gradient<M, Options, n, K, lanes>(
             s, lane, is_live, {projections, inverse_rms<K>(squares, k), by},
             {row(given.pre, given.pre_token), row(given.post, given.post_token), row(given.mix, given.mix_token)}, kept,
-            sums + t * affine_width<M, n>, k,
+            s.entries + affine_at, k,
             [=](int o, float, float d_product) MHC_INLINE {
                 for (i64 split = 0; split < splits; ++split) d_proj[(split * tokens + t) * m + o] = d_product;
             },
             no_matrix{});
         if (lane == 0 && is_live)
             for (i64 split = 0; split < splits; ++split) d_sqsum[split * tokens + t] = d_squares;
+    };
+    for_matrices_together<n, floats + Room>(at, shared, valid, gradient, [=](i64 first) MHC_INLINE {
+        barrier();
+        sum_tokens<width, together>(at, sums + first / together * width, shared + affine_at, floats + Room);
+        barrier();  // before the next tokens' logits come
     });
 }
 

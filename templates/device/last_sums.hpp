@@ -5,11 +5,12 @@
 
 namespace mhc {
 
-/// d_base [rows] and d_scale [scales], each of which may be null, from rows of rows + scales numbers, by one work-group.
+/// d_base [rows] and d_scale [scales], each of which may be null, from rows of rows + scales numbers. Work-groups
+/// share them out.
 template <int rows, int scales, class Grid>
 MHC_DEVICE void finish_affine(Grid at, float* shared, last_sums from, float* d_base, float* d_scale, bool adds)
 {
-    sum_columns(at, shared, 0, 1, from, rows + scales, [=](i64 o, float sum) MHC_INLINE {
+    sum_columns(at, shared, from, rows + scales, [=](i64 o, float sum) MHC_INLINE {
         float* const to = o < rows ? d_base : d_scale;
         if (to) store_parameter(to + (o < rows ? o : o - rows), sum, adds);
     });
@@ -21,7 +22,7 @@ MHC_DEVICE void finish_pre(Grid at, float* shared, last_sums fn, last_sums affin
                            float* d_scale, bool adds)
 {
     constexpr i64 numbers = i64(rows) * K;
-    if (at.group == 0) finish_affine<rows, scales>(at, shared, affine, d_base, d_scale, adds);
+    finish_affine<rows, scales>(at, shared, affine, d_base, d_scale, adds);
     if (d_fn) finish_vector(at, fn.at, fn.rows, numbers, 0, d_fn, numbers, adds);
 }
 
@@ -39,15 +40,13 @@ MHC_DEVICE void finish_layer(Grid at, float* shared, last_sums phi, last_sums we
                              layer_parameters<Weight> to, bool adds)
 {
     constexpr i64 m = 2 * n + n * n, K = i64(n) * C, numbers = m * K;
-    if (at.group == 0)
-        sum_columns(at, shared, 0, 1, affine, m + 3, [=](i64 o, float sum) MHC_INLINE {
-            float* const b = o < n ? to.b_pre + o : o < 2 * n ? to.b_post + (o - n) : to.b_res + (o - 2 * n);
-            float* const alpha = o == m ? to.alpha_pre : o == m + 1 ? to.alpha_post : to.alpha_res;
-            store_parameter(o < m ? b : alpha, sum, adds);
-        });
+    sum_columns(at, shared, affine, m + 3, [=](i64 o, float sum) MHC_INLINE {
+        float* const b = o < n ? to.b_pre + o : o < 2 * n ? to.b_post + (o - n) : to.b_res + (o - 2 * n);
+        float* const alpha = o == m ? to.alpha_pre : o == m + 1 ? to.alpha_post : to.alpha_res;
+        store_parameter(o < m ? b : alpha, sum, adds);
+    });
     if (to.weight)
-        sum_columns(at, shared, at.group, at.groups, weight, C,
-                    [=](i64 c, float sum) MHC_INLINE { store_parameter(to.weight + c, sum, adds); });
+        sum_columns(at, shared, weight, C, [=](i64 c, float sum) MHC_INLINE { store_parameter(to.weight + c, sum, adds); });
     for (i64 e = at.group * Grid::block + at.thread(); e < numbers; e += at.groups * Grid::block) {
         Weight* const place = e < n * K       ? to.phi_pre + e
                               : e < 2 * n * K ? to.phi_post + (e - n * K)

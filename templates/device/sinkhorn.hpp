@@ -260,16 +260,24 @@ constexpr int lanes_of(int n, int wave_size)
 }
 
 /// body(t, is_live, entries, lane) for each token: a group of lanes of one wave has a matrix in Floats floats of `shared`.
-template <int n, int Floats = balance<n>::floats, class Grid, class Body>
-MHC_DEVICE void for_each_matrix(Grid at, float* shared, i64 tokens, Body body)
+/// Then after(first), for the tokens from `first` on that a work-group has at once.
+template <int n, int Floats, class Grid, class Body, class After>
+MHC_DEVICE void for_matrices_together(Grid at, float* shared, i64 tokens, Body body, After after)
 {
     constexpr int lanes = lanes_of(n, Grid::wave_size), together = Grid::block / lanes;
     const int mine = at.thread() / lanes;
     for (i64 first = at.group * together; first < tokens; first += at.groups * together) {
         const i64 t = first + mine;
         body(t < tokens ? t : tokens - 1, t < tokens, balance<n>{shared + mine * Floats}, at.thread() % lanes);
-        wave_sync();  // before the next token's logits come
+        after(first);
     }
+}
+
+template <int n, int Floats = balance<n>::floats, class Grid, class Body>
+MHC_DEVICE void for_each_matrix(Grid at, float* shared, i64 tokens, Body body)
+{
+    // Before the next token's logits come.
+    for_matrices_together<n, Floats>(at, shared, tokens, body, [](i64) MHC_INLINE { wave_sync(); });
 }
 
 }  // namespace mhc

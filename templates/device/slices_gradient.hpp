@@ -195,16 +195,8 @@ MHC_DEVICE void gradient_of_slices(Grid at, float* shared, const Of& of, project
                 if (lane == 0 && is_live) to.d_sqsum[t] = d_squares;
             }
             barrier();
-            MHC_SHORT_LOOP
-            for (int o = at.thread(); o < room::width; o += Grid::block) {
-                float total = 0.0f;
-#pragma unroll
-                for (int token = 0; token < together; ++token) {
-                    const float one = shared[token * room::floats + room::affine + o];
-                    total += token < left ? one : 0.0f;
-                }
-                to.sums[first / together * room::width + o] = total;
-            }
+            sum_tokens<room::width, together>(at, to.sums + first / together * room::width, shared + room::affine,
+                                              room::floats);
         }
         keep_group_d_proj<Tile, together>(
             at, words + arranged_factors<Tile>::d_proj_at(first / Tile::tokens) + first % Tile::tokens,

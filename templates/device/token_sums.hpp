@@ -96,12 +96,12 @@ MHC_DEVICE float sum_by_waves(Grid at, float* shared, last_sums from, i64 width,
     return total;
 }
 
-/// put(k, sum) for each of the `width` columns, from one lane: of `items` work-groups, which share them out, this is `item`.
+/// put(k, sum) for each of the `width` columns, from one lane. A work item is as many as a wave has lanes.
 template <class Grid, class Put>
-MHC_DEVICE void sum_columns(Grid at, float* shared, i64 item, i64 items, last_sums from, i64 width, Put put)
+MHC_DEVICE void sum_columns(Grid at, float* shared, last_sums from, i64 width, Put put)
 {
-    constexpr int together = Grid::wave_size;
-    for (i64 first = item * together; first < width; first += items * together) {
+    constexpr i64 together = Grid::wave_size;
+    for (i64 first = at.group * together; first < width; first += at.groups * together) {
         const i64 k = first + at.lane();
         const float total = sum_by_waves(at, shared, {from.at + k, from.rows}, width, k < width);
         if (at.wave() == 0 && k < width) put(k, total);
