@@ -169,7 +169,8 @@ struct grid_rule {
 /// Streams as the copy engine of a GPU is told of them: a kernel argument of 128 bytes that the driver makes at launch.
 struct streams_map {
     jit::dtype type = jit::dtype::bf16;
-    std::int32_t box_channels = 0, box_tokens = 0;  ///< of all streams, that one copy brings
+    std::int32_t rows = 0;                          ///< of a token: its streams, or the one that all of them are
+    std::int32_t box_channels = 0, box_tokens = 0;  ///< of all rows, that one copy brings
 };
 
 /// Which of an operator's launches a kernel is part of.

@@ -228,6 +228,8 @@ kernel_plan plan_pre_mix(const facts& f, const feeds& from, bool waits_first);
 /// f.has_one_pass().
 /// is_delayed: streams are added by the pre of the sublayer before.
 kernel_plan plan_pre_one_pass(const facts& f, bool is_delayed = false);
+/// Of streams that are one row.
+kernel_plan plan_broadcast_one_pass(const facts& f);
 kernel_plan plan_post_pre_one_pass(const facts& f);
 /// The same of a head.
 kernel_plan plan_head_one_pass(const facts& f);

@@ -12,7 +12,11 @@ namespace {
 
 constexpr std::int32_t tile_tokens = 8;
 
-std::int64_t tile_bytes(const facts& f) { return f.project_slice * f.n * tile_tokens * size_of(f.spec.dtype); }
+/// Of so many rows of a token.
+std::int64_t tile_bytes(const facts& f, std::int64_t rows)
+{
+    return f.project_slice * rows * tile_tokens * size_of(f.spec.dtype);
+}
 
 /// Clusters of 2, 3, ... 16 groups that an H200 runs at once (cuOccupancyMaxActiveClusters). One more would wait until the
 /// others have ended.
@@ -27,20 +31,23 @@ std::int64_t pieces_in_lds(const facts& f, std::int64_t pieces)
 /// What a family has of LDS, and lanes of registers; a head has rows of fn for pre alone.
 struct room {
     bool is_head = false;
+    std::int64_t rows = 0;  ///< of a token, that are fetched; 0: its streams
     std::int64_t stages = 0, pieces = 0;
     std::int64_t lds_beside = 0;       ///< bytes of LDS besides pass::memory
     std::int64_t registers = 0;        ///< of a lane that multiplies, besides weights and fp16's scales
     std::int64_t registers_max = 208;  ///< of such a lane
 };
 
-/// pass::memory of templates/device/one_pass_room.hpp, which the kernel checks: weights, tiles, sums of 8 waves twice, sums
-/// of all ranks of as many tiles as are on their way, pre, matrices, and what they wait at; and what is beside.
+std::int64_t fetched_rows(const facts& f, const room& has) { return has.rows != 0 ? has.rows : f.n; }
+
+/// pass::memory of templates/device/one_pass_room.hpp, which the kernel checks: weights, tiles, sums of 8 waves of 2 tiles
+/// or 4, sums of all ranks of as many tiles as are on their way, pre, matrices, and what they wait at; and what is beside.
 std::int64_t bytes_of(const facts& f, const room& has)
 {
     const std::int64_t ranks = f.project_slices(), rows = has.is_head ? f.n : f.m,
                        sums = tile_tokens * (round_up(rows, 8) + 4) * 4, slots = ceil_div(has.stages, ranks),
-                       rooms = ranks < 8 ? 4 : 2;
-    return has.stages * (tile_bytes(f) + tile_tokens * 16) + (2 * 8 + slots * ranks + 1) * sums +
+                       rooms = ranks < 8 ? 4 : 2, parts = has.rows == 1 ? 4 : 2;
+    return has.stages * (tile_bytes(f, fetched_rows(f, has)) + tile_tokens * 16) + (parts * 8 + slots * ranks + 1) * sums +
            rooms * tile_tokens * balance_floats(f) * 4 + has.pieces * weight_piece_bytes + 1024 + has.lds_beside;
 }
 
@@ -54,7 +61,10 @@ kernel_plan start_one_pass(const facts& f, const std::string& family, const room
     k.may_overlap = overlap::with_any;
     k.cluster = static_cast<std::int32_t>(ranks);
     k.grid = {.tokens_per_unit = tile_tokens, .items_per_unit = ranks, .items_per_group = 1, .groups_max = clusters * ranks};
-    k.map = {.type = f.spec.dtype, .box_channels = 8 * f.vector, .box_tokens = tile_tokens};
+    k.map = {.type = f.spec.dtype,
+             .rows = static_cast<std::int32_t>(fetched_rows(f, has)),
+             .box_channels = 8 * f.vector,
+             .box_tokens = tile_tokens};
     // A lane that multiplies keeps 24 registers of weights for each 64 channels of a slice, 8 of a piece, a head's 8 alone.
     // Two lanes that have each other's place in their groups of waves share 256, begin with 128, and one may only get more
     // and one fewer.
@@ -82,7 +92,7 @@ std::int64_t own_registers(const facts& f)
     return f.spec.dtype == jit::dtype::fp32 ? 80 : f.spec.dtype == jit::dtype::fp16 ? 64 : 56;
 }
 
-std::int64_t pre_stages(const facts& f) { return std::clamp<std::int64_t>(172 * 1024 / tile_bytes(f), 2, 10); }
+std::int64_t pre_stages(const facts& f) { return std::clamp<std::int64_t>(172 * 1024 / tile_bytes(f, f.n), 2, 10); }
 
 /// post_room of templates/device/post_one_pass.hpp besides: rows of half of the tiles, which come while the others are used;
 /// post and mix. Streams are made beside weights, too.
@@ -92,7 +102,7 @@ kernel_plan start_post_one_pass(const facts& f, const std::string& family, room 
     has.stages = pre_stages(f) - (is_fp32 ? 0 : 1);
     has.registers = is_fp32 ? 88 : 64;
     const std::int64_t kept = has.stages / 2;
-    has.lds_beside = kept * tile_bytes(f) / f.n + tile_tokens * (f.n * f.n + f.n) * 4;
+    has.lds_beside = kept * tile_bytes(f, 1) + tile_tokens * (f.n * f.n + f.n) * 4;
     kernel_plan k = start_one_pass(f, family, has);
     add_post(f, k);
     k.bindings["kept"] = fmt::to_string(kept);
@@ -103,8 +113,20 @@ kernel_plan start_post_one_pass(const facts& f, const std::string& family, room 
 
 kernel_plan plan_pre_one_pass(const facts& f, bool is_delayed)
 {
-    return start_one_pass(f, is_delayed ? "delayed_one_pass" : "pre_one_pass",
-                          {.stages = pre_stages(f), .pieces = pieces_in_lds(f, 4), .registers = own_registers(f)});
+    kernel_plan k = start_one_pass(f, is_delayed ? "delayed_one_pass" : "pre_one_pass",
+                                   {.stages = pre_stages(f), .pieces = pieces_in_lds(f, 4), .registers = own_registers(f)});
+    if (!is_delayed) k.bindings["layer"] = "a_layer";
+    return k;
+}
+
+kernel_plan plan_broadcast_one_pass(const facts& f)
+{
+    // Waves that add one row want fewer registers than those that add four.
+    room has = {.rows = 1, .stages = 16, .pieces = pieces_in_lds(f, 4), .registers = own_registers(f) + 40};
+    while (bytes_of(f, has) > 226 * 1024) --has.stages;
+    kernel_plan k = start_one_pass(f, "pre_one_pass", has);
+    k.bindings["layer"] = "the_first_layer";
+    return k;
 }
 
 kernel_plan plan_head_one_pass(const facts& f)

@@ -163,9 +163,12 @@ void add_kernels(const facts& f, operator_plan& made)
         case operation::post_fwd:
             return made.kernels.push_back(plan_post(f));
         case operation::pre_fwd:
-        case operation::broadcast_pre_fwd:  // whose strides repeat a row
             add_pre(f, made, {});
             if (f.has_one_pass()) add_one_pass(made, plan_pre_one_pass(f));
+            return;
+        case operation::broadcast_pre_fwd:  // of strides that repeat a row, where it is several passes
+            add_pre(f, made, {});
+            if (f.has_one_pass()) add_one_pass(made, plan_broadcast_one_pass(f));
             return;
         case operation::delayed_pre_fwd:
             add_pre(f, made, {}, {{slot::pre, slot::previous_pre}});

@@ -30,7 +30,7 @@ bool make_map(const ready_operator& op, const codegen::slot_values& values, std:
             if (arg.element != codegen::element::tensor_map) continue;
             const streams_in_memory streams{.address = values[static_cast<std::size_t>(arg.what)],
                                             .tokens = tokens,
-                                            .n_streams = k.n_streams,
+                                            .n_streams = k.map.rows,
                                             .hidden_dim = k.hidden_dim,
                                             .token_stride = value_of(values, slot::x_token_stride),
                                             .stream_stride = value_of(values, slot::x_stream_stride),

@@ -15,7 +15,7 @@ template <class Pass, class After>
 MHC_DEVICE void send_sums(typename Pass::memory& lds, tiles_of of, int lane, After after)
 {
     constexpr int words = Pass::sums / 4;
-    ring<2> from;
+    ring<Pass::parts_rooms> from;
     ring<Pass::ranks> owner;
     for (int j = 0; j < of.count; ++j, from.next(), owner.next()) {
         const int slot = Pass::slots == 1 ? 0 : int(owner.turn % Pass::slots);

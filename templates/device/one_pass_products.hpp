@@ -46,6 +46,7 @@ MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave
     using piece = right_piece<factor_of_data, Data, RoundAsReference>;
     constexpr int m = Pass::m, loads = tile_loads<typename Pass::Rows, Pass::n>, words = data_words<Data>;
     constexpr bool asks_first = loads * words <= 4;  ///< weights of more loads leave no registers for all words
+    constexpr bool squares_follow = Pass::is_one_row && asks_first;  ///< a branch between products would keep them apart
     static_assert(Pass::each * words == 8, "a load's channels of a lane");
     const tile_place place = place_of<typename Pass::Rows, Pass::n>(int(of.rank), wave);
     tile_weights<m, loads, Pass::in_lds> weights;
@@ -56,7 +57,7 @@ MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave
     if (!is_scaled) signals_for_products<Pass>{}.meet_after(known);
     if (lane == 0) lds.weights_here.arrive_after(known);
     ring<Pass::stages> from;
-    ring<2> to;
+    ring<Pass::parts_rooms> to;
     ring<Pass::stages> next;
     next.next();
     if (Pass::is_made) wait_for_last_kernel();  // for post and mix
@@ -80,6 +81,8 @@ MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave
         lds.ready(from.at).wait(from.turn);
         product_sums products[factors<m>] = {};
         column_squares<loads> squares = {};
+        // Squares of one row are those of all streams: their waves make them by turns.
+        const bool has_squares = !Pass::is_one_row || place.stream == j % Pass::n;
         const auto word = [&, x = lds.x[from.at]](int i) MHC_INLINE { return x[places[i % 2] + i / 2 * Pass::box]; };
         uint4 asked[asks_first ? loads * words : words];
         if (asks_first) {
@@ -104,11 +107,31 @@ MHC_DEVICE void multiply_tiles(typename Pass::memory& lds, tiles_of of, int wave
                 if constexpr (piece::has_low)
                     if (factor % 2 == 0) add_low_product<m>(products[factor], left, right.low);
             }
-            right.add_squares(v, i, squares);
+            if (!squares_follow && has_squares) right.add_squares(v, i, squares);
+        }
+        if (squares_follow && has_squares) {
+#pragma unroll
+            for (int i = 0; i < loads; ++i) {
+                piece right;
+                right.take(asked + i * words);
+                right.add_squares(asked + i * words, i, squares);
+            }
         }
         if (to.turn > 0) lds.parts_gone[to.at].wait(to.turn - 1);
-        share_columns<Pass::width, m, is_scaled>(reinterpret_cast<float*>(lds.parts[to.at][wave]), products, squares,
-                                                 weights.scales, mine);
+        float* const sums = reinterpret_cast<float*>(lds.parts[to.at][wave]);
+        share_products<Pass::width, m, is_scaled>(sums, products, weights.scales, mine);
+        if (has_squares)
+            squares.give(mine, [&](int column, float sum) MHC_INLINE {
+                const int place = column * Pass::width + tile_products<m>;
+                if (!Pass::is_one_row) {
+                    sums[place] = sum;
+                    return;
+                }
+                constexpr int each = Pass::waves / Pass::n;
+#pragma unroll
+                for (int stream = 0; stream < Pass::n; ++stream)
+                    reinterpret_cast<float*>(lds.parts[to.at][stream * each + wave % each])[place] = sum;
+            });
         wave_sync();
         if (lane == 0) lds.parts_here[to.at].arrive();
         after(j);

@@ -19,9 +19,9 @@ struct room_of_weights<0> {
     MHC_MEMBER uint4* weights_of(int) { return nullptr; }
 };
 
-/// What is made of a token's sums: pre, post and mix; a head's pre alone; or those of the layer after this one, whose
-/// streams are added by given numbers.
-enum class coefficients_of { a_layer, a_head, the_next_layer };
+/// What is made of a token's sums: pre, post and mix; those of the first layer, whose streams are all one row, which is
+/// fetched once; a head's pre alone; or those of the layer after this one, whose streams are added by given numbers.
+enum class coefficients_of { a_layer, the_first_layer, a_head, the_next_layer };
 
 /// Sizes that follow from n, the slice and the tiles that LDS holds. Where IsMade, who multiplies and adds streams waits
 /// until other waves have made them of what was fetched. InLds: as in tile_weights.
@@ -29,16 +29,20 @@ template <class Rows_, int n_, int Stages_, int InLds, bool IsMade = false, coef
 struct pass {
     using Rows = Rows_;
     static constexpr bool is_made = IsMade, has_matrix = Kind != coefficients_of::a_head,
-                          has_given_pre = Kind == coefficients_of::the_next_layer;
+                          has_given_pre = Kind == coefficients_of::the_next_layer,
+                          is_one_row = Kind == coefficients_of::the_first_layer;
     static constexpr int in_lds = InLds;
     static constexpr int n = n_, m = has_matrix ? n * n + 2 * n : n, slice = Rows::slice, ranks = Rows::slices,
                          stages = Stages_;
     static constexpr int tokens = matrix_unit::columns, waves = tile_waves;
     static constexpr int width = tile_products<m> + 4;  ///< floats of a token's sums: lanes in a row meet no bank twice
     static constexpr int sums = tokens * width;         ///< floats of a tile's sums
-    /// Words of 16 bytes: of a token's slice of one stream, of a box, which has 8 of each row, and of a tile.
-    static constexpr int each = Rows::W, words = slice / each, boxes = words / 8, box = n * tokens * 8, tile = boxes * box;
-    static constexpr int slots = ceil_div(stages, ranks);  ///< tiles of an owner whose sums may be on their way at once
+    /// Words of 16 bytes: of a token's slice of one stream, of a box, which has 8 of each row that is fetched, and of a
+    /// tile.
+    static constexpr int each = Rows::W, words = slice / each, boxes = words / 8, fetched = is_one_row ? 1 : n,
+                         box = fetched * tokens * 8, tile = boxes * box;
+    static constexpr int parts_rooms = is_one_row ? 4 : 2;  ///< tiles whose waves' sums have room: one row leaves more
+    static constexpr int slots = ceil_div(stages, ranks);   ///< tiles of an owner whose sums may be on their way at once
     /// An owner's tiles whose matrices are balanced together: with few ranks the next one comes soon.
     static constexpr int together = ranks < 8 ? 2 : 1, rooms = has_matrix ? 2 * together : 1;
     /// Tiles that are fetched before the weights are here, which otherwise would wait for all that LDS holds.
@@ -49,24 +53,24 @@ struct pass {
 
     struct memory : room_of_weights<InLds> {
         uint4 x[stages][tile];  ///< as `word` says
-        float4 parts[2][waves][sums / 4];
+        float4 parts[parts_rooms][waves][sums / 4];
         float4 arrived[slots][ranks][sums / 4];
         float4 totals[sums / 4];
         float4 pre[stages][tokens];
         float matrices[rooms][tokens * balance<n>::floats];
         signal full[stages], free[stages], pre_here[stages], made[IsMade ? stages : 1];
-        signal parts_here[2], parts_gone[2];
+        signal parts_here[parts_rooms], parts_gone[parts_rooms];
         signal arrived_here[slots];
         signal logits_here[rooms], logits_gone[rooms];
         signal weights_here;
 
         MHC_MEMBER signal& ready(int stage) { return IsMade ? made[stage] : full[stage]; }
     };
-    /// Of a word of a token: boxes of 8 words of a row, in each [n, 8 tokens, 8], as the copy engine lays them without that
-    /// lanes meet in a bank.
+    /// Of a word of a token: boxes of 8 words of a row, in each [fetched, 8 tokens, 8], as the copy engine lays them without
+    /// that lanes meet in a bank.
     static constexpr MHC_MEMBER int word(int stream, int word, int token)
     {
-        return ((word / 8 * n + stream) * tokens + token) * 8 + (word % 8 ^ token);
+        return ((word / 8 * fetched + (is_one_row ? 0 : stream)) * tokens + token) * 8 + (word % 8 ^ token);
     }
     /// Lanes of a product's columns j and j + 1 read tokens 4 apart, which are in different banks.
     static constexpr MHC_MEMBER int token_of(int column) { return column / 2 + column % 2 * 4; }
@@ -82,7 +86,7 @@ MHC_DEVICE void make_signals(typename Pass::memory& lds)
         lds.pre_here[s].make(1);
         lds.pre_here[s].expect(Pass::tokens * 16);
     }
-    for (int b = 0; b < 2; ++b) {
+    for (int b = 0; b < Pass::parts_rooms; ++b) {
         lds.parts_here[b].make(Pass::waves);
         lds.parts_gone[b].make(1);
     }

@@ -138,11 +138,9 @@ MHC_DEVICE float unscaled(float sum, row_scales scales, int factor, int item)
     return IsScaled ? sum * scales.inverse(factor / 2 * matrix_unit::left_rows + item / (matrix_unit::sums / 2)) : sum;
 }
 
-/// A wave's sums of as many tokens as a product has columns, to LDS, `Width` floats a token: those of products, then of
-/// squares.
-template <int Width, int m, bool IsScaled, int Loads>
-MHC_DEVICE void share_columns(float* to, const product_sums (&products)[factors<m>], const column_squares<Loads>& squares,
-                              row_scales scales, int lane)
+/// A wave's sums of as many tokens as a product has columns, to LDS, `Width` floats a token: those of products.
+template <int Width, int m, bool IsScaled>
+MHC_DEVICE void share_products(float* to, const product_sums (&products)[factors<m>], row_scales scales, int lane)
 {
     using unit = matrix_unit;
     constexpr int last = full_factors<m>;
@@ -158,6 +156,14 @@ MHC_DEVICE void share_columns(float* to, const product_sums (&products)[factors<
     for (int i = 0; i < unit::sums / 2; ++i)
         sums_of(i)[last * 8 + row_of_parts(unit::sum_row(lane, i))] =
             unscaled<IsScaled>(products[last].at[i] + products[last].at[i + unit::sums / 2], scales, last, i);
+}
+
+/// The same, and then those of squares.
+template <int Width, int m, bool IsScaled, int Loads>
+MHC_DEVICE void share_columns(float* to, const product_sums (&products)[factors<m>], const column_squares<Loads>& squares,
+                              row_scales scales, int lane)
+{
+    share_products<Width, m, IsScaled>(to, products, scales, lane);
     squares.give(lane, [=](int column, float sum) MHC_INLINE { to[column * Width + tile_products<m>] = sum; });
 }
 

@@ -196,9 +196,10 @@ TEST_CASE("stages: head_fwd gives the bits of pre_fwd's layer_input")
 
 TEST_CASE("stages: broadcast_pre_fwd gives the bits of pre_fwd on n copies of a row")
 {
-    for_each_size([](const stage_size& of) {
-        const test_case pre_case = stage_case(operation::pre_fwd, of),
-                        broadcast_case = stage_case(operation::broadcast_pre_fwd, of);
+    const auto check = [](const stage_size& of, std::int64_t tokens) {
+        test_case pre_case = stage_case(operation::pre_fwd, of),
+                  broadcast_case = stage_case(operation::broadcast_pre_fwd, of);
+        pre_case.tokens = broadcast_case.tokens = tokens;
         operands pre = make_operands(pre_case);
         const operands broadcast = make_operands(broadcast_case);
         std::vector<float> copies;
@@ -211,7 +212,18 @@ TEST_CASE("stages: broadcast_pre_fwd gives the bits of pre_fwd on n copies of a 
         const outcome expected = run_checked(pre_case, pre), got = run_checked(broadcast_case, broadcast);
         for (const auto& [name, values] : expected.outputs)
             check_equal(broadcast_case.name + " " + name, got.outputs.at(name), values);
-    });
+    };
+    for (const stage_size& of : stage_sizes) check(of, 5);
+    if (environment("MHC_TEST_SMALL", "0") != "0") return;
+    // Clusters of 2 to 16, with one tile and with several, the last one short.
+    check({4, 392, jit::dtype::bf16, false}, 35);
+    check({4, 1280, jit::dtype::bf16, false}, 1100);
+    check({4, 2568, jit::dtype::fp16, false}, 17);
+    check({4, 4096, jit::dtype::bf16, false}, 1000);
+    check({4, 4096, jit::dtype::fp32, false}, 300);
+    check({4, 7168, jit::dtype::fp16, false}, 131);
+    check({4, 7168, jit::dtype::bf16, false}, 200);
+    check({4, 8192, jit::dtype::bf16, false}, 67);
 }
 
 TEST_CASE("stages: delayed_pre_fwd gives the bits of pre_fwd where its pre is that of its own streams")

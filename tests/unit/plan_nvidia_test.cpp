@@ -168,6 +168,8 @@ TEST_CASE("plan: a cluster of work-groups reads the streams once, where there ar
     CHECK(is_one_pass(s, "sm_90a", operation::pre_fwd));
     CHECK(is_one_pass(s, "sm_90a", operation::post_pre_fwd));
     CHECK(is_one_pass(s, "sm_90a", operation::broadcast_pre_fwd));
+    CHECK(plan_of(s, "sm_90a", operation::pre_fwd).kernels.back().map.rows == 4);
+    CHECK(plan_of(s, "sm_90a", operation::broadcast_pre_fwd).kernels.back().map.rows == 1);
     CHECK_FALSE(is_one_pass(s, "sm_90", operation::pre_fwd));
     CHECK(is_one_pass(s, "sm_90a", operation::delayed_pre_fwd));
     for (const operation op : {operation::head_fwd, operation::post_head_fwd}) {
@@ -223,6 +225,7 @@ TEST_CASE("plan: a cluster of work-groups reads the streams once, where there ar
         CHECK(plan_of(spec_of(4, C), "sm_90a", operation::pre_fwd).kernels.back().grid.groups(8192) == groups);
     const auto check_geometries = [&](std::int64_t C, jit::dtype type) {
         check_geometry(C, operation::pre_fwd, "pre_one_pass", type);
+        check_geometry(C, operation::broadcast_pre_fwd, "pre_one_pass", type);
         check_geometry(C, operation::post_pre_fwd, "post_pre_one_pass", type);
         check_geometry(C, operation::head_fwd, "head_one_pass", type);
         check_geometry(C, operation::delayed_pre_fwd, "delayed_one_pass", type);
