@@ -31,7 +31,7 @@ struct wide_groups {
 /// Sixteen slices of 64, 128 or 256 tokens are a work-group each, and of few tokens some rows: so that as many as an H200
 /// has multiprocessors share the work, and each weight is read for as many tokens as can be. Sums do not depend on it.
 constexpr std::array ranges{wide_groups{128, 1, 3, 96}, wide_groups{256, 1, 2, 96}, wide_groups{512, 1, 1, 96},
-                            wide_groups{1024, 2, 1, 96}, wide_groups{0, 4, 1, 80}};
+                            wide_groups{1024, 2, 1, 96}, wide_groups{0, 4, 1, 96}};
 
 void add_order(const facts& f, kernel_plan& k, std::int64_t rows)
 {
@@ -69,9 +69,11 @@ kernel_plan plan_project_groups(const facts& f, const feeds& from, std::int64_t 
     // it: stages of a lane's four words, buffers of a tile's factors with two signals each, a signal for each part, and each
     // lane's sums.
     constexpr std::int64_t words_max = (228 - 1) * 1024 / 16;
+    // Octets of rows whose sums of pieces a lane keeps in registers: so many that these and a piece's are 64.
+    const std::int64_t held = sizes.groups == 4 ? std::min((64 - tile / 2) / 4, tile / 8) : 0;
     const std::int64_t adders = waves * f.wave, stage_words = adders * 4, stages_min = sizes.groups == 4 ? 2 : 3,
                        buffer_words = parts * (tile / 8 * octet_words + 1),
-                       sum_words = ceil_div(parts, std::int64_t{2}) + tile / 8 * adders + adders / 8,
+                       sum_words = ceil_div(parts, std::int64_t{2}) + (tile / 8 - held) * adders + adders / 8,
                        buffers =
                            std::min<std::int64_t>((words_max - sum_words - stages_min * stage_words) / buffer_words, 5),
                        stages = std::min<std::int64_t>((words_max - sum_words - buffers * buffer_words) / stage_words, 6),
@@ -82,8 +84,9 @@ kernel_plan plan_project_groups(const facts& f, const feeds& from, std::int64_t 
               .items_per_unit = f.project_slices() * blocks * ranks,
               .items_per_group = 1,
               .groups_max = std::max<std::int64_t>(f.units.groups() / ranks, 1) * ranks};
-    add(k, {{"group_sizes", fmt::format("{}, {}, {}, {}, {}, {}", tile, sizes.groups, parts, ranks, stages, buffers)},
-            {"lds_words", fmt::to_string(words)}});
+    add(k,
+        {{"group_sizes", fmt::format("{}, {}, {}, {}, {}, {}, {}", tile, sizes.groups, parts, ranks, stages, buffers, held)},
+         {"lds_words", fmt::to_string(words)}});
     k.lds_bytes = static_cast<std::int32_t>(words * 16);
     k.may_overlap = overlap::with_own;
     add_order(f, k, rows);

@@ -129,7 +129,7 @@ struct kept_sums {
     /// Four lanes have the same.
     MHC_MEMBER float2& squares(int back) const
     {
-        float2* const all = reinterpret_cast<float2*>(lds + Pass::kept + Pass::tile_octets * Pass::adders);
+        float2* const all = reinterpret_cast<float2*>(lds + Pass::kept + (Pass::tile_octets - Pass::held) * Pass::adders);
         return all[(thread - back * Pass::part_lanes) / 4];
     }
     MHC_MEMBER void wait_for_part_before() const { told(part - 1).wait(turn); }

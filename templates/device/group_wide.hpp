@@ -15,8 +15,9 @@
 namespace mhc {
 
 /// Places in LDS are in words of 16 bytes. Tile: rows of fn that a work-group has; Groups: of four waves, 64 tokens each, in
-/// each of Parts that share the pieces of a slice; Ranks: work-groups of a cluster, which share factors.
-template <class Factors_, int Tile, int Groups, int Parts, int Ranks, int Stages, int Buffers>
+/// each of Parts that share the pieces of a slice; Ranks: work-groups of a cluster, which share factors; Held: octets of
+/// rows whose sums of pieces lanes keep in registers, not in LDS.
+template <class Factors_, int Tile, int Groups, int Parts, int Ranks, int Stages, int Buffers, int Held>
 struct wide_group {
     using Factors = Factors_;
     using Rows = typename Factors::Rows;
@@ -29,10 +30,12 @@ struct wide_group {
     static constexpr bool moves_registers = Groups * Parts == 4;
     static constexpr int block = adders + (moves_registers ? 128 : parts * 32);
     static constexpr int words = loads * 2;  ///< of a lane that adds, in a step: of two tokens
+    static constexpr int held = Held;
+    static_assert(Held == 0 || Parts == 1, "parts read each other's in LDS");
     static constexpr int stages = Stages, buffers = Buffers, factor_words = tile_octets * Factors::octet_words;
     static constexpr int factors = stages * words * adders, signals = factors + parts * buffers * factor_words,
                          chain = signals + parts * buffers, kept = chain + ceil_div(parts, 2),
-                         room = kept + tile_octets * adders + adders / 8;
+                         room = kept + (tile_octets - held) * adders + adders / 8;
     static MHC_MEMBER int factors_of(int part) { return factors + part * (buffers * factor_words); }
 };
 
@@ -58,11 +61,18 @@ MHC_DEVICE void bring_factors(uint4* lds, const float* arranged, group_walk<Pass
     }
 }
 
-/// A lane's sums of two tokens.
-template <int Tile>
+/// A lane's sums of two tokens; of the first Held octets of rows those of the pieces before this one, too.
+template <int Tile, int Held>
 struct wide_group_sums {
     group_sums<Tile> products;
     float squares[2];
+    float4 held[Held > 0 ? Held : 1];
+
+    MHC_MEMBER void begin_piece()
+    {
+        products = {};
+        squares[0] = squares[1] = 0.0f;
+    }
 
     template <class Pass, bool HasLow>
     MHC_MEMBER void multiply(const uint4 (&x)[Pass::loads][2], int factors)
@@ -101,12 +111,17 @@ struct wide_group_sums {
         for (int half = 0; half < 2; ++half) squares[half] = quad_sum(squares[half]);
     }
     template <class Pass>
-    MHC_MEMBER void keep(const kept_sums<Pass>& kept) const
+    MHC_MEMBER void keep(const kept_sums<Pass>& kept)
     {
 #pragma unroll
-        for (int block = 0; block < Tile / 8; ++block)
-            kept.word(block, 0) = {products.at[block * 4], products.at[block * 4 + 1], products.at[block * 4 + 2],
-                                   products.at[block * 4 + 3]};
+        for (int block = 0; block < Tile / 8; ++block) {
+            const float4 v = {products.at[block * 4], products.at[block * 4 + 1], products.at[block * 4 + 2],
+                              products.at[block * 4 + 3]};
+            if (block < Held)
+                held[block] = v;
+            else
+                kept.word(block - Held, 0) = v;
+        }
         kept.squares(0) = {squares[0], squares[1]};
     }
     /// What this part has kept, Before what the part before has, and then these.
@@ -115,9 +130,9 @@ struct wide_group_sums {
     {
 #pragma unroll
         for (int block = 0; block < Tile / 8; ++block) {
-            float4 v = kept.word(block, Before);
+            float4 v = block < Held ? held[block] : kept.word(block - Held, Before);
             if (Before && Own) {
-                const float4 own = kept.word(block, 0);
+                const float4 own = kept.word(block - Held, 0);
                 v = {v.x + own.x, v.y + own.y, v.z + own.z, v.w + own.w};
             }
             const float first[4] = {v.x, v.y, v.z, v.w};
@@ -191,7 +206,7 @@ struct wide_steps {
     ring<Pass::buffers> buffer;
 
     /// The products of a piece of `count` steps.
-    MHC_MEMBER void add_piece(wide_group_sums<Pass::tile>& sums, int count, bool has_squares)
+    MHC_MEMBER void add_piece(wide_group_sums<Pass::tile, Pass::held>& sums, int count, bool has_squares)
     {
 #pragma unroll 1
         for (; count > 0; --count) {
@@ -230,11 +245,11 @@ MHC_DEVICE void add_all_products(uint4* lds, const Data* x, float* proj, float* 
     MHC_SHORT_LOOP
     for (int stage = 0; stage < Pass::stages; ++stage) steps.lines.ask(stage);
     for (; walk.is_there(); walk.next_item()) {
-        wide_group_sums<Pass::tile> sums;
+        wide_group_sums<Pass::tile, Pass::held> sums;
         const int piece = walk.part * Pass::pieces_each;
 #pragma unroll 1
         for (int k = 0; k < Pass::pieces_each; ++k) {
-            sums = {};
+            sums.begin_piece();
             steps.add_piece(sums, walk.place_of(piece + k + 1) - walk.place_of(piece + k),
                             Pass::blocks == 1 || walk.first_row == 0);
             sums.sum_squares();

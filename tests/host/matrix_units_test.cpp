@@ -102,7 +102,9 @@ constexpr wide_size wide_sizes[] = {{operation::pre_fwd, 8, 136, 33, jit::dtype:
                                     {operation::pre_project_fwd, 8, 2056, 400, jit::dtype::bf16, jit::dtype::fp32, 1},
                                     {operation::pre_fwd, 7, 2120, 900, jit::dtype::bf16, jit::dtype::fp32, 1},
                                     {operation::pre_fwd, 12, 1544, 130, jit::dtype::bf16, jit::dtype::fp32, 1},
-                                    {operation::pre_fwd, 8, 648, 2300, jit::dtype::bf16, jit::dtype::fp32, 1}};
+                                    {operation::pre_fwd, 8, 648, 2300, jit::dtype::bf16, jit::dtype::fp32, 1},
+                                    {operation::pre_fwd, 12, 264, 1100, jit::dtype::bf16, jit::dtype::fp32, 1},
+                                    {operation::pre_fwd, 16, 264, 1300, jit::dtype::bf16, jit::dtype::fp32, 1}};
 constexpr std::size_t small_wide_sizes = 7;
 
 // Of data that is split for the units: one slice, slices that are not full, and more than 16 of them; clusters of 3 to 16.
