@@ -190,8 +190,8 @@ std::string_view name_of(slot what) noexcept
         "pre_token_stride", "post_token_stride", "mix_token_stride", "coefficients_token_stride", "d_out_token_stride",
         "d_out_stream_stride", "d_x_token_stride", "d_x_stream_stride", "accumulate_inputs", "accumulate_parameters",
         "pre_is_static", "post_is_static", "mix_is_static", "statics_are_wanted", "affine_is_wanted", "fn_is_wanted",
-        "pre_is_wanted", "dense_token_stride", "dense_stream_stride", "zero", "fn_size", "tokens_per_row", "width", "first", "length",
-        "groups"};
+        "pre_is_wanted", "dense_token_stride", "dense_stream_stride", "zero", "fn_size", "tokens_per_row", "width", "first",
+        "length", "groups"};
     // clang-format on
     return names[static_cast<std::size_t>(what)];
 }

@@ -1,7 +1,7 @@
 // codegen/plan_backward.cpp -- which kernels the gradient of an operator launches, and where they leave what they make.
 //
-// Gradients of what tokens share are sums over the tokens in a promised order: a first kernel sums some tokens, a second
-// some of its sums, a last one the rest. Where the caller does not ask for such a gradient its kernels are not launched.
+// Gradients of what tokens share are sums over the tokens in a promised order: kernels before leave sums of some tokens, and
+// a last one adds these. Where the caller does not ask for such a gradient its kernels are not launched.
 #include "codegen/plan_backward.hpp"
 
 #include "codegen/plan_areas.hpp"
