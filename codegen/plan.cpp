@@ -125,15 +125,25 @@ void add_layer_options(const facts& f, kernel_plan& k, bool is_dynamic)
             {"reference_rounding", f.spec.options.reference_rounding ? "true" : "false"}});
 }
 
+/// As many groups of `block` lanes as the registers of `lanes` lanes are for, each with two tokens in LDS at least.
+std::int64_t layer_resident(const facts& f, std::int64_t block, std::int64_t lanes, std::int64_t most = 4)
+{
+    std::int64_t resident = std::clamp<std::int64_t>(lanes / block, 1, most);
+    while (resident > 1 && layer_stages(f, resident) < 2) --resident;
+    return resident;
+}
+
+/// Lanes of a multiprocessor that have 100 registers each, which are next to what a layer needs; with two vectors of a lane,
+/// and the coefficients of all tokens in registers, 128.
+std::int64_t layer_lanes(const facts& f, bool is_static) { return is_static && f.slice > 256 ? 512 : 640; }
+
 /// A layer whose streams run ahead: `more` waves beside those that have a slice each.
 kernel_plan plan_layer_ahead(const facts& f, const char* family, std::vector<argument> args, std::int32_t more,
-                             bool is_dynamic)
+                             bool is_dynamic, std::int64_t lanes)
 {
     kernel_plan k = plan_tokens(f, family, std::move(args));
     set_block(k, static_cast<std::int32_t>((f.slices() + more) * f.wave));
-    // As many groups as leave a lane 100 registers, which are next to what it needs.
-    std::int64_t resident = std::clamp<std::int64_t>(640 / k.block, 1, f.tuned.resident != 0 ? f.tuned.resident : 4);
-    while (resident > 1 && layer_stages(f, resident) < 2) --resident;
+    const std::int64_t resident = layer_resident(f, k.block, lanes, f.tuned.resident != 0 ? f.tuned.resident : 4);
     const std::int64_t stages = layer_stages(f, resident);
     k.lds_bytes = static_cast<std::int32_t>(stages * layer_stage_bytes(f));
     k.grid.groups_max = f.units.groups() * resident;
@@ -154,7 +164,7 @@ bool has_layer_ahead(const facts& f)
 kernel_plan plan_layer(const facts& f, bool is_dynamic)
 {
     if (has_layer_ahead(f)) {
-        kernel_plan k = plan_layer_ahead(f, "layer_ahead", arguments_of("layer"), 0, is_dynamic);
+        kernel_plan k = plan_layer_ahead(f, "layer_ahead", arguments_of("layer"), 0, is_dynamic, layer_lanes(f, false));
         finish(f, k, true);
         return k;
     }
@@ -164,11 +174,51 @@ kernel_plan plan_layer(const facts& f, bool is_dynamic)
     return k;
 }
 
+namespace {
+
+/// Waves of a work-group that have a token each, where that many fill its LDS: fewer could not hide what one waits for, and
+/// more would leave a lane too few registers. 0: none, for that, or because a lane has several vectors of a slice.
+std::int64_t waves_with_tokens(const facts& f)
+{
+    const std::int64_t waves = lds_of_coming / layer_stage_bytes(f);
+    return f.slice == f.wave * f.vector && waves >= 16 && waves <= 20 ? waves : 0;
+}
+
+}  // namespace
+
+bool has_static_layer(const facts& f)
+{
+    return has_layer_ahead(f) &&
+           (waves_with_tokens(f) > 0 || layer_resident(f, f.slices() * f.wave, layer_lanes(f, true)) > 1);
+}
+
+kernel_plan plan_static_layer(const facts& f)
+{
+    kernel_plan k =
+        plan_layer_ahead(f, "static_layer_ahead", arguments_of("static_layer_ahead"), 0, false, layer_lanes(f, true));
+    k.bindings["body"] = "static_layer_ahead";
+    if (const std::int64_t waves = waves_with_tokens(f); waves > 0) {
+        set_block(k, static_cast<std::int32_t>(waves * f.wave));
+        k.lds_bytes = static_cast<std::int32_t>(waves * layer_stage_bytes(f));
+        k.grid.groups_max = f.units.groups();
+        k.bindings["body"] = "static_layer_by_waves";
+        k.bindings["resident"] = k.bindings["stages"] = "1";
+    }
+    k.bindings.erase("lds_floats");  // the header knows
+    k.bindings["maker_floats"] = fmt::to_string(f.wave / matrix_lanes(f) * balance_floats(f));
+    k.may_overlap = overlap::with_any;
+    add_sigmoids(f, k, true);
+    add_sinkhorn(f, k.bindings);
+    finish(f, k, true);
+    return k;
+}
+
 bool has_dynamic_layer(const facts& f) { return has_layer_ahead(f) && f.n != 3; }
 
 kernel_plan plan_dynamic_layer(const facts& f, const feeds& from)
 {
-    kernel_plan k = plan_layer_ahead(f, "dynamic_layer_ahead", arguments_of("dynamic_layer_ahead", from), 1, true);
+    kernel_plan k = plan_layer_ahead(f, "dynamic_layer_ahead", arguments_of("dynamic_layer_ahead", from), 1, true,
+                                     layer_lanes(f, false));
     k.bindings.erase("lds_floats");  // the header knows
     add_sigmoids(f, k, true);
     add_sinkhorn(f, k.bindings);

@@ -194,6 +194,9 @@ kernel_plan plan_apply_mix(const facts& f, const feeds& from, bool is_of_layer);
 kernel_plan plan_apply_post(const facts& f, const feeds& from);
 /// mHC.cu's layer, from coefficients in the workspace.
 kernel_plan plan_layer(const facts& f, bool is_dynamic);
+/// plan_static_coefficients and that layer in one kernel, where has_static_layer.
+bool has_static_layer(const facts& f);
+kernel_plan plan_static_layer(const facts& f);
 /// "dynamic_coefficients" and that layer in one kernel, where has_dynamic_layer: waves that balance 1, 2 or 4 streams.
 bool has_dynamic_layer(const facts& f);
 kernel_plan plan_dynamic_layer(const facts& f, const feeds& from);

@@ -111,7 +111,8 @@ void add_post_head(const facts& f, operator_plan& made)
 
 void add_static_layer(const facts& f, operator_plan& made)
 {
-    made.workspace_bytes_fixed = f.m * 4;
+    made.workspace_bytes_fixed = f.m * 4;  // on every target: whether null is refused is not to depend on it
+    if (has_static_layer(f)) return made.kernels.push_back(plan_static_layer(f));
     made.kernels.push_back(plan_static_coefficients(f));
     made.kernels.push_back(plan_layer(f, false));
 }

@@ -206,4 +206,31 @@ MHC_DEVICE void static_coefficients(Grid at, float* shared, const float* h_pre, 
     });
 }
 
+/// What they are made of, where one wave makes them in LDS: up to 4 streams, so that a lane has a number.
+struct static_logits {
+    const float *pre, *post, *res;
+    template <int n>
+    MHC_MEMBER float at(int o) const
+    {
+        return o < n ? pre[o] : o < 2 * n ? post[o - n] : o < n * n + 2 * n ? res[o - 2 * n] : 0.0f;
+    }
+};
+
+/// LDS that it takes: the coefficients p [n], q [n] and the stored matrix, their logits, and Room for the matrices of a
+/// wave.
+template <int n, int Room>
+struct static_room {
+    static constexpr int logits = ceil_div(n * n + 2 * n, 4) * 4, maker = 2 * logits, floats = maker + Room;
+};
+
+/// make(floats, logits, to) makes them; the o-th lane has their o-th logit. One wave calls it, all of its lanes.
+template <int n, int Room, class Make>
+MHC_DEVICE void make_static_coefficients(float* shared, float logit, int lane, Make make)
+{
+    using room = static_room<n, Room>;
+    if (lane < n * n + 2 * n) shared[room::logits + lane] = logit;
+    wave_sync();
+    make(shared + room::maker, shared + room::logits, shared);
+}
+
 }  // namespace mhc

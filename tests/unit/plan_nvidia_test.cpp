@@ -250,7 +250,7 @@ TEST_CASE("plan: rows of a dynamic layer that a cluster may have are summed in i
     unaligned.alignment_bytes = 2;
     CHECK(slice_of(s, "sm_90a", operation::dynamic_layer_fwd, "dynamic_layer_ahead") == "512, 256");
     CHECK(slice_of(unaligned, "sm_90a", operation::dynamic_layer_fwd, "layer") == "512, 256");
-    CHECK(slice_of(s, "sm_90a", operation::static_layer_fwd, "layer_ahead") == "512");
+    CHECK(slice_of(s, "sm_90a", operation::static_layer_fwd, "static_layer_ahead") == "512");
     CHECK(slice_of(unaligned, "sm_90a", operation::static_layer_fwd, "layer") == "512");
     CHECK(slice_of(s, "sm_90", operation::dynamic_layer_fwd, "dynamic_layer_ahead") == "512");
     CHECK(slice_of(spec_of(2, 4096), "sm_90a", operation::dynamic_layer_fwd, "dynamic_layer_ahead") == "512");
@@ -275,28 +275,6 @@ TEST_CASE("plan: NVIDIA's short work-groups have few lanes past a row's end, and
     CHECK(65536 / (std::stoi(of_eight.bindings.at("resident")) * of_eight.block) >= 255);
 }
 
-TEST_CASE("plan: a layer's streams are on their way to LDS before their use, where a kernel is given LDS for two tokens")
-{
-    const auto layer_of = [](const jit::layer_spec& s, const char* target) {
-        return plan_of(s, target, operation::static_layer_fwd).kernels.back();
-    };
-    for (const std::int64_t C : {8, 1280, 4096, 7168, 8192}) {
-        const kernel_plan k = layer_of(spec_of(4, C), "sm_90a");
-        CAPTURE(C);
-        REQUIRE(k.family == "layer_ahead");
-        CHECK(k.may_overlap == overlap::with_own);
-        CHECK(k.block == (C <= 2048 ? (C + 255) / 256 : (C + 511) / 512) * 32);  // a wave for each slice
-        const int resident = std::stoi(k.bindings.at("resident")), stages = std::stoi(k.bindings.at("stages"));
-        CHECK(stages >= 2);
-        CHECK(resident * k.lds_bytes <= 200 * 1024);
-    }
-    CHECK(layer_of(spec_of(4, 8200), "sm_90a").family == "layer");
-    CHECK(layer_of(spec_of(4, 1281), "sm_90a").family == "layer");
-    CHECK(layer_of(spec_of(8, 1280), "sm_90a").family == "layer");
-    CHECK(layer_of(spec_of(4, 1280), "sm_80").family == "layer");
-    CHECK(layer_of(spec_of(4, 1280), "gfx942").family == "layer");
-}
-
 TEST_CASE("plan: an operator of decoding may start before the kernel ahead has ended, where kernels may overlap")
 {
     const auto starts_early = [](operation op, const char* target, const std::string& family) {
@@ -311,7 +289,7 @@ TEST_CASE("plan: an operator of decoding may start before the kernel ahead has e
         CHECK(starts_early(operation::pre_fwd, target, "project_tiles"));
         CHECK(starts_early(operation::pre_big_fuse, target, "pre_mix"));
         CHECK_FALSE(starts_early(operation::pre_fwd, target, "pre_mix"));  // it reads streams before it waits for sums
-        CHECK_FALSE(starts_early(operation::static_layer_fwd, target, "static_coefficients"));
+        CHECK(starts_early(operation::static_layer_fwd, target, "static_layer_ahead"));
     }
     CHECK(starts_early(operation::pre_fwd, "sm_90a", "pre_one_pass"));
     CHECK(starts_early(operation::post_pre_fwd, "sm_90a", "post_pre_one_pass"));

@@ -1,0 +1,49 @@
+// tests/unit/plan_layers_test.cpp -- plans of mHC.cu's layer with one set of coefficients, where work-groups have its rows
+// in LDS.
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "tests/unit/plan_test_support.hpp"
+
+using namespace mhc;
+using namespace mhc::codegen;
+using namespace mhc::testing;
+using jit::operation;
+
+TEST_CASE("plan: a layer's streams are on their way to LDS before their use, where a kernel is given LDS for two tokens")
+{
+    const auto layer_of = [](const jit::layer_spec& s, const char* target) {
+        return plan_of(s, target, operation::static_layer_fwd).kernels.back();
+    };
+    for (const std::int64_t C : {8, 1920, 4096, 7168, 8192}) {
+        const kernel_plan k = layer_of(spec_of(4, C), "sm_90a");
+        CAPTURE(C);
+        const int resident = std::stoi(k.bindings.at("resident")), stages = std::stoi(k.bindings.at("stages"));
+        REQUIRE(k.family == (resident > 1 ? "static_layer_ahead" : "layer_ahead"));
+        CHECK(k.may_overlap == (resident > 1 ? overlap::with_any : overlap::with_own));
+        CHECK(k.block == (C <= 2048 ? (C + 255) / 256 : (C + 511) / 512) * 32);  // a wave for each slice
+        CHECK(stages >= 2);
+        CHECK(resident * k.lds_bytes <= 200 * 1024);
+    }
+    CHECK(layer_of(spec_of(4, 8200), "sm_90a").family == "layer");
+    CHECK(layer_of(spec_of(4, 1281), "sm_90a").family == "layer");
+    CHECK(layer_of(spec_of(8, 1280), "sm_90a").family == "layer");
+    CHECK(layer_of(spec_of(4, 1280), "sm_80").family == "layer");
+    CHECK(layer_of(spec_of(4, 1280), "gfx942").family == "layer");
+}
+
+TEST_CASE("plan: a wave has a token to itself where as many as hide a wait fill LDS")
+{
+    const auto body_of = [](jit::layer_spec s, jit::dtype type) {
+        s.dtype = type;
+        const kernel_plan k = plan_of(s, "sm_90", operation::static_layer_fwd).kernels.back();
+        CHECK(k.lds_bytes <= 200 * 1024);
+        return std::pair(k.bindings.at("body"), k.block / 32);
+    };
+    CHECK(body_of(spec_of(4, 1280), jit::dtype::bf16) == std::pair(std::string("static_layer_by_waves"), 20));
+    CHECK(body_of(spec_of(4, 1536), jit::dtype::fp16) == std::pair(std::string("static_layer_by_waves"), 16));
+    CHECK(body_of(spec_of(4, 1280), jit::dtype::fp32) == std::pair(std::string("static_layer_ahead"), 5));
+    CHECK(body_of(spec_of(4, 1024), jit::dtype::bf16) == std::pair(std::string("static_layer_ahead"), 4));
+    CHECK(body_of(spec_of(4, 1544), jit::dtype::bf16) == std::pair(std::string("static_layer_ahead"), 7));
+}
