@@ -159,10 +159,11 @@ struct argument {
 /// What a launch has room for: the longest argument block, of streams told to the copy engine, is some 280 bytes.
 inline constexpr std::size_t argument_bytes_max = 320, arguments_max = 32;
 
-/// groups(tokens) = min(ceil(ceil(tokens / tokens_per_unit) * items_per_unit / items_per_group), groups_max)
+/// groups(tokens) = min(ceil(ceil(tokens / tokens_per_unit) * items_per_unit / items_per_group), groups_max) + groups_more
 struct grid_rule {
     std::int64_t tokens_per_unit = 1, items_per_unit = 1, items_per_group = 1, groups_max = 1;
-    bool ignores_tokens = false;  ///< as for one token whatever their count
+    std::int64_t groups_more = 0;  ///< that have no tokens
+    bool ignores_tokens = false;   ///< as for one token whatever their count
     std::int64_t groups(std::int64_t tokens) const noexcept;
 };
 

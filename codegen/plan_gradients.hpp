@@ -41,6 +41,13 @@ kernel_plan plan_rmsnorm_once(const facts& f, const feeds& from);
 /// reads rows once.
 bool reads_layer_once(const facts& f);
 kernel_plan plan_layer_once(const facts& f, const std::string& family, const feeds& from);
+/// "static_once_bwd" with plan_static_coefficients in it, where has_static_ahead: gradients of coefficients are summed over
+/// as many tokens as those of the weight, and the matrix's Jacobian is made beside, with so many floats of history in
+/// memory. plan_finish_static makes the gradients of all parameters of these.
+bool has_static_ahead(const facts& f);
+std::int64_t static_history_floats(const facts& f);
+kernel_plan plan_static_ahead(const facts& f, const feeds& from);
+kernel_plan plan_finish_static(const facts& f, const feeds& from);
 
 /// The gradient of a normalised row that was multiplied by a weight, and that of the weight.
 kernel_plan plan_matmul_input_bwd(const facts& f, const feeds& from);

@@ -3,8 +3,20 @@
 
 namespace mhc::codegen {
 
+/// One kernel for all tokens, and one for the sums over them.
+static void add_static_layer_ahead(const facts& f, operator_plan& made, areas& space)
+{
+    const feed coefficients = space.of_sums(slot::d_coefficients, f.m, tokens_of_weight_sum);
+    const feed sums = space.of_sums(slot::sums, f.C, tokens_of_weight_sum);
+    const feed jacobian = space.once(slot::totals, f.n * f.n * f.n * f.n);
+    const feed history = space.once(slot::history, static_history_floats(f));
+    made.kernels.push_back(plan_static_ahead(f, {coefficients, sums, jacobian, history}));
+    made.kernels.push_back(plan_finish_static(f, {coefficients, sums, jacobian}));
+}
+
 void add_static_layer_gradient(const facts& f, operator_plan& made, areas& space)
 {
+    if (has_static_ahead(f)) return add_static_layer_ahead(f, made, space);
     const bool is_once = reads_layer_once(f);
     const feed coefficients = space.once(slot::coefficients, f.m);
     const feed norm = space.of_tokens(slot::norm, is_once ? 0 : 2),

@@ -155,7 +155,7 @@ std::int32_t weight_alignment_bytes(const jit::layer_spec& s) noexcept
 std::int64_t grid_rule::groups(std::int64_t tokens) const noexcept
 {
     const std::int64_t items = (ignores_tokens ? 1 : ceil_div(tokens, tokens_per_unit)) * items_per_unit;
-    return std::min(ceil_div(items, items_per_group), groups_max);
+    return std::min(ceil_div(items, items_per_group), groups_max) + groups_more;
 }
 
 }  // namespace mhc::codegen

@@ -138,4 +138,19 @@ kernel_plan plan_finish_layer(const facts& f, const feeds& from, std::int64_t we
     return k;
 }
 
+kernel_plan plan_finish_static(const facts& f, const feeds& from)
+{
+    constexpr std::int32_t block = 512;
+    kernel_plan k = start(f, "finish_static", arguments_of("finish_static", from), block);
+    k.grid.ignores_tokens = k.runs_without_tokens = true;
+    k.grid.items_per_unit = 1 + ceil_div(f.C, f.wave);
+    if (f.units.has_overlap) k.may_overlap = overlap::with_own;
+    add(k, {{"hidden_dim", fmt::to_string(f.C)},
+            {"weight_dtype", std::string(to_string(f.spec.weight_dtype))},
+            {"tokens_per_row", fmt::to_string(tokens_of_weight_sum)},
+            {"post_mult", real(f.spec.options.post_mult)}});
+    finish(f, k, true, true, f.spec.weight_dtype);
+    return k;
+}
+
 }  // namespace mhc::codegen

@@ -112,6 +112,43 @@ struct token_products {
     MHC_MEMBER float get(int k, int channel) const { return at[k / 2][channel / 2].at[channel % 2 * 2 + k % 2]; }
 };
 
+/// Sum over the lanes of a warp, of a in the lower half of them, of b in the upper one.
+MHC_DEVICE float sum_in_halves(float a, float b, int lane)
+{
+    const bool is_upper = lane & 16;
+    return wave_sum<16>((is_upper ? b : a) + __shfl_xor_sync(0xffffffffU, is_upper ? a : b, 16));
+}
+
+/// Products of up to 4 rows by up to 4 others, added up: of a step the lanes of `lanes` vectors of 8 channels, in whose
+/// order the channels of both rows are. A lane brings one row of each from lane lane_of(lane) of the step.
+struct row_products {
+    static constexpr int lanes = 8;
+    product_sums sums;
+    static MHC_MEMBER int row(int lane) { return lane / 4 % 4; }
+    static MHC_MEMBER int lane_of(int lane) { return lane / 16 * 4 + lane % 4; }
+    MHC_MEMBER void add(uint4 left, uint4 right, const bf16*)
+    {
+        const left_piece piece = {{left, {0, 0, 0, 0}}};
+        add_product(sums, &piece, &right);
+    }
+    MHC_MEMBER void add(uint4 left, uint4 right, const fp16* type)
+    {
+        const left_piece piece = {{left, {0, 0, 0, 0}}};
+        add_product(sums, &piece, &right, type);
+    }
+    /// put(row of the left, row of the right, their product) in one lane for each. All lanes of the wave must call it.
+    template <class Put>
+    MHC_MEMBER void give(int lane, Put put) const
+    {
+        // Rows and columns from 4 on are the same ones, of the other half of the channels.
+#pragma unroll
+        for (int e = 0; e < 2; ++e) {
+            const float product = sums.at[e] + __shfl_xor_sync(0xffffffffU, sums.at[e], 18);
+            if (lane < 16 && lane % 4 < 2) put(lane / 4, lane % 4 * 2 + e, product);
+        }
+    }
+};
+
 /// The lower or the upper halves of two words, those of the first one in the low half.
 MHC_DEVICE u32 lower_halves(u32 low, u32 high) { return __byte_perm(low, high, 0x5410); }
 MHC_DEVICE u32 upper_halves(u32 low, u32 high) { return __byte_perm(low, high, 0x7632); }

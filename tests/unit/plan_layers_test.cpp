@@ -47,3 +47,31 @@ TEST_CASE("plan: a wave has a token to itself where as many as hide a wait fill 
     CHECK(body_of(spec_of(4, 1024), jit::dtype::bf16) == std::pair(std::string("static_layer_ahead"), 4));
     CHECK(body_of(spec_of(4, 1544), jit::dtype::bf16) == std::pair(std::string("static_layer_ahead"), 7));
 }
+
+TEST_CASE("plan: the gradient of a layer with one set of coefficients is two kernels where its rows fit LDS twice")
+{
+    for (const std::int64_t C : {256, 1280, 4096, 5120}) {
+        const operator_plan made = plan_of(spec_of(4, C), "sm_90a", operation::static_layer_bwd);
+        CAPTURE(C);
+        REQUIRE(made.kernels.size() == 2);
+        const kernel_plan &rows = made.kernels.front(), &sums = made.kernels.back();
+        CHECK(rows.family == "static_ahead_bwd");
+        CHECK(sums.family == "finish_static");
+        CHECK(sums.runs_without_tokens);
+        CHECK(sums.may_overlap == overlap::with_own);
+        // One group has the Jacobian, the others 8 tokens at a time, as many as a power of two on each multiprocessor.
+        CHECK(rows.grid.groups(1) == 2);
+        CHECK(rows.grid.groups(64) == 9);
+        const int resident = std::stoi(rows.bindings.at("resident"));
+        CHECK(rows.grid.groups(1 << 20) == 132 * resident);
+        CHECK((resident & (resident - 1)) == 0);
+        CHECK(resident * rows.lds_bytes <= 200 * 1024);
+        CHECK(rows.bindings.at("history_in_lds") == "true");
+    }
+    jit::layer_spec many = spec_of(4, 256);
+    many.options.sinkhorn_iters = 1000;
+    CHECK(plan_of(many, "sm_90a", operation::static_layer_bwd).kernels.front().bindings.at("history_in_lds") == "false");
+    CHECK(plan_of(spec_of(4, 7168), "sm_90a", operation::static_layer_bwd).kernels.size() > 2);
+    CHECK(plan_of(spec_of(8, 1280), "sm_90a", operation::static_layer_bwd).kernels.size() > 2);
+    CHECK(plan_of(spec_of(4, 4096), "gfx942", operation::static_layer_bwd).kernels.size() > 2);
+}
