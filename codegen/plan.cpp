@@ -177,9 +177,11 @@ kernel_plan plan_layer(const facts& f, bool is_dynamic)
 namespace {
 
 /// Waves of a work-group that have a token each, where that many fill its LDS: fewer could not hide what one waits for, and
-/// more would leave a lane too few registers. 0: none, for that, or because a lane has several vectors of a slice.
+/// more would leave a lane too few registers. 0: none, for that, or because a lane has several vectors of a slice, or since
+/// a tuned number of groups is one of those that have a token at a time.
 std::int64_t waves_with_tokens(const facts& f)
 {
+    if (f.tuned.resident != 0) return 0;
     const std::int64_t waves = lds_of_coming / layer_stage_bytes(f);
     return f.slice == f.wave * f.vector && waves >= 16 && waves <= 20 ? waves : 0;
 }

@@ -3,6 +3,9 @@
 #include <doctest/doctest.h>
 
 #include <string>
+#include <utility>
+
+#include <mhc/jit/tuning.hpp>
 
 #include "tests/unit/plan_test_support.hpp"
 
@@ -46,6 +49,15 @@ TEST_CASE("plan: a wave has a token to itself where as many as hide a wait fill 
     CHECK(body_of(spec_of(4, 1280), jit::dtype::fp32) == std::pair(std::string("static_layer_ahead"), 5));
     CHECK(body_of(spec_of(4, 1024), jit::dtype::bf16) == std::pair(std::string("static_layer_ahead"), 4));
     CHECK(body_of(spec_of(4, 1544), jit::dtype::bf16) == std::pair(std::string("static_layer_ahead"), 7));
+    // Tuning has the others to choose from.
+    const auto choices = jit::tuning_candidates(operation::static_layer_fwd, spec_of(4, 1280), "sm_90").value();
+    CHECK(choices.size() > 4);
+    for (const jit::tuning& of : choices) {
+        const operator_plan made =
+            codegen::plan(spec_of(4, 1280), parse_target("sm_90").value(), operation::static_layer_fwd, of).value();
+        CHECK(made.kernels.back().bindings.at("body") ==
+              (of.resident == 0 ? "static_layer_by_waves" : "static_layer_ahead"));
+    }
 }
 
 TEST_CASE("plan: the gradient of a layer with one set of coefficients is two kernels where its rows fit LDS twice")
