@@ -36,7 +36,8 @@ struct token_queue {
         for (int k = 0; k < own::count; ++k) {
 #pragma unroll
             for (int j = 0; j < n; ++j)
-                copy_once<Rows::align>(place(stage, k, j, thread), row + j * stream + mine.channel(k), is_there && mine.has(k));
+                copy_once<Rows::align>(place(stage, k, j, thread), row + j * stream + mine.channel(k),
+                                       is_there && mine.has(k));
         }
         end_copies();
     }
@@ -50,6 +51,32 @@ struct token_queue {
         return widen<Rows::W>(v.values, static_cast<const Data*>(nullptr));
     }
 };
+
+/// A lane's vector of the sum of streams x(j), by p.
+template <class Rows, int n, bool RoundAsReference, class X>
+MHC_DEVICE typename Rows::lanes sum_of_streams(const float* p, X x)
+{
+    constexpr int W = Rows::W;
+    typename Rows::lanes a = x(0) * p[0];
+#pragma unroll
+    for (int j = 1; j < n; ++j) a = fma<W>(splat<W>(p[j]), x(j), a);
+    return RoundAsReference ? rounded_to<bf16, W>(a) : a;
+}
+
+/// Stores a lane's vector of the new streams: of the layer's output y by q, and of the streams x by the matrix.
+template <class Rows, int n, layout L, class Data>
+MHC_DEVICE void store_layer_streams(typename Rows::lanes y, const typename Rows::lanes (&x)[n], const float* q,
+                                    const float* mix, Data* out, i64 out_stream, int channel)
+{
+    constexpr int W = Rows::W;
+#pragma unroll
+    for (int i = 0; i < n; ++i) {
+        typename Rows::lanes sum = y * q[i];
+#pragma unroll
+        for (int j = 0; j < n; ++j) sum = fma<W>(splat<W>(weight_of<L, n>(mix, i, j)), x[j], sum);
+        Rows::store(out + i * out_stream, channel, sum);
+    }
+}
 
 /// As layer_in_registers of the token that is in `stage`, stored at `out`. When half is done, ask_next() may ask for what
 /// takes long to come.
@@ -66,10 +93,8 @@ MHC_DEVICE void layer_of_token(Grid at, float* slice_sums, own_vectors<Rows, Gri
     lanes a[count], squares[count];
 #pragma unroll
     for (int k = 0; k < count; ++k) {
-        a[k] = queue.vector(stage, k, 0, thread) * p[0];
-#pragma unroll
-        for (int j = 1; j < n; ++j) a[k] = fma<W>(splat<W>(p[j]), queue.vector(stage, k, j, thread), a[k]);
-        if (RoundAsReference) a[k] = rounded_to<bf16, W>(a[k]);
+        a[k] = sum_of_streams<Rows, n, RoundAsReference>(
+            p, [&](int j) MHC_INLINE { return queue.vector(stage, k, j, thread); });
         squares[k] = own.has(k) ? a[k] * a[k] : splat<W>(0.0f);
     }
     ask_next();
@@ -83,13 +108,7 @@ MHC_DEVICE void layer_of_token(Grid at, float* slice_sums, own_vectors<Rows, Gri
         lanes xs[n];
 #pragma unroll
         for (int j = 0; j < n; ++j) xs[j] = queue.vector(stage, k, j, thread);
-#pragma unroll
-        for (int i = 0; i < n; ++i) {
-            lanes sum = y * q[i];
-#pragma unroll
-            for (int j = 0; j < n; ++j) sum = fma<W>(splat<W>(weight_of<L, n>(mix, i, j)), xs[j], sum);
-            Rows::store(out + i * out_stream, own.channel(k), sum);
-        }
+        store_layer_streams<Rows, n, L>(y, xs, q, mix, out, out_stream, own.channel(k));
     }
 }
 
