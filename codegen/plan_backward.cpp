@@ -34,7 +34,7 @@ void add_sums(const facts& f, operator_plan& made, areas& space, const feed& row
     made.kernels.back().only_if = only_if;
     for (const column_range& part : parts) {
         made.kernels.push_back(
-            plan_finish(f, {totals, {slot::d_vector, part.to}}, false, {tokens_of_sum, width, part.first, part.length}));
+            plan_finish(f, {totals, {slot::d_vector, part.to}}, {tokens_of_sum, width, part.first, part.length}));
         made.kernels.back().only_if = part.only_if;
     }
 }
@@ -133,8 +133,12 @@ feed add_inputs(const facts& f, operator_plan& made, areas& space, feeds from, c
             from.push_back(as(slot::d_layer_input, d_row));
         }
         from.push_back(sums);
-        if (input != "project") from.push_back(given_factors ? *given_factors : space.factors(rows));
-        if (input != "project" && !given_factors) made.kernels.push_back(plan_tile_factors(f, "tile_factors", from, rows));
+        if (given_factors) {
+            from.push_back(*given_factors);
+        } else if (input != "project") {
+            from.push_back(space.factors(rows));
+            made.kernels.push_back(plan_tile_factors(f, "tile_factors", from, rows));
+        }
         if (input == "transition")
             add_transition(f, made, space, from, rows);
         else
@@ -165,7 +169,7 @@ void add_affine(const facts& f, operator_plan& made, const feed& sums, const aff
 /// the last kernel.
 void add_pre(const facts& f, operator_plan& made, areas& space, feeds from, bool is_head, const std::string& input)
 {
-    const std::int64_t rows = is_head ? f.n : f.m, scales = is_head ? 1 : 3;
+    const std::int64_t rows = is_head ? f.n : f.m, scales = scales_of(is_head);
     const feed pre = space.of_tokens(slot::pre, f.n);
     const bool is_at_once = has_group_projection(f);
     const std::int64_t slices = is_at_once ? group_slices(f) : f.project_slices();
@@ -252,15 +256,15 @@ void add_project(const facts& f, operator_plan& made, areas& space)
     const feed sums = add_inputs(f, made, space, f.arranges_fn() ? feeds{as(slot::fn, arranged)} : feeds{}, "project", f.m);
     if (f.arranges_fn()) return add_arranged_fn(f, made, sums);
     made.kernels.push_back(
-        plan_finish(f, {sums, {slot::d_vector, slot::d_fn}}, true, {tokens_of_matrix_sum, 0, 0, f.m * f.n * f.C}));
+        plan_finish(f, {sums, {slot::d_vector, slot::d_fn}}, {tokens_of_matrix_sum, 0, 0, f.m * f.n * f.C}));
     made.kernels.back().only_if = slot::d_fn;
 }
 
 /// split_mixes_bwd and coeffs_bwd.
 void add_coefficients(const facts& f, operator_plan& made, areas& space, const std::string& family)
 {
-    const affine_part part{f.m, 3, matrix_tokens(f)};
-    const feed affine = space.of_sums(slot::sums, f.m + 3, part.tokens_per_row);
+    const affine_part part{f.m, scales_of(false), matrix_tokens(f)};
+    const feed affine = space.of_sums(slot::sums, part.rows + part.scales, part.tokens_per_row);
     const bool has_history = family == "coefficients_bwd";
     const feed history = space.of_tokens(slot::history, has_history ? history_floats(f) : 0);
     made.kernels.push_back(plan_coefficients_bwd(f, family, {affine, history}, true));

@@ -192,7 +192,7 @@ kernel_plan plan_slices_bwd(const facts& f, const std::string& family, const fee
     const bool is_layer = is_of_layer(family), has_matrix = family != "head_slices_bwd";
     // slices_room of templates/device/slices_gradient.hpp.
     const std::int64_t products = is_layer ? row_products(f) : f.n, coefficients = is_layer ? 2 * f.n : 0;
-    const std::int64_t affine = rows + (has_matrix ? 3 : 1);
+    const std::int64_t affine = rows + scales_of(!has_matrix);
     const std::int64_t floats = gradient_floats(f) + 2 * rows + 1 + products + coefficients + affine;
     const std::int64_t room = has_matrix ? history_room(f, floats) : 0;
     kernel_plan k = start(f, family, arguments_of(family, from), block);

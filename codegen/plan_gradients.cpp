@@ -194,7 +194,7 @@ kernel_plan plan_coefficients_bwd(const facts& f, const std::string& family, con
     const bool has_history = family == "coefficients_bwd" || family == "dynamic_coefficients_bwd";
     // The projection, and what scale's and base's gradients are sums of.
     const bool is_head = family == "head_coefficients_bwd";
-    const std::int64_t rows = is_head ? f.n : f.m, affine = rows + (is_head ? 1 : 3);
+    const std::int64_t rows = is_head ? f.n : f.m, affine = rows + scales_of(is_head);
     const std::int64_t floats = gradient_floats(f) + rows + affine;
     const std::int64_t room = has_history ? history_room(f, floats) : 0;
     kernel_plan k = plan_matrices(f, family, arguments_of(family, from), floats + room);

@@ -110,15 +110,18 @@ kernel_plan plan_row_bwd(const facts& f, const std::string& family, const feeds&
 /// Sums of rows of `width` numbers, each of which stands for some tokens.
 kernel_plan plan_sum_rows(const facts& f, feeds from, std::int64_t tokens_per_row, std::int64_t width);
 
-/// Columns [first, first + length) of rows of `width` numbers; width 0: all of a projection's, `length` at most.
+/// Columns [first, first + length) of rows of `width` floats; width 0: all of a projection's weight, `length` at most.
 struct vector_part {
     std::int64_t tokens_per_row, width, first, length;
 };
-/// Their sums over all rows, in float or in the weights' type.
-kernel_plan plan_finish(const facts& f, feeds from, bool is_weight, const vector_part& part);
+/// Their sums over all rows, in float or, of a projection, in the weights' type.
+kernel_plan plan_finish(const facts& f, feeds from, const vector_part& part);
 
 /// A weight's gradient [width] from rows of as many numbers, each of which stands for some tokens.
 kernel_plan plan_finish_columns(const facts& f, feeds from, std::int64_t tokens_per_row, std::int64_t width);
+
+/// Scales of a projection: of pre alone, or of pre, post and the matrix.
+constexpr std::int64_t scales_of(bool is_head) { return is_head ? 1 : 3; }
 
 /// The gradients of base and scale, of rows that each stand for some tokens: `rows` numbers and then `scales`.
 struct affine_part {

@@ -67,7 +67,7 @@ kernel_plan plan_sum_rows(const facts& f, feeds from, std::int64_t tokens_per_ro
     return k;
 }
 
-kernel_plan plan_finish(const facts& f, feeds from, bool is_weight, const vector_part& part)
+kernel_plan plan_finish(const facts& f, feeds from, const vector_part& part)
 {
     from.push_back(constant(slot::tokens_per_row, part.tokens_per_row));
     from.push_back(constant(slot::first, part.first));
@@ -75,9 +75,9 @@ kernel_plan plan_finish(const facts& f, feeds from, bool is_weight, const vector
     const bool is_known = part.width != 0;
     from.push_back(is_known ? constant(slot::width, part.width) : feed{slot::width, slot::fn_size});
     from.push_back(is_known ? constant(slot::length, part.length) : feed{slot::length, slot::fn_size});
-    kernel_plan k = plan_parameters(f, is_weight ? "finish_weight" : "finish_vector", from);
+    kernel_plan k = plan_parameters(f, is_known ? "finish_vector" : "finish_weight", from);
     k.grid.items_per_unit = part.length;
-    name(k, is_weight ? f.spec.weight_dtype : jit::dtype::fp32);
+    name(k, is_known ? jit::dtype::fp32 : f.spec.weight_dtype);
     return k;
 }
 
